@@ -1,0 +1,1 @@
+//! Records, not mail: an append-only, sealed, group-committed journal.

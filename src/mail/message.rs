@@ -1,0 +1,1 @@
+//! Header fields and MIME structure of a message, as bytes.

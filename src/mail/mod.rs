@@ -1,0 +1,31 @@
+//! The words: plain data that every other part speaks.
+//!
+//! Owns the meaning of address, envelope, status, level, grade, rendition class.
+//! Never touches a socket, a clock, a disk or a task; imports nothing else of ours.
+
+pub mod address;
+pub mod decision;
+pub mod domain;
+pub mod envelope;
+pub mod id;
+pub mod message;
+pub mod outcome;
+pub mod rendition;
+pub mod state;
+pub mod status;
+pub mod timestamp;
+pub mod tls;
+
+pub use address::{Address, AddressError, ReversePath};
+pub use decision::{
+    Candidate, Decision, Demand, Grade, Level, Method, Refusal, RenditionClass, Verdict,
+};
+pub use domain::{Domain, DomainError};
+pub use envelope::{Client, Envelope, MessageClass};
+pub use id::MessageId;
+pub use outcome::{Hop, Outcome, RecipientOutcome, ShortHost};
+pub use rendition::{Prepared, RecipientPlan, Rendition};
+pub use state::{DeferReason, Final, RecipientRecord, RecipientState};
+pub use status::{EnhancedCode, Source, Status};
+pub use timestamp::Timestamp;
+pub use tls::{TlsFacts, TlsVersion, VerifiedBy};

@@ -1,0 +1,44 @@
+//! What was made of a message for its recipients: decided, sealed, signed.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Decision, Demand};
+
+/// The bytes for a group of recipients. For method `tls`: header fields to put in front of the
+/// accepted content, which is referred to and not copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rendition {
+    /// What a connection must reach to carry it.
+    pub demand: Demand,
+    /// Complete header fields, CRLF-terminated (`DKIM-Signature`), newest first.
+    pub prefix: Vec<u8>,
+    /// The domains that signed, for the log.
+    pub signed_by: Vec<String>,
+}
+
+/// What was decided for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipientPlan {
+    /// Its index in the envelope.
+    pub recipient: u32,
+    /// Why it goes the way it goes.
+    pub decision: Decision,
+    /// Its rendition's index in [`Prepared::renditions`]; `None` where no method is left.
+    pub rendition: Option<u32>,
+}
+
+/// The outcome of preparing a message: durable before anything is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Prepared {
+    /// What was made.
+    pub renditions: Vec<Rendition>,
+    /// What was decided, per recipient.
+    pub plans: Vec<RecipientPlan>,
+}
+
+impl Prepared {
+    /// The plan of a recipient, by its index in the envelope.
+    pub fn plan(&self, recipient: u32) -> Option<&RecipientPlan> {
+        self.plans.iter().find(|plan| plan.recipient == recipient)
+    }
+}

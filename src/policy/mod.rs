@@ -1,0 +1,1 @@
+//! How each recipient is protected, and why. Pure.

@@ -1,0 +1,3 @@
+//! Protocols as values: bytes and time in, bytes and questions out. No socket, no clock.
+
+pub mod smtp;

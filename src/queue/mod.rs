@@ -1,0 +1,1 @@
+//! Recipient states, schedule and limits. Pure: time and inputs in, outputs out.

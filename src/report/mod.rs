@@ -1,0 +1,5 @@
+//! What became of mail: the delivery log and bounces.
+
+pub mod event;
+
+pub use event::{Event, EventKind};

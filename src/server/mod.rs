@@ -1,0 +1,1 @@
+//! The daemon: built in order, run, drained.

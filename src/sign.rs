@@ -1,0 +1,1 @@
+//! DKIM: which key signs, then the signature (RFC 6376, RFC 8463).

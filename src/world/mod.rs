@@ -1,0 +1,11 @@
+//! The world outside as a few small traits, and their only real implementations.
+//!
+//! A trait stands here only because a second, simulated implementation exists (`tests/support`).
+
+pub mod clock;
+pub mod dns;
+pub mod net;
+pub mod tls;
+
+/// A future of a trait object's method.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
