@@ -70,9 +70,7 @@ pub fn validity(chain: &[CertificateDer<'_>]) -> Result<Validity, CertificateErr
     let parsed =
         x509_cert::Certificate::from_der(first).map_err(|_| CertificateError::Malformed)?;
     let validity = parsed.tbs_certificate().validity();
-    let moment = |time: x509_cert::time::Time| {
-        Timestamp::default() + time.to_unix_duration()
-    };
+    let moment = |time: x509_cert::time::Time| Timestamp::default() + time.to_unix_duration();
     Ok(Validity {
         from: moment(validity.not_before),
         until: moment(validity.not_after),

@@ -23,12 +23,7 @@ const WORLD_READABLE: u32 = 0o004;
 const SHARED: u32 = 0o077;
 
 /// Notes on `sheet` everything that is wrong with what `config` names.
-pub fn examine(
-    config: &Config,
-    now: Timestamp,
-    credentials: &Credentials,
-    sheet: &mut Sheet<'_>,
-) {
+pub fn examine(config: &Config, now: Timestamp, credentials: &Credentials, sheet: &mut Sheet<'_>) {
     data_directory(config, sheet);
     master_key(config, credentials, sheet);
     if let Some(tls) = &config.tls {
@@ -36,11 +31,32 @@ pub fn examine(
     }
     users(config, sheet);
     for key in &config.dkim {
-        kept_from_others(&key.private_key, "dkim.private_key", "`sealpost dkim keygen`", sheet);
+        kept_from_others(
+            &key.private_key,
+            "dkim.private_key",
+            "`sealpost dkim keygen`",
+            sheet,
+        );
     }
-    if let Err(error) = roots_of(config.relay.ca_file.as_ref().map(|path| path.value.as_path())) {
-        let at = config.relay.ca_file.as_ref().map_or(config.relay.at, |path| path.at);
-        roots_problem(error, config.relay.ca_file.as_ref(), at, "relay.ca_file", sheet);
+    if let Err(error) = roots_of(
+        config
+            .relay
+            .ca_file
+            .as_ref()
+            .map(|path| path.value.as_path()),
+    ) {
+        let at = config
+            .relay
+            .ca_file
+            .as_ref()
+            .map_or(config.relay.at, |path| path.at);
+        roots_problem(
+            error,
+            config.relay.ca_file.as_ref(),
+            at,
+            "relay.ca_file",
+            sheet,
+        );
     }
     for route in &config.relay.routes {
         if let Some(path) = &route.ca_file
@@ -49,7 +65,13 @@ pub fn examine(
             roots_problem(error, Some(path), path.at, "relay.route.ca_file", sheet);
         }
         if let Some((_, password)) = &route.credentials {
-            secret_file(password, "relay.route.password", "put the password into it", credentials, sheet);
+            secret_file(
+                password,
+                "relay.route.password",
+                "put the password into it",
+                credentials,
+                sheet,
+            );
         }
     }
     advice(config, sheet);
@@ -135,7 +157,11 @@ fn secret_file(
         }
         Err(SecretError::File(error)) => {
             let what = format!("{name} {} cannot be read: {}", secret.value, cause(&error));
-            sheet.wrong(secret.at, what, "make it readable for the user of the daemon");
+            sheet.wrong(
+                secret.at,
+                what,
+                "make it readable for the user of the daemon",
+            );
             return false;
         }
         Err(error) => {
@@ -170,7 +196,12 @@ fn private(path: &Path, forbidden: u32, at: Spot, name: &str, sheet: &mut Sheet<
 }
 
 /// Whether a file of ours is there, readable and not readable by everybody.
-fn kept_from_others(path: &At<std::path::PathBuf>, name: &str, with: &str, sheet: &mut Sheet<'_>) -> bool {
+fn kept_from_others(
+    path: &At<std::path::PathBuf>,
+    name: &str,
+    with: &str,
+    sheet: &mut Sheet<'_>,
+) -> bool {
     match file::read_bounded(path, 4 << 20) {
         Ok(octets) => {
             drop(zeroize::Zeroizing::new(octets));
@@ -187,7 +218,11 @@ fn kept_from_others(path: &At<std::path::PathBuf>, name: &str, with: &str, sheet
         Err(error) => {
             sheet.wrong(
                 path.at,
-                format!("{name} {} cannot be read: {}", path.display(), cause(&error)),
+                format!(
+                    "{name} {} cannot be read: {}",
+                    path.display(),
+                    cause(&error)
+                ),
                 "make it a file that the user of the daemon can read",
             );
             false
@@ -209,7 +244,12 @@ fn our_certificate(tls: &TlsSection, now: Timestamp, sheet: &mut Sheet<'_>) {
         Ok(chain) => chain,
         Err(error) => {
             pem_problem(&error, &tls.certificate, "tls.certificate", sheet);
-            kept_from_others(&tls.private_key, "tls.private_key", "your CA's tools", sheet);
+            kept_from_others(
+                &tls.private_key,
+                "tls.private_key",
+                "your CA's tools",
+                sheet,
+            );
             return;
         }
     };
@@ -232,7 +272,12 @@ fn our_certificate(tls: &TlsSection, now: Timestamp, sheet: &mut Sheet<'_>) {
         Ok(_) => {}
         Err(error) => pem_problem(&error, &tls.certificate, "tls.certificate", sheet),
     }
-    if !kept_from_others(&tls.private_key, "tls.private_key", "your CA's tools", sheet) {
+    if !kept_from_others(
+        &tls.private_key,
+        "tls.private_key",
+        "your CA's tools",
+        sheet,
+    ) {
         return;
     }
     let joined = certificate::read_key(&tls.private_key)

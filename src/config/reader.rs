@@ -85,7 +85,11 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn get(&mut self, sheet: &mut Sheet<'_>, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+    fn get(
+        &mut self,
+        sheet: &mut Sheet<'_>,
+        key: &'static str,
+    ) -> Option<&'a Spanned<DeValue<'a>>> {
         self.asked.push(key);
         sheet.asked.insert(self.name(key));
         self.table.get(key)
@@ -253,10 +257,7 @@ impl<'a> Section<'a> {
 
 /// A key as a person may safely read it: control characters escaped, not endless.
 fn printable(key: &str) -> String {
-    key.chars()
-        .take(80)
-        .flat_map(char::escape_debug)
-        .collect()
+    key.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 /// The known word that `typed` was probably meant to be.

@@ -57,7 +57,9 @@ impl Credentials {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// `credential:` outside a systemd service that loads credentials.
-    #[error("no credentials directory: the process was not started by systemd with LoadCredential=")]
+    #[error(
+        "no credentials directory: the process was not started by systemd with LoadCredential="
+    )]
     NoCredentials,
     /// The file could not be read.
     #[error("the secret cannot be read")]
@@ -122,7 +124,9 @@ pub fn secret(value: &DeValue<'_>) -> Result<Secret, Wrong> {
             if !name.is_empty()
                 && name.len() <= 255
                 && !name.starts_with('.')
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) =>
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) =>
         {
             Ok(Secret::Credential(name.to_owned()))
         }

@@ -12,9 +12,9 @@ fn all_switched_on() -> String {
     let mut text = String::new();
     for line in DOCUMENTED.lines() {
         // `#key = value` and `#[section]` are examples; `# text` is prose.
-        let example = line
-            .strip_prefix('#')
-            .filter(|rest| rest.starts_with('[') || rest.starts_with(|c: char| c.is_ascii_lowercase()));
+        let example = line.strip_prefix('#').filter(|rest| {
+            rest.starts_with('[') || rest.starts_with(|c: char| c.is_ascii_lowercase())
+        });
         text.push_str(example.unwrap_or(line));
         text.push('\n');
     }

@@ -90,9 +90,8 @@ pub fn socket_address(value: &DeValue<'_>) -> Result<SocketAddr, Wrong> {
 pub fn ip_address(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
     const EXAMPLE: &str = "\"192.0.2.1\" or \"2001:db8::1\"";
     let text = text(value, "an IP address", EXAMPLE)?;
-    text.parse().map_err(|_| {
-        Wrong::new("is not an IP address", format!("write it as in {EXAMPLE}"))
-    })
+    text.parse()
+        .map_err(|_| Wrong::new("is not an IP address", format!("write it as in {EXAMPLE}")))
 }
 
 /// A whole number from `least` to `most`.
@@ -126,9 +125,8 @@ pub fn duration(
     move |value| {
         const EXAMPLE: &str = "\"30s\", \"5m\", \"4h\" or \"4d\"";
         let text = text(value, "a duration", EXAMPLE)?;
-        let span = parse_duration(text).ok_or_else(|| {
-            Wrong::new("is no duration", format!("write it as in {EXAMPLE}"))
-        })?;
+        let span = parse_duration(text)
+            .ok_or_else(|| Wrong::new("is no duration", format!("write it as in {EXAMPLE}")))?;
         if span < least || span > most {
             return Err(Wrong::new(
                 format!("is out of range: {}", show_duration(span)),
@@ -303,7 +301,16 @@ mod tests {
             assert_eq!(parse_duration(text), Some(span), "{text}");
             assert_eq!(parse_duration(&show_duration(span)), Some(span));
         }
-        for text in ["", "5", "m", "-5m", "5 m", "5 minutes", "1.5h", "99999999999999999999d"] {
+        for text in [
+            "",
+            "5",
+            "m",
+            "-5m",
+            "5 m",
+            "5 minutes",
+            "1.5h",
+            "99999999999999999999d",
+        ] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }

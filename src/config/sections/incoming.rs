@@ -268,8 +268,7 @@ pub(super) fn users(
     root: &mut Section<'_>,
     base: &Path,
 ) -> Option<At<PathBuf>> {
-    const MEND: &str =
-        "add [auth] users = \"/etc/sealpost/users.toml\" and make accounts with `sealpost user add`";
+    const MEND: &str = "add [auth] users = \"/etc/sealpost/users.toml\" and make accounts with `sealpost user add`";
     let Some(mut section) = root.section(sheet, "auth") else {
         sheet.wrong(
             Spot::default(),

@@ -85,7 +85,9 @@ pub struct RetrySection {
 impl Default for RetrySection {
     fn default() -> Self {
         Self {
-            schedule: [1, 5, 15, 60].map(|minutes| Duration::from_secs(minutes * 60)).to_vec(),
+            schedule: [1, 5, 15, 60]
+                .map(|minutes| Duration::from_secs(minutes * 60))
+                .to_vec(),
             expire_after: 4 * DAY,
             warn_after: DAY / 6,
         }
@@ -202,7 +204,11 @@ pub(super) fn relay(sheet: &mut Sheet<'_>, root: &mut Section<'_>, base: &Path) 
         let Some(route) = read_route(sheet, route, base) else {
             continue;
         };
-        if relay.routes.iter().any(|other| other.domain == route.domain) {
+        if relay
+            .routes
+            .iter()
+            .any(|other| other.domain == route.domain)
+        {
             let name = route.domain.as_ref().map_or("*", Domain::as_str);
             let what = format!("a second [[relay.route]] for {name}");
             sheet.wrong(at, what, "remove one of them");
