@@ -4,6 +4,7 @@ import email
 import email.policy
 import pathlib
 import re
+import signal
 import smtplib
 import ssl
 import subprocess
@@ -17,6 +18,8 @@ import messages
 import world
 from daemon import HOST, PASSWORD, SENDER, USER, Daemon, contains, tail
 
+# A whole run; it takes about five minutes.
+LIMIT_SECONDS = 1500
 HERE = pathlib.Path(__file__).resolve().parent
 
 # The bad MXes: domain → what the reason given must speak of.
@@ -631,5 +634,13 @@ def main(binary, scratch):
     return check.failed == 0
 
 
+def stop(number, _):
+    """Whatever ends this run, its processes end with it."""
+    raise SystemExit(f"ended by {signal.Signals(number).name}")
+
+
 if __name__ == "__main__":
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(each, stop)
+    signal.alarm(LIMIT_SECONDS)
     sys.exit(0 if main(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])) else 1)
