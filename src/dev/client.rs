@@ -169,11 +169,9 @@ impl Dialog {
     async fn reply(&mut self, name: &'static str) -> Result<String, ClientError> {
         for _ in 0..MAX_LINES {
             let mut line = String::new();
-            let read = (&mut self.stream)
-                .take(MAX_LINE_OCTETS)
-                .read_line(&mut line);
-            read.await
-                .map_err(|error| ClientError::Connection(self.server, error))?;
+            let mut bounded = (&mut self.stream).take(MAX_LINE_OCTETS);
+            let read = bounded.read_line(&mut line).await;
+            read.map_err(|error| ClientError::Connection(self.server, error))?;
             let text = line
                 .strip_suffix("\r\n")
                 .ok_or(ClientError::Garbage(name))?;
