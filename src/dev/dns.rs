@@ -186,9 +186,11 @@ impl Zones {
                 Some(Entry::Records(records)) => {
                     let matching = records.iter().filter(|data| data.record_type() == wanted);
                     let before = response.answers.len();
-                    response.add_answers(matching.map(|data| {
-                        Record::from_rdata(name.clone(), TTL_SECONDS, data.clone())
-                    }));
+                    response.add_answers(
+                        matching.map(|data| {
+                            Record::from_rdata(name.clone(), TTL_SECONDS, data.clone())
+                        }),
+                    );
                     if response.answers.len() == before {
                         response.add_authority(soa(&name));
                     }

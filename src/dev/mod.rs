@@ -4,5 +4,7 @@
 //! configuration runs.
 
 pub mod ca;
+pub mod client;
 pub mod dns;
 pub mod mx;
+pub mod world;
