@@ -10,8 +10,18 @@ const MAX_SKIPPED_OCTETS: usize = 64 * 1024;
 pub(super) struct Inbound {
     octets: Vec<u8>,
     start: usize,
-    /// In an over-long line: octets of it thrown away so far, and whether the last was a CR.
-    skipping: Option<(usize, bool)>,
+    skipping: Option<Skipping>,
+}
+
+/// In an over-long line.
+#[derive(Debug, Clone, Copy)]
+struct Skipping {
+    /// How long it might have been.
+    limit: usize,
+    /// Octets of it thrown away so far.
+    octets: usize,
+    /// Whether the last one was a CR.
+    after_cr: bool,
 }
 
 /// What the next line is.
@@ -21,8 +31,8 @@ pub(super) enum Line {
     Incomplete,
     /// A line of this many octets, at the front of [`Inbound::rest`], without its CRLF.
     Whole(usize),
-    /// It was longer than allowed, and is gone.
-    TooLong,
+    /// It was longer than this limit, and is gone.
+    TooLong(usize),
     /// It is longer than we go on reading.
     Endless,
     /// A line feed without carriage return.
@@ -70,8 +80,8 @@ impl Inbound {
 
     /// Looks for a line of at most `limit` octets with its CRLF.
     pub(super) fn line(&mut self, limit: usize) -> Line {
-        if let Some((skipped, after_cr)) = self.skipping {
-            return self.skip(skipped, after_cr);
+        if let Some(skipping) = self.skipping {
+            return self.skip(skipping);
         }
         let rest = self.rest();
         let window = rest.get(..limit).unwrap_or(rest);
@@ -79,37 +89,34 @@ impl Inbound {
             Some(0) => Line::BareLf,
             Some(at) if rest.get(at - 1) != Some(&b'\r') => Line::BareLf,
             Some(at) => Line::Whole(at - 1),
-            None if rest.len() >= limit => self.skip(0, false),
+            None if rest.len() >= limit => self.skip(Skipping {
+                limit,
+                octets: 0,
+                after_cr: false,
+            }),
             None => Line::Incomplete,
         }
     }
 
-    fn skip(&mut self, skipped: usize, after_cr: bool) -> Line {
-        let mut after_cr = after_cr;
+    fn skip(&mut self, mut skipping: Skipping) -> Line {
         let mut end = None;
         for (at, &octet) in self.rest().iter().enumerate() {
-            if octet == b'\n' && after_cr {
+            if octet == b'\n' && skipping.after_cr {
                 end = Some(at + 1);
                 break;
             }
-            after_cr = octet == b'\r';
+            skipping.after_cr = octet == b'\r';
         }
-        let skipped = skipped + end.unwrap_or(self.rest().len());
-        if skipped > MAX_SKIPPED_OCTETS {
-            self.wipe();
+        let gone = end.unwrap_or(self.rest().len());
+        skipping.octets += gone;
+        self.consume_secret(gone);
+        if skipping.octets > MAX_SKIPPED_OCTETS {
             return Line::Endless;
         }
+        self.skipping = end.is_none().then_some(skipping);
         match end {
-            Some(end) => {
-                self.consume_secret(end);
-                self.skipping = None;
-                Line::TooLong
-            }
-            None => {
-                self.consume_secret(self.rest().len());
-                self.skipping = Some((skipped, after_cr));
-                Line::Incomplete
-            }
+            Some(_) => Line::TooLong(skipping.limit),
+            None => Line::Incomplete,
         }
     }
 }
@@ -154,7 +161,15 @@ mod tests {
             assert_eq!(
                 lines(wire.as_bytes(), 10, chunk),
                 [
-                    "ab", "", "12345678", "TooLong", "c", "TooLong", "TooLong", "d\re", "BareLf"
+                    "ab",
+                    "",
+                    "12345678",
+                    "TooLong(10)",
+                    "c",
+                    "TooLong(10)",
+                    "TooLong(10)",
+                    "d\re",
+                    "BareLf"
                 ],
                 "{chunk}"
             );

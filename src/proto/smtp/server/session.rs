@@ -153,10 +153,10 @@ impl Session {
         let len = match self.inbound.line(limit) {
             Line::Incomplete => return (state, false),
             Line::Whole(len) => len,
-            Line::TooLong => {
+            Line::TooLong(limit) => {
                 self.command_came(now);
                 let next = if sasl { State::Idle } else { state };
-                let reply = if sasl || auth {
+                let reply = if limit == MAX_AUTH_LINE_OCTETS {
                     reply::SASL_TOO_LONG
                 } else {
                     reply::LINE_TOO_LONG
