@@ -533,7 +533,7 @@ mod tests {
     fn a_key_file_that_others_may_touch_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("master.key");
-        std::fs::write(&path, MasterKey::generate().unwrap()).unwrap();
+        fs::write(&path, MasterKey::generate().unwrap()).unwrap();
         for (mode, accepted) in [
             (0o600, true),
             (0o400, true),
@@ -542,7 +542,7 @@ mod tests {
             (0o620, false),
         ] {
             let permissions = fs::Permissions::from_mode(mode);
-            std::fs::set_permissions(&path, permissions).unwrap();
+            fs::set_permissions(&path, permissions).unwrap();
             let loaded = MasterKey::load(&path);
             assert_eq!(loaded.is_ok(), accepted, "{mode:o}");
             if !accepted {

@@ -29,7 +29,7 @@ fn frame(kind: Kind, message: u64, octets: usize) -> Frame {
         payload_crc: 0,
     };
     let mut parts = vec![0; HEADER_OCTETS];
-    parts.extend((0..octets).map(|at| (at % 255) as u8 + 1));
+    parts.extend((1..=255).cycle().take(octets));
     Frame::new(header, parts)
 }
 

@@ -7,7 +7,7 @@ use super::support::*;
 async fn segments(spool: &Spool, directory: &std::path::Path) -> Vec<u64> {
     let (done, waits) = tokio::sync::oneshot::channel();
     spool.journal().later(move || {
-        drop(done.send(()));
+        done.send(()).unwrap();
     });
     waits.await.unwrap();
     let mut numbers: Vec<u64> = std::fs::read_dir(directory.join("log"))

@@ -147,7 +147,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn what_was_acknowledged_comes_back(steps in prop::collection::vec(step(), 1..60)) {

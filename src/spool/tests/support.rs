@@ -198,8 +198,8 @@ fn by_writer() -> bool {
 }
 
 impl DiskFile for TestFile {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
+    fn octets(&self) -> io::Result<u64> {
+        self.0.octets()
     }
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_at(buffer, offset)
