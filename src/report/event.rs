@@ -144,6 +144,9 @@ pub struct Event {
     /// The domains that signed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dkim: Vec<String>,
+    /// On `dsn_sent`: the queue id of the DSN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dsn: Option<String>,
     /// The content was sent whole and no reply came: the peer may have it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub duplicate_possible: bool,
@@ -188,6 +191,7 @@ impl Event {
             next_attempt: None,
             delay_ms: None,
             dkim: Vec::new(),
+            dsn: None,
             duplicate_possible: false,
         }
     }

@@ -1,0 +1,171 @@
+//! What goes into the queue and what comes out of it.
+
+use std::sync::Arc;
+
+use crate::mail::{
+    DeferReason, Domain, EnhancedCode, Envelope, MessageId, Outcome, Prepared, RecipientOutcome,
+    RecipientRecord, Status,
+};
+
+/// The hold of a DSN of ours that could not be delivered: no expiry, never dropped.
+pub const UNDELIVERABLE_DSN: &str = "undeliverable_dsn";
+
+/// What the queue is told.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A message is durable and its client has its 250.
+    Accepted {
+        /// Its envelope.
+        envelope: Arc<Envelope>,
+    },
+    /// A message that the spool still had at start.
+    Recovered {
+        /// Its envelope.
+        envelope: Arc<Envelope>,
+        /// What was made of it, if it came that far.
+        prepared: Option<Arc<Prepared>>,
+        /// One record per recipient, in the order of the envelope.
+        recipients: Vec<RecipientRecord>,
+    },
+    /// The answer to [`Output::Prepare`]; it is durable.
+    Prepared {
+        /// Of this message.
+        id: MessageId,
+        /// What was made.
+        prepared: Arc<Prepared>,
+    },
+    /// The other answer to [`Output::Prepare`]: something of ours was missing or failed.
+    PrepareFailed {
+        /// Of this message.
+        id: MessageId,
+        /// What.
+        status: Status,
+    },
+    /// The answer to [`Output::Attempt`]: one outcome for each of its recipients. A recipient
+    /// left out counts as deferred by a failure of ours; an attempt of which nothing at all is
+    /// reported keeps its slot, so the caller must always answer ([`Attempt::failed`]).
+    Attempted {
+        /// Of this message.
+        id: MessageId,
+        /// What it came to.
+        outcomes: Vec<RecipientOutcome>,
+    },
+    /// The oldest outstanding [`Output::Settle`] of this message is durable.
+    Settled {
+        /// Of this message.
+        id: MessageId,
+    },
+    /// The time of [`Queue::poll_timeout`](super::Queue::poll_timeout) has come.
+    Tick,
+    /// Hand out no new work from now on; take in the results of what runs.
+    Drain,
+}
+
+/// What the queue wants done.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// Decide, seal, sign; answer with [`Input::Prepared`] or [`Input::PrepareFailed`].
+    Prepare {
+        /// This message.
+        id: MessageId,
+        /// Its envelope.
+        envelope: Arc<Envelope>,
+    },
+    /// Deliver; answer with [`Input::Attempted`].
+    Attempt(Attempt),
+    /// Make durable, answer with [`Input::Settled`], then tell the world.
+    Settle(Settlement),
+}
+
+/// Work for the relay: recipients of one message, one destination domain, one rendition.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Of this message.
+    pub id: MessageId,
+    /// Its envelope.
+    pub envelope: Arc<Envelope>,
+    /// What was made of it.
+    pub prepared: Arc<Prepared>,
+    /// The index of the bytes to send in [`Prepared::renditions`].
+    pub rendition: u32,
+    /// Where to.
+    pub destination: Domain,
+    /// The recipients, by their index in the envelope. Never empty.
+    pub recipients: Vec<u32>,
+    /// The number of this attempt, from 1: the highest among its recipients.
+    pub attempt: u32,
+}
+
+impl Attempt {
+    /// The outcomes of an attempt that a failure of ours ended, for [`Input::Attempted`].
+    pub fn failed(&self, status: &Status) -> Vec<RecipientOutcome> {
+        let outcome = |&recipient| local_failure(recipient, status.clone());
+        self.recipients.iter().map(outcome).collect()
+    }
+}
+
+/// The outcome of a recipient that the relay left out.
+pub(super) fn no_result(recipient: u32) -> RecipientOutcome {
+    let code = EnhancedCode::new(4, 3, 0);
+    local_failure(
+        recipient,
+        Status::local(code, "the attempt ended without a result"),
+    )
+}
+
+fn local_failure(recipient: u32, status: Status) -> RecipientOutcome {
+    RecipientOutcome {
+        recipient,
+        outcome: Outcome::Deferred {
+            reason: DeferReason::Local,
+            status,
+        },
+        hop: None,
+        duplicate_possible: false,
+    }
+}
+
+/// Changes of a message's recipients, to be made durable in one record.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// Of this message.
+    pub id: MessageId,
+    /// Its envelope.
+    pub envelope: Arc<Envelope>,
+    /// What changes. Empty only with `done`, for a recovered message that had ended.
+    pub changes: Vec<SettledRecipient>,
+    /// With this the last recipient has ended: the message can go.
+    pub done: bool,
+}
+
+/// What changes for one recipient.
+#[derive(Debug, Clone)]
+pub struct SettledRecipient {
+    /// Its index in the envelope.
+    pub recipient: u32,
+    /// What it is now, in absolute values.
+    pub record: RecipientRecord,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why a recipient changes. Together with the state of its new record this is all that log, DSN
+/// and (later) re-planning need: a held state with either cause is an undeliverable DSN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// An attempt came to this.
+    Attempted(RecipientOutcome),
+    /// Its time is up.
+    Expired {
+        /// Why it was waiting, if it was.
+        reason: Option<DeferReason>,
+        /// What its last attempt came to, where that ended just now.
+        outcome: Option<RecipientOutcome>,
+    },
+    /// No method reaches the level that the message needs for it.
+    NoMethod,
+    /// The message could not be prepared.
+    PrepareFailed,
+    /// It waits for long: the sender is told, once. Its state does not change.
+    DelayWarning,
+}

@@ -1,0 +1,191 @@
+//! A message in the queue and where each of its recipients stands.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::mail::{Envelope, Prepared, RecipientRecord, RecipientState, Timestamp};
+
+use super::interface::UNDELIVERABLE_DSN;
+
+/// What is being done about a recipient. Lives in memory only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waits for the message to be prepared.
+    Queued,
+    /// In its destination's line.
+    Ready,
+    /// In the attempt of this number.
+    Attempting(u64),
+    /// A new record is on its way to the disk.
+    Settling,
+    /// Deferred or held, as its record says.
+    Waiting,
+    /// Final.
+    Ended,
+}
+
+/// A recipient: its durable record, and what is being done about it.
+#[derive(Debug)]
+pub(super) struct Recipient {
+    /// The truth, as it is on disk.
+    pub(super) record: RecipientRecord,
+    pub(super) phase: Phase,
+    /// A delay warning was put in a settlement, so every later record says so too.
+    pub(super) warned: bool,
+}
+
+/// Where a recipient stands, as the operator sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Queued,
+    Ready,
+    Attempting,
+    Deferred,
+    Held,
+    Ended,
+}
+
+impl Recipient {
+    pub(super) fn standing(&self) -> Standing {
+        match self.phase {
+            Phase::Queued => Standing::Queued,
+            Phase::Ready => Standing::Ready,
+            Phase::Attempting(_) | Phase::Settling => Standing::Attempting,
+            Phase::Waiting => match self.record.state {
+                RecipientState::Held { .. } => Standing::Held,
+                _ => Standing::Deferred,
+            },
+            Phase::Ended => Standing::Ended,
+        }
+    }
+
+    /// When it is tried again, if it waits for that.
+    pub(super) fn retry_at(&self) -> Option<Timestamp> {
+        match (self.phase, &self.record.state) {
+            (Phase::Waiting, RecipientState::Deferred { next_attempt, .. }) => Some(*next_attempt),
+            _ => None,
+        }
+    }
+
+    /// Whether it waits for a person and not for its expiry.
+    fn has_no_expiry(&self) -> bool {
+        matches!(&self.record.state, RecipientState::Held { name } if name == UNDELIVERABLE_DSN)
+    }
+}
+
+/// Where the preparation of a message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Preparation {
+    Idle,
+    /// In line.
+    Waiting,
+    /// Handed out.
+    Running,
+}
+
+/// A settlement that is not confirmed yet.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    pub(super) records: Vec<(u32, RecipientRecord)>,
+    /// It only marks recipients as warned; their phases go on meanwhile.
+    pub(super) warning: bool,
+    pub(super) done: bool,
+}
+
+/// A message.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) envelope: Arc<Envelope>,
+    pub(super) prepared: Option<Arc<Prepared>>,
+    pub(super) recipients: Box<[Recipient]>,
+    /// Recipients for which no final record was put in a settlement.
+    pub(super) open: u32,
+    /// Preparations so far; units lined up before the last one are stale.
+    pub(super) generation: u32,
+    pub(super) preparation: Preparation,
+    /// When the whole message is looked at next: to warn, then to expire.
+    pub(super) alarm: Option<Timestamp>,
+    pub(super) outstanding: VecDeque<Outstanding>,
+}
+
+impl Message {
+    pub(super) fn new(
+        envelope: Arc<Envelope>,
+        prepared: Option<Arc<Prepared>>,
+        records: Vec<RecipientRecord>,
+    ) -> Self {
+        let recipients: Box<[Recipient]> = records
+            .into_iter()
+            .map(|record| Recipient {
+                phase: match record.state {
+                    RecipientState::Queued | RecipientState::Ready => Phase::Queued,
+                    RecipientState::Deferred { .. } | RecipientState::Held { .. } => Phase::Waiting,
+                    RecipientState::Final(_) => Phase::Ended,
+                },
+                warned: record.warned,
+                record,
+            })
+            .collect();
+        let open = recipients.iter().filter(|r| r.phase != Phase::Ended);
+        Self {
+            open: u32::try_from(open.count()).unwrap_or(u32::MAX),
+            envelope,
+            prepared,
+            recipients,
+            generation: 0,
+            preparation: Preparation::Idle,
+            alarm: None,
+            outstanding: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn recipient(&self, at: u32) -> Option<&Recipient> {
+        self.recipients.get(usize::try_from(at).ok()?)
+    }
+
+    pub(super) fn recipient_mut(&mut self, at: u32) -> Option<&mut Recipient> {
+        self.recipients.get_mut(usize::try_from(at).ok()?)
+    }
+
+    /// Recipients with their index.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (u32, &Recipient)> {
+        (0u32..).zip(self.recipients.iter())
+    }
+
+    /// The indices of all recipients.
+    pub(super) fn everyone(&self) -> Vec<u32> {
+        self.numbered().map(|(at, _)| at).collect()
+    }
+
+    /// Indices of recipients in `phase`.
+    pub(super) fn in_phase(&self, phase: Phase) -> Vec<u32> {
+        self.numbered()
+            .filter(|(_, recipient)| recipient.phase == phase)
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// The rendition that was made for a recipient, if any.
+    pub(super) fn rendition(&self, at: u32) -> Option<u32> {
+        let prepared = self.prepared.as_deref()?;
+        // Plans stand in the order of the envelope, as a rule; a search is the exception.
+        let plan = usize::try_from(at)
+            .ok()
+            .and_then(|index| prepared.plans.get(index))
+            .filter(|plan| plan.recipient == at)
+            .or_else(|| prepared.plan(at))?;
+        let rendition = plan.rendition?;
+        let exists = usize::try_from(rendition).is_ok_and(|r| r < prepared.renditions.len());
+        exists.then_some(rendition)
+    }
+
+    /// Whether nobody else is busy with this recipient, so that its time may be called up now.
+    pub(super) fn may_expire(&self, recipient: &Recipient) -> bool {
+        match recipient.phase {
+            Phase::Queued => self.preparation != Preparation::Running,
+            Phase::Ready => true,
+            Phase::Waiting => !recipient.has_no_expiry(),
+            Phase::Attempting(_) | Phase::Settling | Phase::Ended => false,
+        }
+    }
+}
