@@ -1,0 +1,4 @@
+//! The spool's promises, one test each.
+
+mod lasting;
+mod support;
