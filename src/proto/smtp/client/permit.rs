@@ -178,13 +178,11 @@ impl<'c> Permit<'c> {
     /// Begins the transaction: writes MAIL, and what may follow it at once.
     pub fn begin(self, now: Timestamp, mut mail: Mail) -> Result<Transfer<'c>, Unfit> {
         let Self {
-            client,
-            rendition,
-            grade,
+            client, rendition, ..
         } = self;
         let State::Established(established) = &mut client.state else {
             // `permit` saw it established, and nobody else could touch it since.
-            return Ok(Transfer { client, grade });
+            return Ok(Transfer { client });
         };
         let capabilities = established.capabilities;
         mail.size += rendition.prefix.len() as u64;
@@ -202,7 +200,7 @@ impl<'c> Permit<'c> {
             }));
         }
         client.arm(now);
-        Ok(Transfer { client, grade })
+        Ok(Transfer { client })
     }
 }
 
@@ -226,15 +224,9 @@ fn parameters(established: &Established, mail: &Mail) -> Result<String, Unfit> {
 /// A transaction under way. Ends with [`Output::Finished`].
 pub struct Transfer<'c> {
     client: &'c mut Client,
-    grade: Grade,
 }
 
 impl Transfer<'_> {
-    /// The grade that the connection reached for the domain.
-    pub const fn grade(&self) -> Grade {
-        self.grade
-    }
-
     /// Writes a piece of the content. Only after [`Output::SendContent`]; before and after it,
     /// nothing is written. Content with bare line ends breaks the session: no end of data is
     /// ever sent behind it.
