@@ -1,6 +1,6 @@
 //! Mail that arrives.
 
-use crate::support::world::{World, brief, deliver_one, expected_content, CONTENT};
+use crate::support::world::{CONTENT, World, brief, deliver_one, expected_content};
 
 #[tokio::test(start_paused = true)]
 async fn a_message_reaches_its_exchanger_byte_by_byte() {

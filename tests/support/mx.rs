@@ -82,7 +82,12 @@ impl Mx {
     pub fn new(identity: Arc<ServerConfig>) -> Self {
         Self {
             ehlo_plain: lines(&["PIPELINING", "STARTTLS"]),
-            ehlo_tls: lines(&["PIPELINING", "8BITMIME", "SIZE 52428800", "AUTH PLAIN LOGIN"]),
+            ehlo_tls: lines(&[
+                "PIPELINING",
+                "8BITMIME",
+                "SIZE 52428800",
+                "AUTH PLAIN LOGIN",
+            ]),
             implicit: false,
             identities: vec![identity],
             hook: Arc::new(|_, _| Do::Default),
@@ -188,7 +193,11 @@ impl Session {
         loop {
             let line = self.line().await?;
             self.mx.heard.lock().unwrap().commands.push(line.clone());
-            let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+            let verb = line
+                .split([' ', ':'])
+                .next()
+                .unwrap_or_default()
+                .to_ascii_uppercase();
             match verb.as_str() {
                 "EHLO" => {
                     let keywords = if self.at.tls {
