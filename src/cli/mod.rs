@@ -1,1 +1,76 @@
 //! The command line.
+//!
+//! Owns the words a person types, what is printed, and the exit codes. One file per command
+//! group. Human tables may change; what `--json` prints is stable. Passwords never come from argv.
+
+mod check;
+mod completions;
+mod failure;
+mod key;
+mod output;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{DEFAULT_FILE, LoadError};
+pub use failure::{Exit, Failure};
+
+/// Secure outbound mail transfer: every recipient protected, every message durable.
+#[derive(Debug, Parser)]
+#[command(name = "sealpost", version, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage or bad configuration, \
+75 temporary failure (spool locked, I/O), 78 configuration or key missing at start."
+)]
+struct Cli {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_FILE)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Validate the configuration and everything it names
+    Check(check::Check),
+    /// The master key
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Print shell completions
+    Completions(completions::Completions),
+    /// Print the manual page, or write all manual pages into a directory
+    Man(completions::Man),
+}
+
+/// A configuration that a command cannot work with.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn bad_configuration(error: LoadError) -> Failure {
+    Failure::from_error(Exit::Usage, &error, "")
+}
+
+/// Runs the command that `args` names (the first is the program's name).
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; a closed pipe is not worth a word.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let config = cli.config.as_path();
+    let done = match cli.command {
+        Command::Check(check) => check.run(config),
+        Command::Key(key) => key.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}

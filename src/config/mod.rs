@@ -1,1 +1,117 @@
 //! The configuration file: read, checked, joined.
+//!
+//! Owns every key of `conf/sealpost.toml`, its default and its bounds, and the form of a
+//! complaint: `file:line:column: what; mend`. [`parse`] looks at the text alone; [`examine`] looks
+//! at the files that it names. Every problem is collected; nothing is repaired or guessed. A key
+//! of a later version is refused as such.
+//!
+//! Relative paths are taken from the directory of the configuration file.
+
+pub mod certificate;
+mod examine;
+mod file;
+mod later;
+mod problem;
+mod reader;
+mod secret;
+mod sections;
+pub mod value;
+
+use std::path::{Path, PathBuf};
+
+pub use examine::{examine, roots_of};
+pub use file::{FileError, read_bounded};
+pub use problem::{At, Problem, Problems, Sheet, Spot, Weight};
+pub use secret::{Credentials, Secret, SecretError};
+pub use sections::{
+    Config, DkimSection, Limits, ListenerAddress, ListenerSection, ListenerTls, LogLevel,
+    LogTarget, RelaySection, RetrySection, RouteSection, RouteTls, TlsSection,
+};
+
+use crate::mail::Timestamp;
+
+/// Where the configuration is looked for.
+pub const DEFAULT_FILE: &str = "/etc/sealpost/sealpost.toml";
+/// Largest configuration file that is read.
+pub const MAX_FILE_OCTETS: u64 = 1 << 20;
+
+/// A configuration that could be read, with what deserves a look (warnings only).
+#[derive(Debug)]
+pub struct Loaded {
+    /// The checked configuration.
+    pub config: Config,
+    /// Warnings.
+    pub warnings: Problems,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file itself is not there.
+    #[error("{} does not exist; name the file with --config, or begin with a copy of conf/sealpost.toml", .0.display())]
+    NoFile(PathBuf),
+    /// The file itself cannot be read.
+    #[error("{} cannot be read; make it readable for this user", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: FileError,
+    },
+    /// It was read, and these are its problems.
+    #[error("{0}")]
+    Problems(Problems),
+}
+
+/// Reads and checks `path` and everything that it names.
+pub fn load(path: &Path, now: Timestamp, credentials: &Credentials) -> Result<Loaded, LoadError> {
+    let text = read_text(path)?;
+    let mut sheet = Sheet::new(path, &text);
+    let config = parse(&mut sheet);
+    if let Some(config) = &config {
+        examine(config, now, credentials, &mut sheet);
+    }
+    let problems = sheet.into_problems();
+    match config {
+        Some(config) if !problems.are_fatal() => Ok(Loaded {
+            config,
+            warnings: problems,
+        }),
+        _ => Err(LoadError::Problems(problems)),
+    }
+}
+
+/// Reads `path` and checks the text alone: for commands that need to know where things are.
+pub fn read(path: &Path) -> Result<Config, LoadError> {
+    let text = read_text(path)?;
+    let mut sheet = Sheet::new(path, &text);
+    let config = parse(&mut sheet);
+    let problems = sheet.into_problems();
+    match config {
+        Some(config) if !problems.are_fatal() => Ok(config),
+        _ => Err(LoadError::Problems(problems)),
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, LoadError> {
+    let unreadable = |source| LoadError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let octets = match read_bounded(path, MAX_FILE_OCTETS) {
+        Ok(octets) => octets,
+        Err(error) if error.is_not_found() => return Err(LoadError::NoFile(path.to_owned())),
+        Err(error) => return Err(unreadable(error)),
+    };
+    String::from_utf8(octets).map_err(|_| unreadable(FileError::NotText))
+}
+
+/// Reads the text of a configuration file. Touches nothing but the text. `None` if something is
+/// missing that no default can stand for; then the sheet says what.
+pub fn parse(sheet: &mut Sheet<'_>) -> Option<Config> {
+    sections::read(sheet)
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod dns;
+pub mod dns_hickory;
 pub mod net;
 pub mod tls;
 

@@ -1,0 +1,272 @@
+//! The sections of the file and what they become: plain, checked values.
+//!
+//! The parts have configuration types of their own; `server` converts. So no part imports this.
+
+mod incoming;
+mod outgoing;
+
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+pub use incoming::{Limits, ListenerAddress, ListenerSection, ListenerTls, TlsSection};
+pub use outgoing::{DkimSection, RelaySection, RetrySection, RouteSection, RouteTls};
+
+use super::problem::{At, Sheet, Spot};
+use super::reader::Section;
+use super::secret::{Secret, secret};
+use super::value;
+use crate::mail::{Address, Domain, Level, Method};
+
+/// A checked configuration: every value in its bounds, every path absolute or relative to the
+/// working directory. That the files are there and good is [`super::examine`]'s business.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it came from.
+    pub file: PathBuf,
+    /// EHLO name, `Received`, Message-ID domain.
+    pub hostname: Domain,
+    /// Spool and tables.
+    pub data_directory: At<PathBuf>,
+    /// 32 random octets, base64.
+    pub master_key: At<Secret>,
+    /// Whom bounces name and people write to.
+    pub postmaster: Address,
+    /// Where mail comes in. Never empty.
+    pub listeners: Vec<ListenerSection>,
+    /// Our certificate; always there if a listener speaks TLS.
+    pub tls: Option<TlsSection>,
+    /// The accounts.
+    pub users: At<PathBuf>,
+    /// Bounds on what is taken in.
+    pub limits: Limits,
+    /// Signing keys.
+    pub dkim: Vec<DkimSection>,
+    /// Name servers; empty means the system's.
+    pub dns_servers: Vec<std::net::SocketAddr>,
+    /// Outgoing connections and routes.
+    pub relay: RelaySection,
+    /// When it is tried again.
+    pub retry: RetrySection,
+    /// The least level of everything.
+    pub base_level: At<Level>,
+    /// Methods in the order of least friction.
+    pub methods: Vec<Method>,
+    /// Where delivery events go.
+    pub log_delivery: LogTarget,
+    /// How much the diagnostic log says.
+    pub log_level: LogLevel,
+    /// The administrative socket.
+    pub admin_socket: PathBuf,
+}
+
+/// Where delivery events go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// How much the diagnostic log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What deserves a look.
+    Warn,
+    /// What an operator wants to know.
+    Info,
+    /// For a person who looks for a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Reads the whole text of `sheet`.
+pub(super) fn read(sheet: &mut Sheet<'_>) -> Option<Config> {
+    let text = sheet.text();
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What recovery made of the rest would only mislead.
+        for error in errors {
+            let at = error.span().map(Spot::from).unwrap_or_default();
+            let what = format!("not TOML: {}", error.message());
+            sheet.wrong(at, what, "see toml.io for the syntax");
+        }
+        return None;
+    }
+    let file = sheet.file().to_owned();
+    let base = file.parent().map(Path::to_owned).unwrap_or_default();
+    read_root(sheet, Section::root(table.get_ref()), &base, file)
+}
+
+fn read_root(
+    sheet: &mut Sheet<'_>,
+    mut root: Section<'_>,
+    base: &Path,
+    file: PathBuf,
+) -> Option<Config> {
+    let hostname = root.required(
+        sheet,
+        "hostname",
+        "add the name that this host has in the DNS, as in hostname = \"mail.clinic.example\"",
+        value::domain,
+    );
+    let data_directory = directory(sheet, &mut root, base);
+    let master_key = root.required(
+        sheet,
+        "master_key",
+        "make one with `sealpost key generate FILE` and add master_key = \"FILE\"",
+        secret,
+    );
+    let postmaster = root.required(
+        sheet,
+        "postmaster",
+        "add the address of a person, as in postmaster = \"postmaster@clinic.example\"",
+        value::address,
+    );
+    let listeners = incoming::listeners(sheet, &mut root, base);
+    let tls = incoming::tls(sheet, &mut root, base, &listeners);
+    let users = incoming::users(sheet, &mut root, base);
+    let limits = incoming::limits(sheet, &mut root);
+    let dkim = outgoing::dkim(sheet, &mut root, base);
+    let dns_servers = outgoing::dns(sheet, &mut root);
+    let relay = outgoing::relay(sheet, &mut root, base);
+    let retry = outgoing::retry(sheet, &mut root);
+    let (base_level, methods) = policy(sheet, &mut root);
+    let (log_delivery, log_level) = log(sheet, &mut root, base);
+    let admin_socket = admin(sheet, &mut root, base);
+    root.finish(sheet);
+    Some(Config {
+        file,
+        hostname: hostname?.value,
+        data_directory,
+        master_key: master_key.map(|key| At {
+            value: key.value.resolved(base),
+            at: key.at,
+        })?,
+        postmaster: postmaster?.value,
+        listeners,
+        tls,
+        users: users?,
+        limits,
+        dkim,
+        dns_servers,
+        relay,
+        retry,
+        base_level,
+        methods,
+        log_delivery,
+        log_level,
+        admin_socket,
+    })
+}
+
+fn directory(sheet: &mut Sheet<'_>, root: &mut Section<'_>, base: &Path) -> At<PathBuf> {
+    let written = root.optional(sheet, "data_directory", value::path);
+    written
+        .map(|path| located(path, base))
+        .unwrap_or_else(|| At {
+            value: PathBuf::from("/var/lib/sealpost"),
+            at: Spot::default(),
+        })
+}
+
+/// A path that was written in the file, taken from the file's directory.
+fn located(path: At<PathBuf>, base: &Path) -> At<PathBuf> {
+    At {
+        value: base.join(path.value),
+        at: path.at,
+    }
+}
+
+fn policy(sheet: &mut Sheet<'_>, root: &mut Section<'_>) -> (At<Level>, Vec<Method>) {
+    let mut base_level = At {
+        value: Level::Protected,
+        at: Spot::default(),
+    };
+    let mut methods = vec![Method::Tls];
+    let Some(mut section) = root.section(sheet, "policy") else {
+        return (base_level, methods);
+    };
+    if let Some(level) = section.optional(sheet, "base", value::level) {
+        base_level = level;
+    }
+    if let Some(list) = section.list(sheet, "methods", "[\"tls\"]", value::method) {
+        if list.value.is_empty() {
+            sheet.wrong(
+                list.at,
+                "policy.methods is empty: no mail could go anywhere",
+                "write methods = [\"tls\"]",
+            );
+        }
+        methods = list.value.into_iter().map(|method| method.value).collect();
+        methods.dedup();
+    }
+    section.finish(sheet);
+    (base_level, methods)
+}
+
+fn log(sheet: &mut Sheet<'_>, root: &mut Section<'_>, base: &Path) -> (LogTarget, LogLevel) {
+    const LEVELS: [(&str, LogLevel); 5] = [
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+    let mut target = LogTarget::File(PathBuf::from("/var/log/sealpost/delivery.jsonl"));
+    let mut level = LogLevel::Info;
+    let Some(mut section) = root.section(sheet, "log") else {
+        return (target, level);
+    };
+    if let Some(path) = section.optional(sheet, "delivery", value::path) {
+        target = if path.value.as_os_str() == "stdout" {
+            LogTarget::Stdout
+        } else {
+            LogTarget::File(base.join(path.value))
+        };
+    }
+    section.optional(sheet, "format", log_format);
+    if let Some(word) = section.optional(sheet, "level", value::one_of(&LEVELS)) {
+        level = word.value;
+    }
+    section.finish(sheet);
+    (target, level)
+}
+
+fn log_format(value: &toml::de::DeValue<'_>) -> Result<(), super::reader::Wrong> {
+    const FORMATS: [(&str, bool); 2] = [("json", true), ("postfix", false)];
+    match value::one_of(&FORMATS)(value)? {
+        true => Ok(()),
+        false => Err(super::reader::Wrong::new(
+            "is \"postfix\", which comes with a later version of sealpost",
+            "write \"json\" or remove the key",
+        )),
+    }
+}
+
+fn admin(sheet: &mut Sheet<'_>, root: &mut Section<'_>, base: &Path) -> PathBuf {
+    let default = PathBuf::from("/run/sealpost/admin.sock");
+    let Some(mut section) = root.section(sheet, "admin") else {
+        return default;
+    };
+    let socket = section.optional(sheet, "socket", value::path);
+    section.finish(sheet);
+    socket.map_or(default, |socket| base.join(socket.value))
+}

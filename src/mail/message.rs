@@ -1,1 +1,0 @@
-//! Header fields and MIME structure of a message, as bytes.

@@ -1,0 +1,64 @@
+//! Header fields, authors and MIME structure of a message, as bytes.
+//!
+//! Owns: reading a message (RFC 5322, RFC 2045–2046) without changing an octet of it.
+//! Never: decodes, repairs or rewrites; panics on any bytes; holds a body in memory.
+
+mod header;
+mod mailbox;
+mod mime;
+
+pub use header::{Field, Header, HeaderError, unfold};
+pub use mailbox::{MailboxError, mailboxes};
+pub use mime::{MimeError, MimeWalk};
+
+/// Longest header in octets, with the CRLF of its last field.
+pub const MAX_HEADER_OCTETS: usize = 256 * 1024;
+/// Most fields in a header.
+pub const MAX_HEADER_FIELDS: usize = 1000;
+/// Deepest nesting of multipart and message parts.
+pub const MAX_MIME_DEPTH: usize = 50;
+/// Most parts of a message, at all depths together.
+pub const MAX_MIME_PARTS: usize = 1000;
+/// Most `Received` fields: a message with more goes in circles (RFC 5321 §6.3).
+pub const MAX_HOPS: usize = 50;
+/// Longest line of a message without its CRLF (RFC 5322 §2.1.1, RFC 5321 §4.5.3.1.6).
+pub const MAX_LINE_OCTETS: usize = 998;
+
+/// Splits a message at its first empty line: the header with its last CRLF, and the body behind
+/// the empty line. Without an empty line all of it is header.
+pub fn split(message: &[u8]) -> (&[u8], &[u8]) {
+    if let Some(body) = message.strip_prefix(b"\r\n") {
+        return (&[], body);
+    }
+    match memchr::memmem::find(message, b"\r\n\r\n") {
+        Some(at) => {
+            let (header, rest) = message.split_at(at + 2);
+            (header, rest.get(2..).unwrap_or_default())
+        }
+        None => (message, &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_at_the_first_empty_line() {
+        let cases: [(&[u8], &[u8], &[u8]); 6] = [
+            (
+                b"A: 1\r\n\r\nbody\r\n\r\nmore",
+                b"A: 1\r\n",
+                b"body\r\n\r\nmore",
+            ),
+            (b"A: 1\r\n\r\n", b"A: 1\r\n", b""),
+            (b"A: 1\r\n", b"A: 1\r\n", b""),
+            (b"\r\nbody", b"", b"body"),
+            (b"", b"", b""),
+            (b"A: 1\n\nbody", b"A: 1\n\nbody", b""),
+        ];
+        for (message, header, body) in cases {
+            assert_eq!(split(message), (header, body), "{message:?}");
+        }
+    }
+}

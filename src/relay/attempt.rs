@@ -1,0 +1,394 @@
+//! One attempt: every host in turn until every recipient has its answer.
+//!
+//! Owns what goes on to the next host and what does not:
+//!
+//! | what happened | for whom | then |
+//! |---|---|---|
+//! | 2yz to the end of data | accepted recipients | delivered |
+//! | 5yz to MAIL, RCPT, DATA or the end of data | those it concerns | bounced at once |
+//! | 4yz to the same | those it concerns | next host; deferred at the end |
+//! | too many recipients | the rest | another transaction on the same connection |
+//! | broken after the end of data | accepted recipients | deferred, and no other host: it may have been taken (RFC 1047) |
+//! | broken before it | the rest | next host; on a reused connection, a fresh one first |
+//! | no connection, a refused session | all | next host |
+//! | not good enough, broken TLS | all | next host, judged on its own; a shortfall at the end |
+//! | content unfit for the server | all | bounced |
+//! | content unreadable | all | deferred; no other host |
+
+use std::collections::BTreeMap;
+
+use super::address::Leg;
+use super::connection::{Connection, OpenError, Opener, Transacted};
+use super::pool::Key;
+use super::resolve::Way;
+use super::shuffle::Shuffle;
+use super::{Job, Shared, status, tls};
+use crate::mail::{
+    Address, DeferReason, Domain, EnhancedCode, Grade, Hop, Outcome, RecipientOutcome, ShortHost,
+    Status, Timestamp,
+};
+use crate::proto::smtp::client::reply::{Reply, Severity};
+use crate::proto::smtp::client::{
+    Cause, DomainFacts, Failure, Mail, RecipientResult, Report, Settings, Unfit,
+};
+
+/// Addresses tried in one attempt.
+pub const MAX_LEGS: usize = 20;
+/// Connections on which one attempt begins a transaction before it leaves the rest for later.
+pub const MAX_SESSIONS: usize = 3;
+
+/// What is to be done after a connection was used.
+enum Used {
+    /// The connection went back to the pool, or is ended; go on to the next host.
+    Over,
+    /// It broke before anything could have been accepted.
+    Broken {
+        /// How.
+        failure: Failure,
+        /// Where.
+        hop: Box<Hop>,
+    },
+    /// No other host is to be tried.
+    Stop,
+}
+
+pub(super) struct Attempt<'a> {
+    relay: &'a Shared,
+    job: &'a Job,
+    way: &'a Way,
+    limit: Timestamp,
+    search_until: Timestamp,
+    /// Recipients without an answer yet.
+    open: Vec<u32>,
+    done: Vec<RecipientOutcome>,
+    /// The latest 4yz of a recipient that is still open.
+    soft: BTreeMap<u32, (Status, Hop)>,
+    shorts: Vec<(ShortHost, EnhancedCode)>,
+    /// The latest connection that broke, or was not to be had.
+    failure: Option<(Status, Hop)>,
+    /// The first host without an address.
+    unresolved: Option<Outcome>,
+    legs: usize,
+    sessions: usize,
+}
+
+/// Delivers along `way`.
+pub(super) async fn run(
+    relay: &Shared,
+    job: &Job,
+    way: &Way,
+    started: Timestamp,
+    shuffle: &mut Shuffle,
+) -> Vec<RecipientOutcome> {
+    let timeouts = relay.config.timeouts;
+    let mut attempt = Attempt {
+        relay,
+        job,
+        way,
+        limit: started + timeouts.attempt,
+        search_until: started + timeouts.search,
+        open: job.recipients.clone(),
+        done: Vec::new(),
+        soft: BTreeMap::new(),
+        shorts: Vec::new(),
+        failure: None,
+        unresolved: None,
+        legs: 0,
+        sessions: 0,
+    };
+    attempt.all_hosts(shuffle).await;
+    attempt.finish()
+}
+
+impl Attempt<'_> {
+    async fn all_hosts(&mut self, shuffle: &mut Shuffle) {
+        for host in &self.way.hosts {
+            if self.is_enough() {
+                return;
+            }
+            let legs = match self.relay.legs(self.way, host, shuffle).await {
+                Ok(legs) => legs,
+                Err(outcome) => {
+                    self.unresolved.get_or_insert(outcome);
+                    continue;
+                }
+            };
+            for leg in legs {
+                if self.is_enough() {
+                    return;
+                }
+                self.legs += 1;
+                match self.one_leg(host, leg).await {
+                    Used::Over => {}
+                    Used::Broken { failure, hop } => {
+                        self.failure = Some((status::of_failure(&failure, host), *hop));
+                    }
+                    Used::Stop => return,
+                }
+            }
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.open.is_empty()
+            || self.legs >= MAX_LEGS
+            || self.sessions >= MAX_SESSIONS
+            || self.relay.clock.now() >= self.search_until
+    }
+
+    async fn one_leg(&mut self, host: &Domain, leg: Leg) -> Used {
+        let key = Key {
+            reference: tls::reference(host, self.way.anchors),
+            leg,
+            route: self.way.route,
+        };
+        if let Some(connection) = self.relay.pool.take(&key).await {
+            match self.use_connection(host, connection).await {
+                Used::Broken { .. } if self.open.is_empty() => return Used::Over,
+                // It may have died of old age: that says nothing about the host.
+                Used::Broken { .. } => self.sessions = self.sessions.saturating_sub(1),
+                used @ (Used::Over | Used::Stop) => return used,
+            }
+        }
+        match self.open(host, key).await {
+            Some(connection) => self.use_connection(host, connection).await,
+            None => Used::Over,
+        }
+    }
+
+    async fn open(&mut self, host: &Domain, key: Key) -> Option<Connection> {
+        let leg = key.leg;
+        let settings = Settings {
+            hostname: self.relay.config.hostname.clone(),
+            opening: self.way.opening,
+            reference: key.reference.clone(),
+            credentials: self.way.credentials.clone(),
+            timeouts: self.relay.config.timeouts,
+        };
+        let opener = Opener {
+            network: self.relay.network.as_ref(),
+            tls: &self.relay.tls,
+            clock: self.relay.clock,
+        };
+        let hop = self.hop(host, leg);
+        match opener.open(key, settings, self.limit).await {
+            Ok(connection) => return Some(connection),
+            Err(OpenError::Connect(why)) => {
+                self.failure = Some((status::unreachable(host, leg.peer, &why), hop));
+            }
+            Err(OpenError::Tls(error)) => {
+                let why = status::of_tls(&error);
+                self.shorts
+                    .push((ShortHost { hop, why }, status::NOT_VERIFIED));
+            }
+            Err(OpenError::Session(failure)) if failure.cause == Cause::Injection => {
+                self.relay.count_injection(host, leg.peer);
+                let why = failure.cause.to_string();
+                self.shorts.push((ShortHost { hop, why }, status::ATTACK));
+            }
+            Err(OpenError::Session(failure)) => {
+                self.failure = Some((status::of_failure(&failure, host), hop));
+            }
+        }
+        None
+    }
+
+    /// Transactions on one connection, until nobody is left over.
+    async fn use_connection(&mut self, host: &Domain, mut connection: Connection) -> Used {
+        let domain = DomainFacts {
+            reference: tls::reference(host, self.way.anchors),
+            max_level: self.way.max_level,
+        };
+        let mut batch = self.open.clone();
+        loop {
+            let mail = self.mail(&batch);
+            let job = self.job;
+            let transacted = connection
+                .transact(&job.rendition, &domain, mail, &job.content, self.limit)
+                .await;
+            let mut hop = self.hop(host, connection.key.leg);
+            hop.tls = connection.tls().cloned();
+            match transacted {
+                Transacted::Short(short) => {
+                    hop.grade = short.reached;
+                    let (enhanced, why) = status::of_lack(&short.lack);
+                    self.shorts.push((ShortHost { hop, why }, enhanced));
+                    connection.quit();
+                    return Used::Over;
+                }
+                Transacted::Unfit { grade, unfit } => {
+                    hop.grade = grade;
+                    let outcome = Outcome::Bounced(unfit_status(&unfit, host));
+                    self.settle_all(&batch, &outcome, &hop);
+                    self.relay.pool.put(connection);
+                    return Used::Over;
+                }
+                Transacted::Unreadable(why) => {
+                    let outcome = Outcome::Deferred {
+                        reason: DeferReason::Local,
+                        status: Status::local(EnhancedCode::new(4, 3, 0), why),
+                    };
+                    let open = self.open.clone();
+                    self.settle_all(&open, &outcome, &hop);
+                    return Used::Stop;
+                }
+                Transacted::Done { grade, report } => {
+                    hop.grade = grade;
+                    let Report { results, broken } = report;
+                    let left = self.apply(&batch, results, broken.as_ref(), host, &hop);
+                    if let Some(failure) = broken {
+                        self.sessions += 1;
+                        let hop = Box::new(hop);
+                        return Used::Broken { failure, hop };
+                    }
+                    if left.is_empty() || self.relay.clock.now() >= self.limit {
+                        self.sessions += 1;
+                        self.relay.pool.put(connection);
+                        return Used::Over;
+                    }
+                    batch = left;
+                }
+            }
+        }
+    }
+
+    /// Applies a report; who is left over for another transaction at once.
+    fn apply(
+        &mut self,
+        batch: &[u32],
+        results: Vec<RecipientResult>,
+        broken: Option<&Failure>,
+        host: &Domain,
+        hop: &Hop,
+    ) -> Vec<u32> {
+        let mut left = Vec::new();
+        for (&recipient, result) in batch.iter().zip(results) {
+            match result {
+                RecipientResult::Delivered(reply) => {
+                    let status = status::of_reply(&reply, host);
+                    self.settle(recipient, Outcome::Delivered(status), hop, false);
+                }
+                RecipientResult::Refused { reply, .. } => {
+                    self.refused(recipient, &reply, host, hop)
+                }
+                RecipientResult::Leftover => left.push(recipient),
+                RecipientResult::Unsettled => {}
+                RecipientResult::InDoubt => {
+                    let status = match broken {
+                        Some(failure) => status::of_failure(failure, host),
+                        None => Status::local(EnhancedCode::new(4, 4, 2), "no reply"),
+                    };
+                    let outcome = Outcome::Deferred {
+                        reason: DeferReason::Site,
+                        status,
+                    };
+                    self.settle(recipient, outcome, hop, true);
+                }
+            }
+        }
+        left
+    }
+
+    fn refused(&mut self, recipient: u32, reply: &Reply, host: &Domain, hop: &Hop) {
+        let status = status::of_reply(reply, host);
+        if reply.severity() == Severity::Permanent {
+            self.settle(recipient, Outcome::Bounced(status), hop, false);
+        } else {
+            self.soft.insert(recipient, (status, hop.clone()));
+        }
+    }
+
+    fn settle(&mut self, recipient: u32, outcome: Outcome, hop: &Hop, duplicate_possible: bool) {
+        self.open.retain(|&other| other != recipient);
+        self.done.push(RecipientOutcome {
+            recipient,
+            outcome,
+            hop: Some(hop.clone()),
+            duplicate_possible,
+        });
+    }
+
+    fn settle_all(&mut self, recipients: &[u32], outcome: &Outcome, hop: &Hop) {
+        for &recipient in recipients {
+            self.settle(recipient, outcome.clone(), hop, false);
+        }
+    }
+
+    fn mail(&self, batch: &[u32]) -> Mail {
+        let envelope = &self.job.envelope;
+        let recipients = batch
+            .iter()
+            .filter_map(|&recipient| usize::try_from(recipient).ok())
+            .filter_map(|recipient| envelope.recipients.get(recipient).cloned())
+            .collect::<Vec<Address>>();
+        Mail {
+            reverse_path: envelope.reverse_path.clone(),
+            recipients,
+            size: 0,
+            eight_bit: envelope.eight_bit,
+        }
+    }
+
+    fn hop(&self, host: &Domain, leg: Leg) -> Hop {
+        Hop {
+            next_hop: self.way.next_hop.clone(),
+            mx: host.clone(),
+            address: Some(leg.peer),
+            grade: Grade::None,
+            tls: None,
+        }
+    }
+
+    /// Gives every recipient that is still open what fits best: its own 4yz, a shortfall, the
+    /// latest failure, or a host that could not be found.
+    fn finish(self) -> Vec<RecipientOutcome> {
+        let Self {
+            job,
+            open,
+            mut done,
+            mut soft,
+            shorts,
+            failure,
+            unresolved,
+            ..
+        } = self;
+        let short_hop = shorts.first().map(|(short, _)| short.hop.clone());
+        let shortfall =
+            (!shorts.is_empty()).then(|| status::shortfall(job.rendition.demand.least(), shorts));
+        let site = |status| Outcome::Deferred {
+            reason: DeferReason::Site,
+            status,
+        };
+        for recipient in open {
+            let (outcome, hop) = if let Some((status, hop)) = soft.remove(&recipient) {
+                let reason = DeferReason::Temporary;
+                (Outcome::Deferred { reason, status }, Some(hop))
+            } else if let Some(outcome) = &shortfall {
+                (outcome.clone(), short_hop.clone())
+            } else if let Some((status, hop)) = &failure {
+                (site(status.clone()), Some(hop.clone()))
+            } else if let Some(outcome) = &unresolved {
+                (outcome.clone(), None)
+            } else {
+                let text = "no host could be tried within the time of an attempt";
+                let status = Status::local(EnhancedCode::new(4, 4, 1), text);
+                (site(status), None)
+            };
+            done.push(RecipientOutcome {
+                recipient,
+                outcome,
+                hop,
+                duplicate_possible: false,
+            });
+        }
+        done
+    }
+}
+
+fn unfit_status(unfit: &Unfit, host: &Domain) -> Status {
+    let enhanced = match unfit {
+        Unfit::TooLarge { .. } => EnhancedCode::new(5, 3, 4),
+        Unfit::EightBit => EnhancedCode::new(5, 6, 3),
+    };
+    Status::local(enhanced, format!("{host}: {unfit}"))
+}

@@ -1,1 +1,0 @@
-//! Small durable tables on the journal.

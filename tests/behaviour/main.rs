@@ -1,0 +1,6 @@
+//! What sealpost does, seen from outside: one module a behaviour, in a simulated world.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod relay_delivery;

@@ -1,0 +1,11 @@
+//! The simulated world: DNS, network, certificate authority and mail exchangers in memory, under
+//! tokio's paused clock. No socket, no file, no waiting.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code, reason = "shared by several test binaries")]
+
+pub mod ca;
+pub mod dns;
+pub mod mx;
+pub mod net;
+pub mod world;
