@@ -19,7 +19,8 @@ use super::net::{FakeNetwork, Place};
 /// 22 November 2026.
 pub const START: Timestamp = Timestamp::from_secs(1_795_305_600);
 /// What the sender wrote. Nobody may hear it who is not good enough.
-pub const CONTENT: &[u8] = b"From: <a@clinic.example>\r\nSubject: canary\r\n\r\nclinic-secret\r\n.\r\n";
+pub const CONTENT: &[u8] =
+    b"From: <a@clinic.example>\r\nSubject: canary\r\n\r\nclinic-secret\r\n.\r\n";
 pub const PREFIX: &[u8] = b"DKIM-Signature: v=1\r\n";
 
 pub struct World {
@@ -41,7 +42,7 @@ impl World {
 
     pub fn config(&self) -> RelayConfig {
         RelayConfig {
-            hostname: domain("mail.clinic.example"),
+            hostname: domain("relay.clinic.example"),
             port: 25,
             roots: self.ca.roots(),
             source_addresses: vec![],
@@ -56,7 +57,13 @@ impl World {
     }
 
     pub fn relay_with(&self, config: RelayConfig) -> Relay {
-        Relay::seeded(config, self.dns.clone(), self.network.clone(), self.clock, 1)
+        Relay::seeded(
+            config,
+            self.dns.clone(),
+            self.network.clone(),
+            self.clock,
+            1,
+        )
     }
 
     /// A good exchanger for `host`.
