@@ -420,27 +420,6 @@ fn every_file_says_what_it_owns_and_fits_the_head() {
     );
 }
 
-#[test]
-fn every_direct_dependency_has_its_note() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
-    let map = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
-    let mut in_table = false;
-    let mut count = 0;
-    for line in manifest.lines() {
-        if line.starts_with('[') {
-            in_table = line.ends_with("dependencies]");
-        } else if let (true, Some((name, _))) = (in_table, line.split_once('=')) {
-            let name = name.trim();
-            if !name.starts_with('#') {
-                count += 1;
-                assert!(map.contains(&format!("| `{name}`")), "no note on {name}");
-            }
-        }
-    }
-    assert!(count > 20, "only {count} dependencies were read");
-}
-
 // The reader itself, on made-up trees.
 
 /// Two words, two parts, a flow, a process of two.

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::DEFAULT_FILE;
+use crate::config::{DEFAULT_FILE, LoadError};
 pub use failure::{Exit, Failure};
 
 /// Secure outbound mail transfer: every recipient protected, every message durable.
@@ -44,6 +44,12 @@ enum Command {
     Completions(completions::Completions),
     /// Print the manual page, or write all manual pages into a directory
     Man(completions::Man),
+}
+
+/// A configuration that a command cannot work with.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn bad_configuration(error: LoadError) -> Failure {
+    Failure::from_error(Exit::Usage, &error, "")
 }
 
 /// Runs the command that `args` names (the first is the program's name).

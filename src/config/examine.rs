@@ -13,6 +13,7 @@ use super::file;
 use super::problem::{At, Sheet, Spot};
 use super::secret::{Credentials, Secret, SecretError};
 use super::sections::{Config, ListenerAddress, TlsSection};
+use crate::journal::MasterKey;
 use crate::mail::{Level, Timestamp};
 
 /// A certificate that ends sooner than this is worth a warning.
@@ -110,7 +111,7 @@ fn master_key(config: &Config, credentials: &Credentials, sheet: &mut Sheet<'_>)
         return;
     }
     match key.read(credentials) {
-        Ok(text) if decodes_to_a_key(&text) => {}
+        Ok(text) if MasterKey::from_base64(&text).is_ok() => {}
         Ok(_) => sheet.wrong(
             key.at,
             format!("master_key {} is not 32 octets in base64", key.value),
@@ -364,11 +365,4 @@ fn advice(config: &Config, sheet: &mut Sheet<'_>) {
             "write \"protected\"",
         );
     }
-}
-
-fn decodes_to_a_key(text: &str) -> bool {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD
-        .decode(text)
-        .is_ok_and(|octets| octets.len() == 32)
 }

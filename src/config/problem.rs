@@ -167,11 +167,6 @@ impl<'t> Sheet<'t> {
             .push((at, Weight::Warning, what.into(), mend.into()));
     }
 
-    /// Whether nothing was found so far.
-    pub fn is_clean(&self) -> bool {
-        self.found.is_empty()
-    }
-
     /// The problems, in the order of the file.
     pub fn into_problems(mut self) -> Problems {
         self.found.sort_by_key(|found| found.0);

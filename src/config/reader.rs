@@ -127,7 +127,7 @@ impl<'a> Section<'a> {
         self.optional(sheet, key, convert)
     }
 
-    /// The list at `key`, entry by entry; `None` if it is not there or no list.
+    /// The list at `key`, entry by entry; `None` if it is not there or an entry does not do.
     pub fn list<T>(
         &mut self,
         sheet: &mut Sheet<'_>,
@@ -149,6 +149,7 @@ impl<'a> Section<'a> {
             return None;
         }
         let mut list = Vec::new();
+        let mut good = true;
         for entry in entries.iter() {
             let at = Spot::from(entry.span());
             match convert(entry.get_ref()) {
@@ -156,10 +157,11 @@ impl<'a> Section<'a> {
                 Err(wrong) => {
                     let what = format!("an entry of {name} {}", wrong.what);
                     sheet.wrong(at, what, wrong.mend);
+                    good = false;
                 }
             }
         }
-        Some(At { value: list, at })
+        good.then_some(At { value: list, at })
     }
 
     /// The table at `key`.

@@ -208,7 +208,7 @@ fn policy(sheet: &mut Sheet<'_>, root: &mut Section<'_>) -> (At<Level>, Vec<Meth
         base_level = level;
     }
     if let Some(list) = section.list(sheet, "methods", "[\"tls\"]", value::method) {
-        if list.value.is_empty() && sheet.is_clean() {
+        if list.value.is_empty() {
             sheet.wrong(
                 list.at,
                 "policy.methods is empty: no mail could go anywhere",

@@ -63,7 +63,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
 /// An open file.
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Octets in it.
-    fn len(&self) -> io::Result<u64>;
+    fn octets(&self) -> io::Result<u64>;
     /// Fills `buffer` from `offset`; an error if the file ends before.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all of `parts`, one after the other, from `offset`.
@@ -140,7 +140,7 @@ impl Disk for OsDisk {
 struct OsFile(File);
 
 impl DiskFile for OsFile {
-    fn len(&self) -> io::Result<u64> {
+    fn octets(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 
@@ -189,7 +189,7 @@ mod tests {
         let mut back = vec![0; bytes.len()];
         file.read_at(&mut back, 7).unwrap();
         assert_eq!(back, bytes);
-        assert_eq!(file.len().unwrap(), 7 + bytes.len() as u64);
+        assert_eq!(file.octets().unwrap(), 7 + bytes.len() as u64);
         assert!(file.read_at(&mut back, 8).is_err());
     }
 

@@ -235,7 +235,7 @@ impl Keeper {
         let octets = self
             .disk
             .open(&path, Open::Read)
-            .and_then(|file| file.len())
+            .and_then(|file| file.octets())
             .map_err(JournalError::io("open", &path))?;
         if octets == self.octets {
             self.ready.insert(number);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 
 use super::crypt::{self, Keyring, MasterKey};
-use super::disk::{Disk, Open};
+use super::disk::{Disk, Lock, Open};
 use super::error::JournalError;
 use super::keeper::{Job, Keeper, KeeperParts, Pins, Segment, Slot};
 use super::line::Line;
@@ -41,26 +41,14 @@ impl Journal {
         visit: &mut dyn FnMut(&Keyring, Stored<'_>),
     ) -> Result<Opened, JournalError> {
         let octets = options.segment_octets;
-        if !(MIN_SEGMENT_OCTETS..=MAX_SEGMENT_OCTETS).contains(&octets) || octets % 4096 != 0 {
+        let possible = (MIN_SEGMENT_OCTETS..=MAX_SEGMENT_OCTETS).contains(&octets);
+        if !possible || !octets.is_multiple_of(SEGMENT_HEADER_OCTETS) {
             return Err(JournalError::SegmentSize(octets));
         }
-        let (disk, directory) = (&*options.disk, options.directory.as_path());
-        let log = directory.join("log");
-        disk.create_dir_all(directory)
-            .map_err(JournalError::io("create", directory))?;
-        let lock_path = directory.join("LOCK");
-        let lock = disk
-            .lock(&lock_path)
-            .map_err(JournalError::io("lock", &lock_path))?
-            .ok_or_else(|| JournalError::Locked(directory.to_path_buf()))?;
-        let keys = Arc::new(open_meta(disk, directory, &options.master_key)?);
-        for directory in [&log, &directory.join("quarantine")] {
-            disk.create_dir_all(directory)
-                .map_err(JournalError::io("create", directory))?;
-        }
-        disk.sync_dir(directory)
-            .map_err(JournalError::io("sync", directory))?;
-
+        let disk = &*options.disk;
+        let (lock, keys) = enter(disk, &options.directory, &options.master_key)?;
+        let keys = Arc::new(keys);
+        let log = options.directory.join("log");
         let (jobs, requests) = mpsc::channel();
         let slot = Arc::new(Slot::default());
         let pins = Pins::new(jobs.clone());
@@ -75,25 +63,9 @@ impl Journal {
             pins: Arc::clone(&pins),
             carrier: Arc::clone(&carrier),
         })?;
-        let (mut rows, mut unreadable_rows) = (Vec::new(), 0);
-        let mut replay = recover::replay(
-            disk,
-            directory,
-            &keeper.segments(),
-            keys.key_id(),
-            &mut |stored| match stored.header.kind {
-                Kind::Table => match stored.open_row(&keys) {
-                    Ok(row) => rows.push(StoredRow {
-                        row,
-                        pin: pins.pin(stored.position.segment),
-                    }),
-                    Err(_) => unreadable_rows += 1,
-                },
-                _ => visit(&keys, stored),
-            },
-        )?;
-        replay.report.unreadable_rows = unreadable_rows;
-        let (segment, offset) = current(&*options.disk, &log, &mut keeper, replay.go_on)?;
+        let segments = keeper.segments();
+        let (replay, rows) = read_back(disk, &options.directory, &segments, &keys, &pins, visit)?;
+        let (segment, offset) = current(disk, &log, &mut keeper, replay.go_on)?;
         // A segment without its first batch says nothing of the ids before: the one before it stays.
         let unwritten = u64::from(offset == SEGMENT_HEADER_OCTETS);
         pins.left_for(segment.number - unwritten);
@@ -102,7 +74,7 @@ impl Journal {
             queue: Arc::clone(&queue),
             slot,
             pins: Arc::clone(&pins),
-            keeper: jobs.clone(),
+            keeper: jobs,
             segment,
             offset,
             batch: replay.batch,
@@ -116,9 +88,6 @@ impl Journal {
             keeper: spawn("journal-keeper", move || keeper.run(&requests))?,
             _lock: lock,
         };
-        let Replay {
-            report, highest, ..
-        } = replay;
         let journal = Journal {
             log,
             disk: options.disk,
@@ -132,10 +101,59 @@ impl Journal {
         };
         Ok(Opened {
             journal,
-            report,
-            highest,
+            report: replay.report,
+            highest: replay.highest,
         })
     }
+}
+
+/// Locks the directory and checks the key; makes what is missing only after that.
+fn enter(
+    disk: &dyn Disk,
+    directory: &Path,
+    master_key: &MasterKey,
+) -> Result<(Lock, Keyring), JournalError> {
+    disk.create_dir_all(directory)
+        .map_err(JournalError::io("create", directory))?;
+    let path = directory.join("LOCK");
+    let lock = disk
+        .lock(&path)
+        .map_err(JournalError::io("lock", &path))?
+        .ok_or_else(|| JournalError::Locked(directory.to_path_buf()))?;
+    let keys = open_meta(disk, directory, master_key)?;
+    for name in ["log", "quarantine"] {
+        let path = directory.join(name);
+        disk.create_dir_all(&path)
+            .map_err(JournalError::io("create", &path))?;
+    }
+    disk.sync_dir(directory)
+        .map_err(JournalError::io("sync", directory))?;
+    Ok((lock, keys))
+}
+
+/// Reads all segments; rows of tables are kept for the tables, the rest is shown to `visit`.
+fn read_back(
+    disk: &dyn Disk,
+    directory: &Path,
+    segments: &[u64],
+    keys: &Keyring,
+    pins: &Arc<Pins>,
+    visit: &mut dyn FnMut(&Keyring, Stored<'_>),
+) -> Result<(Replay, Vec<StoredRow>), JournalError> {
+    let (mut rows, mut unreadable) = (Vec::new(), 0);
+    let mut sort = |stored: Stored<'_>| match stored.header.kind {
+        Kind::Table => match stored.open_row(keys) {
+            Ok(row) => rows.push(StoredRow {
+                row,
+                pin: pins.pin(stored.position.segment),
+            }),
+            Err(_) => unreadable += 1,
+        },
+        _ => visit(keys, stored),
+    };
+    let mut replay = recover::replay(disk, directory, segments, keys.key_id(), &mut sort)?;
+    replay.report.unreadable_rows = unreadable;
+    Ok((replay, rows))
 }
 
 /// What fits between a segment's header with its `PAD` and its `SEAL`.
@@ -177,7 +195,7 @@ fn current(
     let file = disk
         .open(&path, Open::Write)
         .map_err(JournalError::io("open", &path))?;
-    let octets = file.len().map_err(JournalError::io("read", &path))?;
+    let octets = file.octets().map_err(JournalError::io("read", &path))?;
     let segment = Segment {
         number: last,
         file,
@@ -228,7 +246,7 @@ fn read_meta(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, JournalError> {
     let file = disk
         .open(path, Open::Read)
         .map_err(JournalError::io("open", path))?;
-    let octets = file.len().map_err(JournalError::io("read", path))?;
+    let octets = file.octets().map_err(JournalError::io("read", path))?;
     let octets = usize::try_from(octets)
         .unwrap_or(usize::MAX)
         .min(Meta::OCTETS);

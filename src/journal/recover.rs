@@ -124,7 +124,7 @@ impl Reader<'_> {
             .disk
             .open(&path, how)
             .map_err(JournalError::io("open", &path))?;
-        let octets = file.len().map_err(JournalError::io("read", &path))?;
+        let octets = file.octets().map_err(JournalError::io("read", &path))?;
         let mut bytes = vec![0; usize::try_from(octets).unwrap_or(usize::MAX)];
         file.read_at(&mut bytes, 0)
             .map_err(JournalError::io("read", &path))?;

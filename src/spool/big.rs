@@ -29,7 +29,7 @@ use super::SpoolError;
 /// Octets of content in a chunk.
 pub const CHUNK_OCTETS: usize = 64 * 1024;
 const MAGIC: &[u8; 8] = b"SPBBODY1";
-const HEADER_OCTETS: u64 = 24;
+const HEADER_OCTETS: usize = 24;
 
 /// A durable body file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +171,7 @@ impl BigSink {
             path,
             file,
             chunks,
-            offset: HEADER_OCTETS,
+            offset: HEADER_OCTETS as u64,
             rest: Vec::new(),
             len: 0,
             finished: false,
@@ -264,7 +264,7 @@ impl BigSource {
                 SpoolError::io("open", &path)(source)
             }
         })?;
-        let mut header = [0; HEADER_OCTETS as usize];
+        let mut header = [0; HEADER_OCTETS];
         read(&*file, &path, id, &mut header, 0)?;
         let right = header.starts_with(MAGIC) && header[8..16] == id.get().to_le_bytes();
         let prefix = header[16..16 + PREFIX_OCTETS].try_into().ok();
@@ -274,7 +274,7 @@ impl BigSource {
             path,
             file,
             chunks: chunks(keys, key, id, prefix)?,
-            offset: HEADER_OCTETS,
+            offset: HEADER_OCTETS as u64,
             left: body.len,
         })
     }

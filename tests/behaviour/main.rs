@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod line;
 mod relay_delivery;
 mod relay_dns;
 mod relay_faults;

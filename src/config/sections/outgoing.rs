@@ -309,7 +309,7 @@ pub(super) fn retry(sheet: &mut Sheet<'_>, root: &mut Section<'_>) -> RetrySecti
         let steps: Vec<Duration> = list.value.into_iter().map(|step| step.value).collect();
         if (1..=MAX_STEPS).contains(&steps.len()) {
             retry.schedule = steps;
-        } else if sheet.is_clean() {
+        } else {
             sheet.wrong(
                 list.at,
                 format!("retry.schedule has {} steps", steps.len()),

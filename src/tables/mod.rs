@@ -379,3 +379,6 @@ impl<V: Serialize + DeserializeOwned> Table<V> {
         self.len() == 0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! What every step of the line works with.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::{Semaphore, mpsc};
+
+use super::office::Message;
+use crate::mail::{Address, Domain};
+use crate::policy::Policy;
+use crate::queue::Input;
+use crate::relay::Relay;
+use crate::report::DeliveryLog;
+use crate::sign::Signer;
+use crate::spool::Spool;
+use crate::world::clock::Clock;
+
+/// Memory for contents that are being signed, in KiB, all messages together.
+const PREPARE_BUDGET_KIB: u32 = 256 * 1024;
+
+/// What a reload replaces, all at once.
+pub struct Machinery {
+    /// Decides how each recipient is protected.
+    pub policy: Policy,
+    /// Signs.
+    pub signer: Signer,
+    /// Carries.
+    pub relay: Relay,
+}
+
+/// What every step of the line works with.
+pub(super) struct Line {
+    pub(super) clock: Clock,
+    pub(super) spool: Spool,
+    pub(super) log: DeliveryLog,
+    pub(super) hostname: Domain,
+    pub(super) postmaster: Address,
+    machinery: RwLock<Arc<Machinery>>,
+    inbox: mpsc::Sender<Message>,
+    budget: Arc<Semaphore>,
+}
+
+impl Line {
+    pub(super) fn new(parts: super::Parts, inbox: mpsc::Sender<Message>) -> Self {
+        Self {
+            clock: parts.clock,
+            spool: parts.spool,
+            log: parts.log,
+            hostname: parts.hostname,
+            postmaster: parts.postmaster,
+            machinery: RwLock::new(Arc::new(parts.machinery)),
+            inbox,
+            budget: Arc::new(Semaphore::new(PREPARE_BUDGET_KIB as usize)),
+        }
+    }
+
+    /// The machinery in force; work that has begun keeps what it began with.
+    pub(super) fn machinery(&self) -> Arc<Machinery> {
+        let current = self
+            .machinery
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current)
+    }
+
+    pub(super) fn replace(&self, machinery: Machinery) {
+        let mut current = self
+            .machinery
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(machinery);
+    }
+
+    /// Waits until `octets` of content may be held in memory. A message larger than the whole
+    /// budget waits for all of it.
+    pub(super) async fn reserve(&self, octets: u64) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        let kib = u32::try_from(octets / 1024 + 1).unwrap_or(u32::MAX);
+        let kib = kib.min(PREPARE_BUDGET_KIB);
+        Arc::clone(&self.budget).acquire_many_owned(kib).await.ok()
+    }
+
+    /// Tells the queue's owner. If it is gone the process is going down, and what matters is on
+    /// disk.
+    pub(super) async fn tell(&self, input: Input) {
+        drop(self.inbox.send(Message::Queue(input)).await);
+    }
+
+    pub(super) async fn broken(&self) {
+        drop(self.inbox.send(Message::Broken).await);
+    }
+}

@@ -1,0 +1,82 @@
+//! What an attempt came to becomes durable, then it is told: to the log, to the sender.
+//!
+//! A final failure and the acceptance of its bounce go to disk in one batch, the bounce first: a
+//! crash between the two can repeat a bounce, never lose one.
+
+use std::sync::Arc;
+
+use super::line::Line;
+use crate::mail::{RecipientOutcome, RecipientState};
+use crate::queue::{Cause, Input, SettledRecipient, Settlement, UNDELIVERABLE_DSN};
+use crate::report::events;
+use crate::spool::{Change, SpoolError};
+
+/// Makes a settlement durable and tells the queue.
+pub(super) async fn run(line: Arc<Line>, settlement: Settlement) {
+    let id = settlement.id;
+    match tokio::spawn(settle(Arc::clone(&line), settlement)).await {
+        Ok(Ok(())) => line.tell(Input::Settled { id }).await,
+        // The spool has said so itself, and the process is about to exit.
+        Ok(Err(_)) => line.broken().await,
+        Err(_) => {
+            tracing::error!(queue_id = %id, "a settlement ended early; restart to recover");
+            line.broken().await;
+        }
+    }
+}
+
+/// Writes the records, then the log.
+async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<(), SpoolError> {
+    let mut changes = Vec::with_capacity(2);
+    if !settlement.changes.is_empty() {
+        changes.push(Change::State {
+            id: settlement.id,
+            recipients: settlement
+                .changes
+                .iter()
+                .map(|change| (change.recipient, change.record.clone()))
+                .collect(),
+        });
+    }
+    if settlement.done {
+        changes.push(Change::Done { id: settlement.id });
+    }
+    line.spool.commit_soon(changes).await?;
+    tell_log(&line, &settlement).await;
+    Ok(())
+}
+
+async fn tell_log(line: &Line, settlement: &Settlement) {
+    let now = line.clock.now();
+    for change in &settlement.changes {
+        if change.cause == Cause::DelayWarning {
+            continue; // Its state is what it was; the notice itself is logged below.
+        }
+        let envelope = &settlement.envelope;
+        let outcome = outcome(&change.cause);
+        let event = events::settled(now, envelope, change.recipient, &change.record, outcome);
+        if let Some(event) = event {
+            line.log.record(event).await;
+        }
+        alarm_if_undeliverable(settlement, change);
+    }
+}
+
+/// What the attempt came to, where an attempt it was.
+fn outcome(cause: &Cause) -> Option<&RecipientOutcome> {
+    match cause {
+        Cause::Attempted(outcome) => Some(outcome),
+        Cause::Expired { outcome, .. } => outcome.as_ref(),
+        Cause::NoMethod | Cause::PrepareFailed | Cause::DelayWarning => None,
+    }
+}
+
+fn alarm_if_undeliverable(settlement: &Settlement, change: &SettledRecipient) {
+    if matches!(&change.record.state, RecipientState::Held { name } if name == UNDELIVERABLE_DSN) {
+        tracing::error!(
+            queue_id = %settlement.id,
+            "a bounce could not be delivered to its sender; it is kept: see 'sealpost queue show {}'",
+            settlement.id
+        );
+    }
+}

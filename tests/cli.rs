@@ -1,0 +1,8 @@
+//! The program as an operator runs it: words, exit codes, and what it says when things are wrong.
+
+#[path = "cli/bad_configs.rs"]
+mod bad_configs;
+#[path = "cli/commands.rs"]
+mod commands;
+#[path = "cli/support.rs"]
+mod support;

@@ -1,0 +1,98 @@
+//! What the documents say of the product holds: README's configuration is accepted, its tables
+//! name every field and event of the delivery log, and ARCHITECTURE.md has a note on every
+//! dependency.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot read the documents has to stop"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use sealpost::config::{self, Sheet};
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+#[test]
+fn the_first_configuration_of_the_readme_is_accepted() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("a configuration");
+    let (text, _) = rest.split_once("```").unwrap();
+    for (text, accepted) in [
+        (text.to_owned(), true),
+        (text.replace("[tls]\n", "[tls]\nciphers = 1\n"), false),
+    ] {
+        let mut sheet = Sheet::new(Path::new("README.md"), &text);
+        let config = config::parse(&mut sheet);
+        let problems = sheet.into_problems();
+        assert_eq!(
+            config.is_some() && problems.0.is_empty(),
+            accepted,
+            "{problems}"
+        );
+    }
+}
+
+#[test]
+fn the_readme_names_every_field_and_event_of_the_delivery_log() {
+    let readme = read("README.md");
+    let source = read("src/report/event.rs");
+    let (_, fields) = source.split_once("pub struct Event {").unwrap();
+    let (fields, _) = fields.split_once("\n}").unwrap();
+    let (_, events) = source.split_once("pub enum EventKind {").unwrap();
+    let (events, _) = events.split_once("\n}").unwrap();
+    let mut names: Vec<String> = fields
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    names.extend(
+        events
+            .lines()
+            .filter_map(|line| line.trim().strip_suffix(','))
+            .map(snake_case),
+    );
+    assert!(names.contains(&"auth_failed".to_owned()), "{names:?}");
+    for name in names {
+        assert!(
+            readme.contains(&format!("\n| `{name}` |")),
+            "no row for {name}"
+        );
+    }
+}
+
+fn snake_case(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
+#[test]
+fn every_direct_dependency_has_its_note() {
+    let manifest = read("Cargo.toml");
+    let map = read("ARCHITECTURE.md");
+    let mut in_table = false;
+    let mut count = 0;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_table = line.ends_with("dependencies]");
+        } else if let (true, Some((name, _))) = (in_table, line.split_once('=')) {
+            let name = name.trim();
+            if !name.starts_with('#') {
+                count += 1;
+                assert!(map.contains(&format!("| `{name}`")), "no note on {name}");
+            }
+        }
+    }
+    assert!(count > 20, "only {count} dependencies were read");
+}
