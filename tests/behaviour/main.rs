@@ -5,3 +5,9 @@ mod support;
 
 mod line;
 mod relay_delivery;
+mod relay_dns;
+mod relay_faults;
+mod relay_pool;
+mod relay_recipients;
+mod relay_routes;
+mod relay_security;
