@@ -74,7 +74,7 @@ pub enum HomeError {
     User(#[from] EditError),
     /// The signing key.
     #[error("the signing key could not be made")]
-    Dkim(#[source] sign::SignError),
+    Dkim(#[source] sign::KeyError),
     /// No random octets.
     #[error("the system gave no random octets")]
     Random,
@@ -186,14 +186,14 @@ impl Home {
             let pem = fs::read_to_string(&path).map_err(|_| HomeError::Stale(path.clone()))?;
             Zeroizing::new(pem)
         } else {
-            let pem = Zeroizing::new(sign::keygen(Algorithm::Rsa).map_err(HomeError::Dkim)?);
+            let pem = sign::keygen(Algorithm::Rsa).map_err(HomeError::Dkim)?;
             write(&path, pem.as_bytes())?;
             pem
         };
         let record = sign::dns_record(&pem).map_err(HomeError::Dkim)?;
         let name = format!("{SELECTOR}._domainkey.{SENDER_DOMAIN}");
         self.world.dns().change(|zones| {
-            zones.txt(&name, &record);
+            zones.txt(&name, record.text());
         });
         Ok(())
     }
