@@ -100,7 +100,7 @@ impl World {
                     let answer = self.permission(&path);
                     self.session.handle(self.now, Input::Sender(answer));
                 }
-                Output::AskData => {
+                Output::AskData(_) => {
                     self.content.clear();
                     let answer = self.refusal.take().map_or(Ok(()), Err);
                     self.session.handle(self.now, Input::Ready(answer));
@@ -391,7 +391,7 @@ fn a_batch_is_answered_in_one_write() {
             match output {
                 Output::Send(octets) => writes.push(octets.split(|&b| b == b'\n').count() - 1),
                 Output::AskSender(_) => session.handle(now, Input::Sender(Ok(()))),
-                Output::AskData => session.handle(now, Input::Ready(Ok(()))),
+                Output::AskData(_) => session.handle(now, Input::Ready(Ok(()))),
                 other => panic!("{other:?}"),
             }
         }

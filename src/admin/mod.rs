@@ -1,1 +1,78 @@
-//! The administrative socket.
+//! The administrative socket: what `sealpost queue` and other tools of this host ask the daemon.
+//!
+//! One request a line, one answer a line, JSON, over a Unix stream socket; any number of requests
+//! on a connection. The socket has mode 0600: whoever may open it (the daemon's own account, and
+//! root) may ask everything. Nothing here changes anything yet; nothing here carries content,
+//! subjects or secrets. One file per resource.
+//!
+//! `{"request":"queue_show","queue_id":"06BMXKJ4N3Q2S"}` is answered with
+//! `{"ok":{…}}` or `{"error":{"code":"not_found","text":"…"}}`.
+
+pub mod client;
+mod queue;
+mod server;
+
+use serde::{Deserialize, Serialize};
+
+pub use server::{AdminError, AdminServer};
+
+use crate::queue::QueueFilter;
+
+/// Longest request line.
+pub const MAX_REQUEST_OCTETS: usize = 64 * 1024;
+/// Longest answer line: a full page of long recipient lists stays far below.
+pub const MAX_ANSWER_OCTETS: u64 = 256 * 1024 * 1024;
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Messages that wait; answered with a [`crate::queue::QueuePage`].
+    QueueList(QueueFilter),
+    /// One message; answered with a [`crate::queue::QueueDetail`].
+    QueueShow {
+        /// Its queue id.
+        queue_id: String,
+    },
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer<T> {
+    /// What was asked for.
+    Ok(T),
+    /// It was not to be had.
+    Error(Refusal),
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// For programs.
+    pub code: Code,
+    /// For people.
+    pub text: String,
+}
+
+/// Why there is no answer, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The request is not understood.
+    BadRequest,
+    /// There is no such thing.
+    NotFound,
+    /// The daemon is stopping.
+    Stopping,
+}
+
+impl Refusal {
+    fn new(code: Code, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+        }
+    }
+}

@@ -6,8 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use zeroize::Zeroizing;
 
 use super::{Exit, Failure, output};
+use crate::journal::MasterKey;
 
 /// The master key.
 #[derive(Debug, Subcommand)]
@@ -35,20 +37,11 @@ impl Key {
 }
 
 /// 32 random octets as one line of base64.
-pub fn generate() -> Result<zeroize::Zeroizing<String>, Failure> {
-    use base64::Engine;
-    use ring::rand::SecureRandom;
-    let mut key = zeroize::Zeroizing::new([0u8; 32]);
-    ring::rand::SystemRandom::new()
-        .fill(&mut *key)
-        .map_err(|_| {
-            Failure::new(
-                Exit::Temporary,
-                "the system gave no random octets; try again",
-            )
-        })?;
-    let text = base64::engine::general_purpose::STANDARD.encode(*key);
-    Ok(zeroize::Zeroizing::new(format!("{text}\n")))
+fn generate() -> Result<Zeroizing<String>, Failure> {
+    let text = MasterKey::generate()
+        .map_err(|error| Failure::from_error(Exit::Temporary, &error, "try again"))?;
+    let text = Zeroizing::new(text);
+    Ok(Zeroizing::new(format!("{}\n", &*text)))
 }
 
 /// Makes a file that only we can read. Never overwrites: a lost key is lost mail.

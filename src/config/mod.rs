@@ -82,6 +82,18 @@ pub fn load(path: &Path, now: Timestamp, credentials: &Credentials) -> Result<Lo
     }
 }
 
+/// Reads `path` and checks the text alone: for commands that need to know where things are.
+pub fn read(path: &Path) -> Result<Config, LoadError> {
+    let text = read_text(path)?;
+    let mut sheet = Sheet::new(path, &text);
+    let config = parse(&mut sheet);
+    let problems = sheet.into_problems();
+    match config {
+        Some(config) if !problems.are_fatal() => Ok(config),
+        _ => Err(LoadError::Problems(problems)),
+    }
+}
+
 fn read_text(path: &Path) -> Result<String, LoadError> {
     let unreadable = |source| LoadError::Unreadable {
         path: path.to_owned(),

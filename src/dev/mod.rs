@@ -6,5 +6,6 @@
 pub mod ca;
 pub mod client;
 pub mod dns;
+pub mod home;
 pub mod mx;
 pub mod world;

@@ -1,1 +1,7 @@
-//! Who is known here: submission accounts.
+//! Who is known here: submission accounts, what they may send as, and the check of passwords.
+
+pub mod authenticator;
+pub mod users;
+
+pub use authenticator::{Authenticator, AuthenticatorError, Busy};
+pub use users::{SenderPattern, User, Users, UsersError};

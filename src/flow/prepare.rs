@@ -48,7 +48,7 @@ pub(super) async fn run(line: Arc<Line>, envelope: Arc<Envelope>) {
 async fn prepare(line: Arc<Line>, envelope: Arc<Envelope>) -> Result<Arc<Prepared>, PrepareError> {
     let machinery = line.machinery();
     let decision = machinery.policy.decide(&Facts {
-        class: envelope.class.rendition_class(),
+        class: envelope.class,
     });
     let rendition = match demand(&decision, envelope.class) {
         Some(demand) => Some(render(&line, &machinery, &envelope, demand).await?),
@@ -65,9 +65,7 @@ async fn prepare(line: Arc<Line>, envelope: Arc<Envelope>) -> Result<Arc<Prepare
         .map_err(PrepareError::Store)?;
     let now = line.clock.now();
     for plan in &prepared.plans {
-        let rendition = plan
-            .rendition
-            .and_then(|index| prepared.renditions.get(usize::try_from(index).ok()?));
+        let rendition = prepared.rendition(plan);
         line.log
             .record(events::decided(now, &envelope, plan, rendition))
             .await;
@@ -109,7 +107,7 @@ async fn sign(
         Some(author) => author.domain().clone(),
         None => line.postmaster.domain().clone(),
     };
-    if !machinery.signer.has_key_for(&author) {
+    if machinery.signer.domain_for(&author).is_none() {
         return Ok(Signature::default());
     }
     let memory = line.reserve(envelope.size).await;
@@ -120,8 +118,9 @@ async fn sign(
         .await
         .map_err(PrepareError::Content)?;
     let machinery = Arc::clone(machinery);
+    let now = line.clock.now();
     let signing = tokio::task::spawn_blocking(move || {
-        let signature = machinery.signer.sign(&author, &content);
+        let signature = machinery.signer.sign(now, &author, &content);
         drop(memory);
         signature
     });

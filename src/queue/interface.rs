@@ -50,7 +50,7 @@ pub enum Input {
         /// What it came to.
         outcomes: Vec<RecipientOutcome>,
     },
-    /// The oldest outstanding [`Output::Settle`] of this message is durable.
+    /// The [`Output::Settle`] of this message that is out is durable.
     Settled {
         /// Of this message.
         id: MessageId,
@@ -125,14 +125,18 @@ fn local_failure(recipient: u32, status: Status) -> RecipientOutcome {
     }
 }
 
-/// Changes of a message's recipients, to be made durable in one record.
+/// Changes of a message's recipients, to be made durable in one record, in their order. The next
+/// settlement of the same message comes out only after this one is confirmed.
 #[derive(Debug, Clone)]
 pub struct Settlement {
     /// Of this message.
     pub id: MessageId,
     /// Its envelope.
     pub envelope: Arc<Envelope>,
-    /// What changes. Empty only with `done`, for a recovered message that had ended.
+    /// What was made of it, if it came that far.
+    pub prepared: Option<Arc<Prepared>>,
+    /// What changes. A recipient can stand here twice, with a delay warning first; the later
+    /// record counts. Empty only with `done`, for a recovered message that had ended.
     pub changes: Vec<SettledRecipient>,
     /// With this the last recipient has ended: the message can go.
     pub done: bool,

@@ -1,11 +1,10 @@
 //! A message in the queue and where each of its recipients stands.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::mail::{Envelope, Prepared, RecipientRecord, RecipientState, Timestamp};
 
-use super::interface::UNDELIVERABLE_DSN;
+use super::interface::{SettledRecipient, UNDELIVERABLE_DSN};
 
 /// What is being done about a recipient. Lives in memory only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,13 +82,31 @@ pub(super) enum Preparation {
     Running,
 }
 
-/// A settlement that is not confirmed yet.
+/// Changes of a message on their way to the disk. At most one lot of them is out at a time, and
+/// what comes up meanwhile waits for the next, so that records reach the disk in their order
+/// whatever the caller runs at once.
+#[derive(Debug, Default)]
+pub(super) struct Settling {
+    /// Out, not confirmed.
+    pub(super) out: Option<Out>,
+    /// Next.
+    pub(super) pending: Vec<SettledRecipient>,
+}
+
+/// A settlement that is out.
 #[derive(Debug)]
-pub(super) struct Outstanding {
-    pub(super) records: Vec<(u32, RecipientRecord)>,
-    /// It only marks recipients as warned; their phases go on meanwhile.
-    pub(super) warning: bool,
+pub(super) struct Out {
+    pub(super) records: Vec<Record>,
     pub(super) done: bool,
+}
+
+/// A recipient's record in a settlement that is out.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) recipient: u32,
+    pub(super) record: RecipientRecord,
+    /// It only marks the recipient as warned; its phase goes on meanwhile.
+    pub(super) warning: bool,
 }
 
 /// A message.
@@ -98,14 +115,14 @@ pub(super) struct Message {
     pub(super) envelope: Arc<Envelope>,
     pub(super) prepared: Option<Arc<Prepared>>,
     pub(super) recipients: Box<[Recipient]>,
-    /// Recipients for which no final record was put in a settlement.
+    /// Recipients that have no final record, be it on its way to the disk.
     pub(super) open: u32,
     /// Preparations so far; units lined up before the last one are stale.
     pub(super) generation: u32,
     pub(super) preparation: Preparation,
     /// When the whole message is looked at next: to warn, then to expire.
     pub(super) alarm: Option<Timestamp>,
-    pub(super) outstanding: VecDeque<Outstanding>,
+    pub(super) settling: Settling,
 }
 
 impl Message {
@@ -135,7 +152,7 @@ impl Message {
             generation: 0,
             preparation: Preparation::Idle,
             alarm: None,
-            outstanding: VecDeque::new(),
+            settling: Settling::default(),
         }
     }
 
@@ -168,12 +185,7 @@ impl Message {
     /// The rendition that was made for a recipient, if any.
     pub(super) fn rendition(&self, at: u32) -> Option<u32> {
         let prepared = self.prepared.as_deref()?;
-        // Plans stand in the order of the envelope, as a rule; a search is the exception.
-        let plan = usize::try_from(at)
-            .ok()
-            .and_then(|index| prepared.plans.get(index))
-            .filter(|plan| plan.recipient == at)
-            .or_else(|| prepared.plan(at))?;
+        let plan = prepared.plan(at)?;
         let rendition = plan.rendition?;
         let exists = usize::try_from(rendition).is_ok_and(|r| r < prepared.renditions.len());
         exists.then_some(rendition)

@@ -12,8 +12,8 @@
 //!
 //! ## Durable first
 //! A change of a recipient is an [`Output::Settle`]. The queue changes its own truth at
-//! [`Input::Settled`], when the record is on disk, and schedules the retry then. Several
-//! settlements of a message may be outstanding; they are confirmed in the order they came out.
+//! [`Input::Settled`], when the record is on disk, and schedules the retry then. At most one
+//! settlement of a message is out at a time; what comes up meanwhile goes out together after it.
 //! (`queued` → `ready` needs no settlement: the durable `Prepared` says it already.)
 //!
 //! ## The table of a recipient

@@ -1,6 +1,6 @@
 //! What becomes of a recipient: outcomes, expiry, warnings, and their confirmation from the disk.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::mail::{
@@ -10,7 +10,7 @@ use crate::mail::{
 
 use super::core::{Alarm, Queue};
 use super::interface::{Cause, Output, SettledRecipient, Settlement, UNDELIVERABLE_DSN, no_result};
-use super::message::{Message, Outstanding, Phase, Recipient};
+use super::message::{Message, Out, Phase, Recipient, Record};
 use super::retry::Stretch;
 
 impl Queue {
@@ -247,7 +247,7 @@ impl Queue {
                 cause: Cause::DelayWarning,
             });
         }
-        self.put_out(id, changes, true);
+        self.put_out(id, changes);
     }
 
     /// Asks for new records to be made durable. Nothing else is done about these recipients
@@ -256,53 +256,56 @@ impl Queue {
         for change in &changes {
             self.set_phase(id, change.recipient, Phase::Settling);
         }
-        self.put_out(id, changes, false);
+        self.put_out(id, changes);
     }
 
-    fn put_out(&mut self, id: MessageId, changes: Vec<SettledRecipient>, warning: bool) {
+    /// Puts changes out, or in line behind those that are out.
+    pub(super) fn put_out(&mut self, id: MessageId, changes: Vec<SettledRecipient>) {
         let Some(message) = self.messages.get_mut(&id) else {
             return;
         };
         let ended = changes.iter().filter(|c| c.record.state.is_final()).count();
-        let was_open = message.open;
-        message.open = was_open.saturating_sub(u32::try_from(ended).unwrap_or(u32::MAX));
-        let done = message.open == 0 && (was_open > 0 || message.outstanding.is_empty());
-        if changes.is_empty() && !done {
+        let ended = u32::try_from(ended).unwrap_or(u32::MAX);
+        message.open = message.open.saturating_sub(ended);
+        message.settling.pending.extend(changes);
+        let done = message.open == 0;
+        if message.settling.out.is_some() || (message.settling.pending.is_empty() && !done) {
             return;
         }
-        message.outstanding.push_back(Outstanding {
-            records: changes
-                .iter()
-                .map(|change| (change.recipient, change.record.clone()))
-                .collect(),
-            warning,
+        let changes = std::mem::take(&mut message.settling.pending);
+        let record = |change: &SettledRecipient| Record {
+            recipient: change.recipient,
+            record: change.record.clone(),
+            warning: change.cause == Cause::DelayWarning,
+        };
+        message.settling.out = Some(Out {
+            records: changes.iter().map(record).collect(),
             done,
         });
         self.outstanding += 1;
         self.outputs.push_back(Output::Settle(Settlement {
             id,
             envelope: Arc::clone(&message.envelope),
+            prepared: message.prepared.clone(),
             changes,
             done,
         }));
     }
 
-    /// The oldest outstanding settlement is durable: now it is true.
+    /// What was put out is durable: now it is true.
     pub(super) fn settled(&mut self, now: Timestamp, id: MessageId) {
         let message = self.messages.get_mut(&id);
-        let Some(settlement) = message.and_then(|message| message.outstanding.pop_front()) else {
+        let Some(out) = message.and_then(|message| message.settling.out.take()) else {
             return;
         };
         self.outstanding -= 1;
-        let mut changed = Vec::with_capacity(settlement.records.len());
-        for (at, record) in settlement.records {
-            changed.push(at);
-            self.apply(id, at, record, settlement.warning);
+        let changed: Vec<u32> = out.records.iter().map(|record| record.recipient).collect();
+        for record in out.records {
+            self.apply(id, record);
         }
-        if settlement.done {
+        if out.done {
             self.clear_alarm(id);
-            if let Some(mut message) = self.messages.remove(&id) {
-                message.outstanding = VecDeque::new();
+            if let Some(message) = self.messages.remove(&id) {
                 for recipient in &message.recipients {
                     self.counts.leave(recipient.standing());
                 }
@@ -311,28 +314,27 @@ impl Queue {
             return;
         }
         self.call_time(now, id, &changed);
+        self.put_out(id, Vec::new());
     }
 
-    fn apply(&mut self, id: MessageId, at: u32, record: RecipientRecord, warning: bool) {
+    fn apply(&mut self, id: MessageId, settled: Record) {
         self.steps += 1;
+        let at = settled.recipient;
         let message = self.messages.get_mut(&id);
         let Some(recipient) = message.and_then(|message| message.recipient_mut(at)) else {
             return;
         };
-        self.counts.leave(recipient.standing());
-        if warning {
+        if settled.warning {
             recipient.record.warned = true;
-        } else {
-            recipient.phase = match record.state {
-                RecipientState::Final(_) => Phase::Ended,
-                _ => Phase::Waiting,
-            };
-            recipient.record = record;
-        }
-        self.counts.enter(recipient.standing());
-        if warning {
             return;
         }
+        self.counts.leave(recipient.standing());
+        recipient.phase = match settled.record.state {
+            RecipientState::Final(_) => Phase::Ended,
+            _ => Phase::Waiting,
+        };
+        recipient.record = settled.record;
+        self.counts.enter(recipient.standing());
         if let Some(moment) = recipient.retry_at() {
             self.due.insert((moment, id, Alarm::Retry(at)));
         }

@@ -449,9 +449,12 @@ fn a_warning_under_way_is_not_lost_by_the_next_record() {
         matches!(outputs[..], [Output::Settle(_), Output::Attempt(_)]),
         "{outputs:?}"
     );
-    let next = bench.attempted(due, 1, vec![deferred(0)]);
+    let id = MessageId::new(1);
+    let outcomes = vec![deferred(0)];
+    let outputs = bench.tell(due, Input::Attempted { id, outcomes });
+    assert!(outputs.is_empty(), "one settlement of a message at a time");
+    let next = settlement(bench.settled(due, 1));
     assert!(next.changes[0].record.warned);
-    assert!(bench.settled(due, 1).is_empty());
     assert_eq!(
         bench.state(1),
         ["attempting"],
@@ -459,6 +462,25 @@ fn a_warning_under_way_is_not_lost_by_the_next_record() {
     );
     assert!(bench.settled(due, 1).is_empty());
     assert_eq!(bench.state(1), ["deferred"]);
+}
+
+#[test]
+fn what_comes_up_while_the_disk_is_busy_goes_out_together() {
+    let mut bench = Bench::new();
+    let names = ["a@x.example", "b@y.example", "c@z.example"];
+    assert_eq!(attempts(bench.ready(envelope(1, &names))).len(), 3);
+    let first = bench.attempted(MINUTE, 1, vec![delivered(0)]);
+    assert!(!first.done);
+    let id = MessageId::new(1);
+    for recipient in 1..3 {
+        let outcomes = vec![delivered(recipient)];
+        let outputs = bench.tell(MINUTE, Input::Attempted { id, outcomes });
+        assert!(outputs.is_empty());
+    }
+    let rest = settlement(bench.settled(MINUTE, 1));
+    assert!(rest.done && rest.changes.len() == 2);
+    bench.settled(MINUTE, 1);
+    assert!(bench.queue.is_empty() && bench.queue.is_quiet());
 }
 
 #[test]

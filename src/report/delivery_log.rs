@@ -116,16 +116,16 @@ impl DeliveryLog {
         line.push(b'\n');
         let shared = &self.0.0;
         let octets = u32::try_from(line.len()).unwrap_or(u32::MAX);
-        // A line larger than the whole buffer takes all of it.
-        match shared
-            .room
-            .acquire_many(octets.min(MAX_BUFFERED_OCTETS))
-            .await
-        {
+        // A line larger than the whole buffer would take all of it.
+        let permits = octets.min(MAX_BUFFERED_OCTETS);
+        match shared.room.acquire_many(permits).await {
             Ok(permit) => permit.forget(),
             Err(_) => return, // The semaphore is never closed.
         }
-        shared.lock().lines.extend_from_slice(&line);
+        let mut state = shared.lock();
+        state.lines.extend_from_slice(&line);
+        state.held += permits as usize;
+        drop(state);
         shared.news.notify_one();
     }
 

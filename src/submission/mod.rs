@@ -1,1 +1,3 @@
 //! Mail comes in: listeners, sessions, authentication.
+
+pub mod intake;

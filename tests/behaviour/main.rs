@@ -3,4 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod line;
 mod relay_delivery;
+mod relay_dns;
+mod relay_faults;
+mod relay_pool;
+mod relay_recipients;
+mod relay_routes;
+mod relay_security;

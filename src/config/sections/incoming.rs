@@ -65,7 +65,7 @@ pub struct TlsSection {
 }
 
 /// Bounds on what is taken in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Octets of a message.
     pub message_size: u64,

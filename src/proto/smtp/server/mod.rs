@@ -155,8 +155,8 @@ pub enum Output {
     AskCredentials(Credentials),
     /// May the client send as this, now? [`Input::Sender`]
     AskSender(ReversePath),
-    /// Is there room for a message? [`Input::Ready`]
-    AskData,
+    /// Is there room for a message of a client that introduced itself so? [`Input::Ready`]
+    AskData(Hello),
     /// The next octets of the content, dots undone.
     Content(Vec<u8>),
     /// Forget the content: it will not be accepted.

@@ -120,7 +120,8 @@ impl Session {
         match open {
             None => self.fail(State::Idle, &reply::MAIL_FIRST),
             Some(open) if !open.transaction.recipients.is_empty() => {
-                self.outputs.push_back(Output::AskData);
+                let hello = open.transaction.hello.clone();
+                self.outputs.push_back(Output::AskData(hello));
                 State::Opening(open)
             }
             Some(open) if open.tried => self.fail(State::Open(open), &reply::NO_RECIPIENT),

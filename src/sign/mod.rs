@@ -1,0 +1,264 @@
+//! DKIM: which key signs, then the signature (RFC 6376, RFC 8463).
+//!
+//! Owns the choice of keys for an author's domain and of the header fields that are signed.
+//! Never changes the message: a signature is a header field to put in front of it. Never shows a
+//! key: not in an error, not in `Debug`.
+//!
+//! Relaxed/relaxed, SHA-256, no `l=`. Where a domain has several keys (RSA and Ed25519, as RFC
+//! 8463 §5 advises) each makes its own signature; the body is hashed once for all.
+
+mod key;
+mod keygen;
+
+use std::collections::HashSet;
+
+use mail_auth::common::crypto::{DkimKey, SigningKey as _};
+use mail_auth::common::headers::{HeaderStream, Writable, Writer};
+use mail_auth::dkim::canonicalize::CanonicalHeaders;
+use mail_auth::dkim::{Canonicalization, Signature as Field};
+
+use crate::mail::{Domain, Timestamp};
+
+pub use key::{KeyError, SigningKey};
+pub use keygen::{Algorithm, DnsRecord, dns_record, keygen, write_new};
+
+/// Signed, and listed once more than they occur: whoever adds one later, or a second one, breaks
+/// the signature (RFC 6376 §8.15).
+const OVERSIGNED: [&str; 13] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+];
+
+/// Signed where they occur (RFC 6376 §5.4.1; RFC 8058 §4 for List-Unsubscribe-Post).
+const SIGNED: [&str; 24] = [
+    "Resent-Date",
+    "Resent-From",
+    "Resent-Sender",
+    "Resent-To",
+    "Resent-Cc",
+    "Resent-Message-ID",
+    "List-Id",
+    "List-Help",
+    "List-Unsubscribe",
+    "List-Unsubscribe-Post",
+    "List-Subscribe",
+    "List-Post",
+    "List-Owner",
+    "List-Archive",
+    "Content-ID",
+    "Content-Description",
+    "Content-Disposition",
+    "Content-Language",
+    "Content-Location",
+    "Auto-Submitted",
+    "Feedback-ID",
+    "Importance",
+    "Organization",
+    "Autocrypt",
+];
+
+/// Signs with the keys of the configuration.
+#[derive(Debug, Default)]
+pub struct Signer {
+    keys: Vec<SigningKey>,
+}
+
+/// What was put under a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signature {
+    /// Complete `DKIM-Signature` fields, CRLF-terminated; empty if the domain has no key.
+    pub prefix: Vec<u8>,
+    /// The domains that signed (`d=`), each once.
+    pub domains: Vec<String>,
+}
+
+/// Why a message could not be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The message has no header field that a signature could cover.
+    #[error("signing for {domain}: the message has no From field")]
+    NoFrom {
+        /// The signing domain.
+        domain: Domain,
+    },
+    /// The key did not do its work.
+    #[error("signing for {domain} with selector {selector}")]
+    Crypto {
+        /// The signing domain.
+        domain: Domain,
+        /// The key's selector.
+        selector: String,
+        /// What the library said.
+        source: mail_auth::Error,
+    },
+}
+
+impl Signer {
+    /// Signs with these keys.
+    pub fn new(keys: Vec<SigningKey>) -> Self {
+        Self { keys }
+    }
+
+    /// The domain that signs for an author at `author`: the longest configured one that is
+    /// `author` or a parent of it. (A parent's signature is aligned for DMARC in relaxed mode,
+    /// RFC 7489 §3.1.1, which is the default; where `adkim=s` is published, configure a key for
+    /// the very domain.)
+    pub fn domain_for(&self, author: &Domain) -> Option<&Domain> {
+        self.keys
+            .iter()
+            .map(SigningKey::domain)
+            .filter(|domain| author.is_within(domain))
+            .max_by_key(|domain| domain.as_str().len())
+    }
+
+    /// Signs `message`, the full content with CRLF line ends, at `now`. CPU-bound: the caller
+    /// puts it on a blocking thread. Without a key for `author` the signature is empty.
+    pub fn sign(
+        &self,
+        now: Timestamp,
+        author: &Domain,
+        message: &[u8],
+    ) -> Result<Signature, SignError> {
+        let mut signature = Signature::default();
+        let Some(domain) = self.domain_for(author) else {
+            return Ok(signature);
+        };
+        let names = names_to_sign(message);
+        if names.is_empty() {
+            let domain = domain.clone();
+            return Err(SignError::NoFrom { domain });
+        }
+        let mut body_hash: Option<Vec<u8>> = None;
+        for key in self.keys.iter().filter(|key| key.domain() == domain) {
+            let mut field = Field {
+                v: 1,
+                a: key.dkim_key().algorithm(),
+                d: domain.as_str().to_owned(),
+                s: key.selector().to_owned(),
+                h: names.clone(),
+                t: now.as_secs(),
+                ch: Canonicalization::Relaxed,
+                cb: Canonicalization::Relaxed,
+                ..Field::default()
+            };
+            let (_, headers, listed, body) = field.canonicalize(Fields::of(message));
+            // Both algorithms hash the body with SHA-256.
+            field.bh = body_hash
+                .get_or_insert_with(|| key.dkim_key().hash(body).as_ref().to_vec())
+                .clone();
+            field.h = listed;
+            field.b =
+                seal(key.dkim_key(), headers, &field).map_err(|source| SignError::Crypto {
+                    domain: domain.clone(),
+                    selector: key.selector().to_owned(),
+                    source,
+                })?;
+            field.write(&mut signature.prefix, true);
+        }
+        signature.domains.push(domain.as_str().to_owned());
+        Ok(signature)
+    }
+}
+
+fn seal(
+    key: &DkimKey,
+    headers: CanonicalHeaders<'_>,
+    field: &Field,
+) -> Result<Vec<u8>, mail_auth::Error> {
+    key.sign(ToBeSigned { headers, field })
+}
+
+/// RFC 6376 §3.7: the canonical header fields, then the signature field itself without `b=`.
+struct ToBeSigned<'a> {
+    headers: CanonicalHeaders<'a>,
+    field: &'a Field,
+}
+
+impl Writable for ToBeSigned<'_> {
+    fn write(self, writer: &mut impl Writer) {
+        self.headers.write(writer);
+        self.field.write(writer, false);
+    }
+}
+
+/// The names to sign, in the form that the library wants: one that is listed and does not occur
+/// (again) is signed as absent. Empty if there is no From, which must be signed (§5.4).
+fn names_to_sign(message: &[u8]) -> Vec<String> {
+    let mut fields = Fields::of(message);
+    let mut present = HashSet::new();
+    while let Some((name, _)) = fields.next_header() {
+        present.insert(name.to_ascii_lowercase());
+    }
+    let occurs = |name: &&str| present.contains(name.to_ascii_lowercase().as_bytes());
+    if !occurs(&"From") {
+        return Vec::new();
+    }
+    let once = OVERSIGNED.into_iter().filter(&occurs);
+    let absent = OVERSIGNED; // "one more than occurs" is one where none does
+    once.chain(absent)
+        .chain(SIGNED.into_iter().filter(&occurs))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Reads the header fields of a message with CRLF line ends, without copying.
+struct Fields<'a> {
+    rest: &'a [u8],
+    body: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn of(message: &'a [u8]) -> Self {
+        if let Some(body) = message.strip_prefix(b"\r\n") {
+            return Self { rest: &[], body }; // No header at all.
+        }
+        match memchr::memmem::find(message, b"\r\n\r\n") {
+            Some(at) => Self {
+                rest: &message[..at + 2],
+                body: &message[at + 4..],
+            },
+            None => Self {
+                rest: message,
+                body: &[],
+            },
+        }
+    }
+}
+
+impl<'a> HeaderStream<'a> for Fields<'a> {
+    fn next_header(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        while !self.rest.is_empty() {
+            let (field, rest) = self.rest.split_at(field_len(self.rest));
+            self.rest = rest;
+            if let Some(colon) = memchr::memchr(b':', field) {
+                return Some((&field[..colon], &field[colon + 1..]));
+            }
+        }
+        None
+    }
+
+    fn body(&mut self) -> &'a [u8] {
+        self.body
+    }
+}
+
+/// Octets of the field that `header` begins with, with its folded lines.
+fn field_len(header: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', header)
+        .find(|at| !matches!(header.get(at + 1), Some(b' ' | b'\t')))
+        .map_or(header.len(), |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! What is checked in a header, and what is changed.
+
+use super::received;
+use super::{Arrival, MAX_MESSAGE_ID_OCTETS, Refusal};
+use crate::directory::User;
+use crate::mail::message::{Field, Header, MAX_HOPS, mailboxes};
+use crate::mail::{Address, Domain};
+
+/// Fields that RFC 5322 §3.6 and RFC 2045 §3 allow once. Where there are two, receivers disagree
+/// about which one counts; the large ones refuse such mail.
+const ONCE: [&str; 14] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+    "Content-Disposition",
+];
+
+/// Fields that never leave: the blind recipients, and what only final delivery may write
+/// (RFC 5321 §4.4).
+const REMOVED: [&str; 3] = ["Bcc", "Resent-Bcc", "Return-Path"];
+
+/// Checks a header against the account; its author.
+pub(super) fn check(
+    header: &Header<'_>,
+    user: &User,
+    hostname: &Domain,
+) -> Result<Address, Refusal> {
+    if let Some(field) = header.fields().find(|field| !field.raw().is_ascii()) {
+        return Err(Refusal::EightBitHeader(field.name().to_owned()));
+    }
+    for name in ONCE {
+        if header.all(name).nth(1).is_some() {
+            return Err(Refusal::Duplicate(name));
+        }
+    }
+    loops(header, hostname)?;
+    let from = header.first("From").ok_or(Refusal::NoFrom)?;
+    let author = permitted(from, "From", user)?;
+    if let Some(sender) = header.first("Sender") {
+        permitted(sender, "Sender", user)?;
+    }
+    Ok(author)
+}
+
+/// The one address of a field, if the account may send as it.
+fn permitted(field: Field<'_>, name: &'static str, user: &User) -> Result<Address, Refusal> {
+    let found =
+        mailboxes(field.body()).map_err(|error| Refusal::Mailboxes { field: name, error })?;
+    let [address] = found.as_slice() else {
+        return Err(Refusal::NotOne {
+            field: name,
+            count: found.len(),
+        });
+    };
+    if !user.may_send_as(address) {
+        return Err(Refusal::NotPermitted {
+            field: name,
+            address: address.clone(),
+        });
+    }
+    Ok(address.clone())
+}
+
+/// More hops than any way has, or our own name among them twice (RFC 5321 §6.3).
+fn loops(header: &Header<'_>, hostname: &Domain) -> Result<(), Refusal> {
+    let hops = header.all("Received").count();
+    let ours = header
+        .all("Received")
+        .filter(|field| received::is_by(&field.value(), hostname))
+        .count();
+    if hops > MAX_HOPS || ours >= 2 {
+        return Err(Refusal::Loop);
+    }
+    Ok(())
+}
+
+/// Writes the header as it is stored; the value of its Message-ID.
+pub(super) fn rewrite(
+    header: &Header<'_>,
+    arrival: &Arrival,
+    out: &mut Vec<u8>,
+) -> Result<String, Refusal> {
+    let given = |name: &str| {
+        let value = header.first(name).map(|field| field.value());
+        value.filter(|value| !value.is_empty())
+    };
+    let message_id = given("Message-ID");
+    let date = given("Date");
+    if message_id
+        .as_ref()
+        .is_some_and(|id| id.len() > MAX_MESSAGE_ID_OCTETS)
+    {
+        return Err(Refusal::MessageId);
+    }
+    out.extend_from_slice(received::field(arrival).as_bytes());
+    for field in header.fields() {
+        let removed = REMOVED.iter().any(|name| field.is(name))
+            // An empty one is as good as none, and is replaced.
+            || field.is("Date") && date.is_none()
+            || field.is("Message-ID") && message_id.is_none();
+        if !removed {
+            out.extend_from_slice(field.raw());
+        }
+    }
+    if date.is_none() {
+        let date = format!("Date: {}\r\n", arrival.received.to_rfc5322());
+        out.extend_from_slice(date.as_bytes());
+    }
+    Ok(message_id.unwrap_or_else(|| {
+        let made = format!("<{}@{}>", arrival.id, arrival.hostname);
+        out.extend_from_slice(format!("Message-ID: {made}\r\n").as_bytes());
+        made
+    }))
+}
