@@ -45,7 +45,9 @@ const CLOSING: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The disk.
-    #[error("the spool failed; what was acknowledged is on the disk, and the next start goes on from there")]
+    #[error(
+        "the spool failed; what was acknowledged is on the disk, and the next start goes on from there"
+    )]
     Spool(#[source] Arc<SpoolError>),
     /// The owner of the queue.
     #[error("the queue stopped")]

@@ -175,10 +175,12 @@ fn directories(config: &Config) -> Result<(), StartError> {
 fn make_directory(path: &Path, mode: u32) -> Result<(), StartError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(mode);
-    builder.create(path).map_err(|source| StartError::Directory {
-        path: path.to_owned(),
-        source,
-    })
+    builder
+        .create(path)
+        .map_err(|source| StartError::Directory {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 async fn open_spool(

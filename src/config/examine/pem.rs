@@ -61,12 +61,7 @@ pub(super) fn our_certificate(tls: &TlsSection, now: Timestamp, sheet: &mut Shee
     }
 }
 
-fn pem_problem(
-    error: &CertificateError,
-    path: &At<PathBuf>,
-    name: &str,
-    sheet: &mut Sheet<'_>,
-) {
+fn pem_problem(error: &CertificateError, path: &At<PathBuf>, name: &str, sheet: &mut Sheet<'_>) {
     let shown = path.display();
     match error {
         CertificateError::File(error) if error.is_not_found() => sheet.missing(
