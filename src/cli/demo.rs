@@ -56,9 +56,12 @@ impl Demo {
 /// A name among the temporary files that nobody can have guessed.
 fn scratch() -> Result<PathBuf, Failure> {
     let mut octets = [0u8; 8];
-    SystemRandom::new()
-        .fill(&mut octets)
-        .map_err(|_| Failure::new(Exit::Temporary, "the system gave no random octets; try again"))?;
+    SystemRandom::new().fill(&mut octets).map_err(|_| {
+        Failure::new(
+            Exit::Temporary,
+            "the system gave no random octets; try again",
+        )
+    })?;
     let name = format!("sealpost-demo-{:016x}", u64::from_be_bytes(octets));
     Ok(std::env::temp_dir().join(name))
 }
@@ -81,7 +84,11 @@ async fn demo(directory: &Path, once: bool) -> Result<(), Failure> {
         directory.display()
     ))?;
     let sent = send_all(&home, &daemon).await.map_err(|error| {
-        Failure::from_error(Exit::Failed, &error, "the submission listener refused the demo's own mail")
+        Failure::from_error(
+            Exit::Failed,
+            &error,
+            "the submission listener refused the demo's own mail",
+        )
     })?;
     let events = settled(&home, &sent).await;
     let mut failed = 0;
@@ -97,7 +104,10 @@ async fn demo(directory: &Path, once: bool) -> Result<(), Failure> {
     }
     let settled = daemon.stop().await;
     if !settled && done.is_ok() {
-        return Err(Failure::new(Exit::Failed, "not everything settled at the end"));
+        return Err(Failure::new(
+            Exit::Failed,
+            "not everything settled at the end",
+        ));
     }
     done
 }
@@ -131,10 +141,7 @@ fn staying(home: &Home, daemon: &Daemon) -> String {
 }
 
 /// Sends a message to each domain; which queue id each got.
-async fn send_all(
-    home: &Home,
-    daemon: &Daemon,
-) -> Result<Vec<(Expected, MessageId)>, ClientError> {
+async fn send_all(home: &Home, daemon: &Daemon) -> Result<Vec<(Expected, MessageId)>, ClientError> {
     let mut sent = Vec::new();
     let Some(&server) = daemon.addresses().first() else {
         return Ok(sent);

@@ -164,7 +164,11 @@ fn users(config: &Config, sheet: &mut Sheet<'_>) {
         {
             sheet.wrong(
                 user.at,
-                format!("listener.user {:?} is no account of {}", user.value, path.display()),
+                format!(
+                    "listener.user {:?} is no account of {}",
+                    user.value,
+                    path.display()
+                ),
                 "add it with `sealpost user add`, or name another",
             );
         }
@@ -195,7 +199,9 @@ fn unix_sockets(config: &Config, sheet: &mut Sheet<'_>) {
         {
             sheet.wrong(
                 listener.address.at,
-                format!("the path of the Unix socket is longer than {MAX_SOCKET_PATH_OCTETS} octets"),
+                format!(
+                    "the path of the Unix socket is longer than {MAX_SOCKET_PATH_OCTETS} octets"
+                ),
                 "choose a shorter one",
             );
         }

@@ -131,11 +131,10 @@ pub(super) fn relay(
 fn route(section: &RouteSection, credentials: &Credentials) -> Result<Route, BuildError> {
     let roots = match &section.ca_file {
         Some(path) => {
-            let roots =
-                config::roots_of(Some(path)).map_err(|source| BuildError::Certificate {
-                    what: "relay.route.ca_file",
-                    source,
-                })?;
+            let roots = config::roots_of(Some(path)).map_err(|source| BuildError::Certificate {
+                what: "relay.route.ca_file",
+                source,
+            })?;
             Some(roots)
         }
         None => None,

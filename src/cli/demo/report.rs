@@ -77,7 +77,9 @@ impl Report {
         let domain = expected.domain();
         let sessions = home.world().sessions_of(domain);
         let outcome = events.outcome(id).unwrap_or(&Value::Null);
-        let state = word(outcome, "event").unwrap_or("nothing happened").to_uppercase();
+        let state = word(outcome, "event")
+            .unwrap_or("nothing happened")
+            .to_uppercase();
         let mut report = Self {
             head: format!("friend@{domain}: {state}"),
             lines: vec![("queue id", id.to_string())],
@@ -159,7 +161,8 @@ impl Report {
                     .lines()
                     .any(|line| line.starts_with("DKIM-Signature:") && line.contains(&signed));
                 if has_dkim {
-                    self.lines.push(("DKIM", format!("signed for {SENDER_DOMAIN}")));
+                    self.lines
+                        .push(("DKIM", format!("signed for {SENDER_DOMAIN}")));
                 } else {
                     self.fault(format!("it carries no DKIM signature of {SENDER_DOMAIN}"));
                 }
@@ -167,7 +170,10 @@ impl Report {
             }
             None => self.fault("it is not in the inbox of its domain"),
         }
-        if !sessions.iter().any(|session| session.tls && session.accepted > 0) {
+        if !sessions
+            .iter()
+            .any(|session| session.tls && session.accepted > 0)
+        {
             self.fault("its MX has not taken it over TLS");
         }
     }
@@ -209,8 +215,10 @@ impl Report {
     fn reason(&mut self, outcome: &Value) {
         let reason = word(outcome, "reason").unwrap_or("unknown");
         let text = outcome.get("reply").and_then(|reply| word(reply, "text"));
-        self.lines
-            .push(("why", format!("{reason}: {}", text.unwrap_or("no more is known"))));
+        self.lines.push((
+            "why",
+            format!("{reason}: {}", text.unwrap_or("no more is known")),
+        ));
     }
 
     /// For the terminal.

@@ -20,6 +20,7 @@ pub(super) fn our_certificate(tls: &TlsSection, now: Timestamp, sheet: &mut Shee
             kept_from_others(
                 &tls.private_key,
                 "tls.private_key",
+                WORLD_READABLE,
                 "your CA's tools",
                 sheet,
             );
@@ -61,12 +62,7 @@ pub(super) fn our_certificate(tls: &TlsSection, now: Timestamp, sheet: &mut Shee
     }
 }
 
-fn pem_problem(
-    error: &CertificateError,
-    path: &At<PathBuf>,
-    name: &str,
-    sheet: &mut Sheet<'_>,
-) {
+fn pem_problem(error: &CertificateError, path: &At<PathBuf>, name: &str, sheet: &mut Sheet<'_>) {
     let shown = path.display();
     match error {
         CertificateError::File(error) if error.is_not_found() => sheet.missing(
