@@ -218,7 +218,10 @@ pub fn cannot_start(error: &StartError) -> Failure {
             Exit::Configuration,
             "make one with `sealpost key generate FILE`",
         ),
-        StartError::Build(_) | StartError::Users(_) => (Exit::Usage, "`sealpost check` says more"),
+        StartError::Build(_)
+        | StartError::Users(_)
+        | StartError::Listener(_)
+        | StartError::Submission(_) => (Exit::Usage, "`sealpost check` says more"),
         StartError::Directory { .. } | StartError::Log(_) => (
             Exit::Temporary,
             "make the directory writable for the user of the daemon",

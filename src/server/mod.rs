@@ -13,6 +13,7 @@
 //! no longer be what the disk says, and recovery is the tested path.
 
 mod build;
+mod doors;
 pub mod logging;
 pub mod notify;
 mod sockets;
@@ -121,8 +122,8 @@ impl Daemon {
             .reload(rebuilt.users)
             .map_err(StartError::Authenticator)?;
         self.flow.reload(rebuilt.machinery);
-        if let Some(tls) = rebuilt.tls {
-            self.submission.reload(tls);
+        if let Some(certificate) = rebuilt.certificate {
+            self.submission.reload(certificate);
         }
         self.log.reopen();
         if start::needs_restart(&self.config, &config) {

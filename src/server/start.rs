@@ -4,8 +4,10 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ring::rand::{SecureRandom, SystemRandom};
+use rustls::sign::CertifiedKey;
 
 use super::build::{self, BuildError};
 use super::sockets::{self, ListenError, Listening};
@@ -18,6 +20,7 @@ use crate::journal::SEGMENT_OCTETS;
 use crate::queue::Queue;
 use crate::report::DeliveryLog;
 use crate::spool::{Spool, SpoolError, SpoolOptions};
+use crate::submission::{ListenerError, Services, SubmissionError};
 use crate::world::clock::Clock;
 
 /// Why the daemon did not start.
@@ -52,6 +55,12 @@ pub enum StartError {
     /// A port.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A listener that may not be.
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
+    /// Submission as a whole.
+    #[error(transparent)]
+    Submission(#[from] SubmissionError),
     /// The administrative socket.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -61,7 +70,7 @@ pub enum StartError {
 pub(super) struct Rebuilt {
     pub(super) machinery: Machinery,
     pub(super) users: Users,
-    pub(super) tls: Option<doors::ServerTls>,
+    pub(super) certificate: Option<Arc<CertifiedKey>>,
 }
 
 /// Builds what a reload replaces.
@@ -77,7 +86,7 @@ pub(super) fn rebuild(
             relay: build::relay(config, credentials, clock)?,
         },
         users: Users::load(&config.users)?,
-        tls: doors::tls(config)?,
+        certificate: doors::certificate(config)?,
     })
 }
 
@@ -133,10 +142,13 @@ pub(super) async fn start(
     let submission = doors::open(
         &config,
         listening,
-        rebuilt.tls,
-        flow.clone(),
-        log.clone(),
-        authenticator.clone(),
+        rebuilt.certificate,
+        Services {
+            flow: flow.clone(),
+            log: log.clone(),
+            authenticator: authenticator.clone(),
+            clock,
+        },
     )?;
     let admin = AdminServer::start(&config.admin_socket, flow.clone())?;
     Ok(Daemon {

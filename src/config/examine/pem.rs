@@ -20,6 +20,7 @@ pub(super) fn our_certificate(tls: &TlsSection, now: Timestamp, sheet: &mut Shee
             kept_from_others(
                 &tls.private_key,
                 "tls.private_key",
+                WORLD_READABLE,
                 "your CA's tools",
                 sheet,
             );
