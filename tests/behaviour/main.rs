@@ -1,4 +1,10 @@
 //! What sealpost does, seen from outside: one module a behaviour, in a simulated world.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
