@@ -5,3 +5,4 @@ mod support;
 
 mod line;
 mod relay_delivery;
+mod submission;
