@@ -18,3 +18,4 @@ mod relay_recipients;
 mod relay_routes;
 mod relay_security;
 mod spool_kill;
+mod submission;
