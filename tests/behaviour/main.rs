@@ -11,3 +11,4 @@ mod relay_pool;
 mod relay_recipients;
 mod relay_routes;
 mod relay_security;
+mod spool_kill;

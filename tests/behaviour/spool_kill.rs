@@ -6,7 +6,6 @@
 
 #![allow(
     clippy::unwrap_used,
-    clippy::expect_used,
     reason = "a test may stop at the first surprise"
 )]
 
@@ -117,7 +116,12 @@ enum Told {
 /// Starts the victim, kills it after `lines` lines, and adds what it said.
 fn run_and_kill(directory: &Path, lines: usize, told: &mut BTreeMap<MessageId, Told>) {
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "the_victim", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "spool_kill::the_victim",
+            "--ignored",
+            "--nocapture",
+        ])
         .env(DIRECTORY, directory)
         .stdout(Stdio::piped())
         .spawn()
