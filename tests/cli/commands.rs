@@ -258,3 +258,30 @@ fn signing_keys_and_their_records() {
         Some(1)
     );
 }
+
+#[test]
+fn a_systemd_credential_is_a_master_key() {
+    let scratch = tempfile::tempdir().unwrap();
+    furnish(scratch.path());
+    let credentials = scratch.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    let key = std::fs::read_to_string(scratch.path().join("master.key")).unwrap();
+    // As systemd leaves it: readable by ACL, which shows as group permission.
+    put(&credentials, "seal", &key, 0o440);
+    let config = GOOD.replace("\"master.key\"", "\"credential:seal\"");
+    put(scratch.path(), "sealpost.toml", &config, 0o644);
+    let check = || {
+        let mut command = sealpost(scratch.path());
+        command.args(["check", "--config", "sealpost.toml"]);
+        command.env("CREDENTIALS_DIRECTORY", &credentials);
+        ran(command.output().unwrap())
+    };
+    assert_eq!(check().code, Some(0));
+    std::fs::remove_file(credentials.join("seal")).unwrap();
+    let missing = check();
+    assert_eq!(missing.code, Some(2));
+    assert!(
+        missing.out.contains("LoadCredential=seal:FILE"),
+        "{missing:?}"
+    );
+}

@@ -1,8 +1,10 @@
 //! The daemon as its service manager sees it: start, refusals, reload, stop, and the questions
 //! that an operator asks it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::Arc;
@@ -337,7 +339,12 @@ fn a_reload_takes_what_is_good_and_leaves_what_is_not() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    std::io::Write::write_all(&mut passwd.stdin.take().unwrap(), b"another password\n").unwrap();
+    passwd
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"another password\n")
+        .unwrap();
     assert!(passwd.wait().unwrap().success());
     let fresh = home.world().ca().server(&["127.0.0.1"]).unwrap();
     put(
@@ -437,5 +444,98 @@ fn the_demo_ends_well() {
     assert_eq!(
         std::fs::read_dir(inbox.join("tls.test")).unwrap().count(),
         1
+    );
+}
+
+#[test]
+fn the_administrative_socket_answers_every_line_and_is_ours_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    furnish(scratch.path());
+    put(scratch.path(), "sealpost.toml", GOOD, 0o644);
+    let served = Served::start(scratch.path(), "sealpost.toml");
+    let path = scratch.path().join("admin.sock");
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    let mut ask = |line: &str| -> serde_json::Value {
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        answers.read_line(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
+    };
+    for line in [
+        "",
+        "nonsense",
+        "{}",
+        r#"{"request":"shutdown"}"#,
+        r#"{"request":"queue_list","colour":"blue"}"#,
+        r#"{"request":"queue_show","queue_id":"../../etc/passwd"}"#,
+    ] {
+        assert_eq!(ask(line)["error"]["code"], "bad_request", "{line}");
+    }
+    let unknown = ask(r#"{"request":"queue_show","queue_id":"0000000000001"}"#);
+    assert_eq!(unknown["error"]["code"], "not_found");
+    let list = ask(r#"{"request":"queue_list"}"#);
+    assert_eq!(list["ok"]["entries"], serde_json::json!([]));
+    // Too long a line is answered, and then the connection ends: where the next one begins is
+    // unknown.
+    let endless = ask(&"x".repeat(70_000));
+    assert_eq!(endless["error"]["code"], "bad_request");
+    let mut rest = Vec::new();
+    drop(answers.read_to_end(&mut rest));
+    assert!(rest.is_empty());
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn a_unix_listener_acts_for_its_account() {
+    let scratch = tempfile::tempdir().unwrap();
+    furnish(scratch.path());
+    let config = GOOD.replace(
+        "[tls]",
+        "[[listener]]\naddress = \"unix:submission.sock\"\ntls = \"none\"\nuser = \"billing\"\n[tls]",
+    );
+    put(scratch.path(), "sealpost.toml", &config, 0o644);
+    let served = Served::start(scratch.path(), "sealpost.toml");
+    let mut stream = UnixStream::connect(scratch.path().join("submission.sock")).unwrap();
+    let mut replies = BufReader::new(stream.try_clone().unwrap());
+    let mut say = |line: &str| -> String {
+        stream.write_all(line.as_bytes()).unwrap();
+        loop {
+            let mut reply = String::new();
+            replies.read_line(&mut reply).unwrap();
+            if reply.as_bytes().get(3) != Some(&b'-') {
+                return reply;
+            }
+        }
+    };
+    assert!(say("").starts_with("220 "));
+    assert!(say("EHLO app\r\n").starts_with("250 "));
+    let stranger = say("MAIL FROM:<jo@elsewhere.example>\r\n");
+    assert!(stranger.starts_with("550 5.7.1 "), "{stranger}");
+    assert!(say("MAIL FROM:<bills@clinic.example>\r\n").starts_with("250 "));
+    assert!(say("RCPT TO:<friend@tls.test>\r\n").starts_with("250 "));
+    assert!(say("DATA\r\n").starts_with("354 "));
+    let taken = say("From: bills@clinic.example\r\n\r\nbody\r\n.\r\n");
+    assert!(taken.starts_with("250 2.0.0 Ok: queued as "), "{taken}");
+    assert!(say("QUIT\r\n").starts_with("221 "));
+    assert_eq!(served.stop(), Some(0));
+    assert!(!scratch.path().join("submission.sock").exists());
+}
+
+#[test]
+fn two_daemons_cannot_live_in_one_dev_directory() {
+    let scratch = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let home = world(&scratch.path().join("dev"), &runtime);
+    let before = std::fs::read(home.path("ca.pem")).unwrap();
+    let ran = run(scratch.path(), &["demo", "--once", "--dir", "dev"]);
+    assert_eq!(ran.code, Some(75), "{ran:?}");
+    assert!(ran.err.contains("another sealpost runs in dev"), "{ran:?}");
+    assert_eq!(
+        std::fs::read(home.path("ca.pem")).unwrap(),
+        before,
+        "nothing was changed"
     );
 }
