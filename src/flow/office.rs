@@ -70,7 +70,8 @@ impl Office {
             self.queued.store(self.queue.len(), Ordering::Relaxed);
             if !self.draining.is_empty() && self.queue.is_quiet() {
                 for asker in self.draining.drain(..) {
-                    drop(asker.send(()));
+                    // An asker that went away needs no answer.
+                    asker.send(()).ok();
                 }
                 return Ok(());
             }
@@ -95,10 +96,15 @@ impl Office {
         let now = self.clock.now();
         match message {
             Message::Queue(input) => self.queue.handle(now, input),
-            // An asker that went away needs no answer.
-            Message::List(filter, asker) => drop(asker.send(self.queue.list(&filter))),
-            Message::Show(id, asker) => drop(asker.send(self.queue.show(id))),
-            Message::Summary(asker) => drop(asker.send(self.queue.summary())),
+            Message::List(filter, asker) => {
+                asker.send(self.queue.list(&filter)).ok();
+            }
+            Message::Show(id, asker) => {
+                asker.send(self.queue.show(id)).ok();
+            }
+            Message::Summary(asker) => {
+                asker.send(self.queue.summary()).ok();
+            }
             Message::Drain(asker) => {
                 self.draining.push(asker);
                 self.queue.handle(now, Input::Drain);

@@ -6,6 +6,8 @@
 
 pub mod ca;
 pub mod dns;
+pub mod door;
+pub mod line;
 pub mod mx;
 pub mod net;
 pub mod world;

@@ -1,0 +1,166 @@
+//! The whole line, from acceptance to delivery, on a spool of its own in the simulated network.
+//!
+//! The spool has threads of its own, so these tests run on the real clock with short schedules,
+//! and wait for what happens, never for a time.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sealpost::flow::{self, FlowError, Handle, Machinery, Parts};
+use sealpost::journal::{MasterKey, SEGMENT_OCTETS};
+use sealpost::mail::{Address, Envelope, Level, MessageClass, MessageId, Method, ReversePath};
+use sealpost::policy::Policy;
+use sealpost::queue::{Limits, Queue, Retry};
+use sealpost::report::{DeliveryLog, Target};
+use sealpost::sign::{Signer, SigningKey};
+use sealpost::spool::{Spool, SpoolOptions};
+use tokio::task::JoinHandle;
+
+use super::dns::domain;
+use super::world::World;
+
+/// Nothing that a test waits for takes longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// 32 octets, as base64.
+const KEY: &str = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
+
+pub fn short_retry() -> Retry {
+    Retry {
+        schedule: vec![Duration::from_millis(50)],
+        expire_after: Duration::from_secs(60),
+        warn_after: Duration::from_secs(30),
+    }
+}
+
+/// A running line.
+pub struct Line {
+    pub handle: Handle,
+    spool: Spool,
+    pub log: DeliveryLog,
+    log_file: std::path::PathBuf,
+    task: JoinHandle<Result<(), FlowError>>,
+}
+
+impl Line {
+    /// Starts on what `directory` holds.
+    pub fn start(world: &World, directory: &Path, retry: Retry) -> Self {
+        Self::start_signing(world, directory, retry, Vec::new())
+    }
+
+    pub fn start_signing(
+        world: &World,
+        directory: &Path,
+        retry: Retry,
+        keys: Vec<SigningKey>,
+    ) -> Self {
+        let options = SpoolOptions {
+            directory: directory.join("spool"),
+            master_key: MasterKey::from_base64(KEY).unwrap(),
+            segment_octets: SEGMENT_OCTETS / 64,
+        };
+        let (spool, recovery) = Spool::open(options, world.clock).unwrap();
+        let log_file = directory.join("delivery.jsonl");
+        let log = DeliveryLog::open(Target::File(log_file.clone())).unwrap();
+        let parts = Parts {
+            clock: world.clock,
+            spool: spool.clone(),
+            log: log.clone(),
+            hostname: domain("mail.clinic.example"),
+            postmaster: Address::parse("postmaster@clinic.example").unwrap(),
+            machinery: Machinery {
+                policy: Policy::new(Level::Protected, vec![Method::Tls]),
+                signer: Signer::new(keys),
+                relay: world.relay(),
+            },
+        };
+        let queue = Queue::new(retry, Limits::default(), 1);
+        let (handle, task) = flow::start(parts, queue, recovery.messages);
+        Self {
+            handle,
+            spool,
+            log,
+            log_file,
+            task,
+        }
+    }
+
+    /// Submits `content` from a@clinic.example.
+    pub async fn submit(&self, recipients: &[&str], content: &[u8]) -> MessageId {
+        let sender = ReversePath::Address(Address::parse("a@clinic.example").unwrap());
+        self.submit_from(sender, recipients, content).await
+    }
+
+    pub async fn submit_from(
+        &self,
+        reverse_path: ReversePath,
+        recipients: &[&str],
+        content: &[u8],
+    ) -> MessageId {
+        let (id, mut writer) = self.handle.begin();
+        writer.write(content).await.unwrap();
+        let body = writer.finish().await.unwrap();
+        let envelope = Envelope {
+            id,
+            class: MessageClass::Submitted,
+            reverse_path,
+            recipients: recipients
+                .iter()
+                .map(|text| Address::parse(text).unwrap())
+                .collect(),
+            author: Some(Address::parse("a@clinic.example").unwrap()),
+            message_id: "<1@clinic.example>".to_owned(),
+            client: None,
+            received: self.handle.now(),
+            size: content.len() as u64,
+            eight_bit: false,
+        };
+        self.handle.accept(envelope, body).await.unwrap();
+        id
+    }
+
+    /// Waits for a line of the delivery log that `wanted` likes.
+    pub async fn event(&self, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let found = eventually(|| self.events().into_iter().find(|line| wanted(line))).await;
+        found.unwrap_or_else(|| panic!("no such event in {:#?}", self.events()))
+    }
+
+    /// Every line of the delivery log so far.
+    pub fn events(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(&self.log_file).unwrap_or_default();
+        let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Lets what is in flight settle and closes the spool.
+    pub async fn stop(self) {
+        assert!(self.handle.drain(PATIENCE).await, "drained");
+        self.task.await.unwrap().unwrap();
+        self.log.flush().await.unwrap();
+        drop(self.handle);
+        self.spool.close().await;
+    }
+
+    /// Ends at once, as a crash would: nothing in flight is waited for.
+    pub async fn kill(self) {
+        self.task.abort();
+        drop(self.task.await);
+        drop(self.handle);
+        self.spool.close().await;
+    }
+}
+
+/// What `look` finds, once it finds something.
+pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let search = async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, search).await.ok()
+}
