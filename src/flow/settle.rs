@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::line::Line;
-use crate::mail::{RecipientOutcome, RecipientState};
+use crate::mail::{RecipientOutcome, RecipientPlan, RecipientState, Rendition};
 use crate::queue::{Cause, Input, SettledRecipient, Settlement, UNDELIVERABLE_DSN};
 use crate::report::events;
 use crate::spool::{Change, SpoolError};
@@ -56,10 +56,24 @@ async fn tell_log(line: &Line, settlement: &Settlement) {
         let outcome = outcome(&change.cause);
         let event = events::settled(now, envelope, change.recipient, &change.record, outcome);
         if let Some(event) = event {
+            let event = match plan(settlement, change) {
+                Some((plan, rendition)) => event.planned(plan, rendition),
+                None => event,
+            };
             line.log.record(event).await;
         }
         alarm_if_undeliverable(settlement, change);
     }
+}
+
+/// What was decided for the recipient, and what was made for it.
+fn plan<'a>(
+    settlement: &'a Settlement,
+    change: &SettledRecipient,
+) -> Option<(&'a RecipientPlan, Option<&'a Rendition>)> {
+    let prepared = settlement.prepared.as_deref()?;
+    let plan = prepared.plan(change.recipient)?;
+    Some((plan, prepared.rendition(plan)))
 }
 
 /// What the attempt came to, where an attempt it was.

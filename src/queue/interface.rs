@@ -133,6 +133,8 @@ pub struct Settlement {
     pub id: MessageId,
     /// Its envelope.
     pub envelope: Arc<Envelope>,
+    /// What was made of it, if it came that far.
+    pub prepared: Option<Arc<Prepared>>,
     /// What changes. A recipient can stand here twice, with a delay warning first; the later
     /// record counts. Empty only with `done`, for a recovered message that had ended.
     pub changes: Vec<SettledRecipient>,

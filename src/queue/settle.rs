@@ -286,6 +286,7 @@ impl Queue {
         self.outputs.push_back(Output::Settle(Settlement {
             id,
             envelope: Arc::clone(&message.envelope),
+            prepared: message.prepared.clone(),
             changes,
             done,
         }));

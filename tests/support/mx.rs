@@ -135,6 +135,7 @@ impl Mx {
                 },
                 stream: Box::new(stream),
                 buffer: Vec::new(),
+                taken: 0,
                 mx,
                 mail: String::new(),
                 recipients: Vec::new(),
@@ -169,18 +170,20 @@ struct Session {
     at: At,
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
+    /// Octets at the front of the buffer that were read as lines.
+    taken: usize,
     mx: Mx,
     mail: String,
     recipients: Vec<String>,
 }
 
-/// The peer or the script ended the session.
-struct Ended;
+/// The peer or the script ended the session, after these last words.
+struct Ended(String);
 type Step<T> = Result<T, Ended>;
 
 impl From<std::io::Error> for Ended {
     fn from(_: std::io::Error) -> Self {
-        Self
+        Self(String::new())
     }
 }
 
@@ -255,7 +258,8 @@ impl Session {
             }
             content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
         }
-        let said = self.act(".", "250 2.0.0 queued as 1\r\n").await?;
+        let done = self.act(".", "250 2.0.0 queued as 1\r\n").await;
+        let (Ok(said) | Err(Ended(said))) = &done;
         if said.starts_with('2') {
             let taken = Taken {
                 connection: self.at.connection,
@@ -265,7 +269,7 @@ impl Session {
             };
             self.mx.heard.lock().unwrap().taken.push(taken);
         }
-        Ok(())
+        done.map(drop)
     }
 
     /// Does what the hook says; what was said in the end.
@@ -289,9 +293,9 @@ impl Session {
             }
             Do::SayAndClose(reply) => {
                 self.say(&reply).await?;
-                Err(Ended)
+                Err(Ended(reply))
             }
-            Do::Close => Err(Ended),
+            Do::Close => Err(Ended(String::new())),
             Do::Hang => std::future::pending().await,
         }
     }
@@ -306,11 +310,12 @@ impl Session {
         let at = self.at;
         match (self.mx.hook)(at, "handshake") {
             Do::Default => {}
-            Do::Close => return Err(Ended),
+            Do::Close => return Err(Ended(String::new())),
             Do::Hang => return std::future::pending().await,
             Do::Say(octets) | Do::SayAndClose(octets) | Do::Drip(octets, _) => {
+                // Behind the ClientHello; whatever comes is heard, and goes nowhere.
+                self.fill().await?;
                 self.say(&octets).await?;
-                // Whatever comes then is heard, and goes nowhere.
                 loop {
                     self.fill().await?;
                 }
@@ -334,10 +339,14 @@ impl Session {
 
     async fn raw_line(&mut self) -> Step<Vec<u8>> {
         loop {
-            if let Some(end) = self.buffer.windows(2).position(|w| w == b"\r\n") {
-                let rest = self.buffer.split_off(end + 2);
-                return Ok(std::mem::replace(&mut self.buffer, rest));
+            let rest = &self.buffer[self.taken..];
+            if let Some(end) = rest.windows(2).position(|w| w == b"\r\n") {
+                let line = rest[..end + 2].to_vec();
+                self.taken += line.len();
+                return Ok(line);
             }
+            self.buffer.drain(..self.taken);
+            self.taken = 0;
             self.fill().await?;
         }
     }
@@ -346,7 +355,7 @@ impl Session {
         let mut octets = [0; 4096];
         let count = self.stream.read(&mut octets).await?;
         if count == 0 {
-            return Err(Ended);
+            return Err(Ended(String::new()));
         }
         let mut heard = self.mx.heard.lock().unwrap();
         if self.at.tls {

@@ -42,7 +42,7 @@ impl World {
 
     pub fn config(&self) -> RelayConfig {
         RelayConfig {
-            hostname: domain("mail.clinic.example"),
+            hostname: domain("relay.clinic.example"),
             port: 25,
             roots: self.ca.roots(),
             source_addresses: vec![],

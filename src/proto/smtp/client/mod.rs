@@ -289,6 +289,14 @@ impl Client {
     fn fail_in(&mut self, phase: Phase, cause: Cause) {
         self.out.clear();
         self.deadline = None;
+        // What was to happen next must not happen any more: above all no handshake once it is
+        // known that somebody spoke before it. What has happened stays told.
+        self.events.retain(|event| {
+            matches!(
+                event,
+                Output::Finished(_) | Output::Failed(_) | Output::Closed
+            )
+        });
         // A server that refuses us and stays gets its QUIT; we do not wait for the answer.
         let refused = matches!(&cause, Cause::Refused(reply) if reply.code() != 421);
         if refused && phase != Phase::Content {

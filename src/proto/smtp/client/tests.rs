@@ -42,14 +42,14 @@ fn mail(recipients: usize) -> Mail {
     }
 }
 
-/// Everything the session wants now: octets as text, and the last event.
+/// Everything the session wants now: octets as text, and the event, of which there is one at most.
 fn drain(session: &mut dyn Session) -> (String, Option<Output>) {
     let mut wire = String::new();
     let mut event = None;
     while let Some(output) = session.poll_output() {
         match output {
             Output::Write(octets) => wire.push_str(std::str::from_utf8(&octets).unwrap()),
-            other => event = Some(other),
+            other => assert_eq!(event.replace(other), None),
         }
     }
     (wire, event)
