@@ -1,9 +1,17 @@
 //! What sealpost does, seen from outside: one module a behaviour, in a simulated world.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
 mod line;
+mod permit;
 mod relay_delivery;
 mod relay_dns;
 mod relay_faults;
@@ -11,3 +19,4 @@ mod relay_pool;
 mod relay_recipients;
 mod relay_routes;
 mod relay_security;
+mod resolver;
