@@ -21,7 +21,9 @@ fn files_with(needle: &str) -> Vec<String> {
     sources(&root, &mut all);
     let mut found: Vec<_> = all
         .iter()
-        .filter(|path| !path.ends_with("tests.rs"))
+        .filter(|path| !path.to_string_lossy().ends_with("tests.rs"))
+        // The dev world's own mail program: it submits to us, and has nobody's mail.
+        .filter(|path| !path.starts_with(root.join("dev")))
         .filter(|path| {
             let text = fs::read_to_string(path).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
