@@ -6,10 +6,18 @@
     reason = "a test stops at the first surprise"
 )]
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
 mod line;
+mod permit;
 mod relay_delivery;
 mod relay_dns;
 mod relay_faults;
@@ -19,3 +27,4 @@ mod relay_routes;
 mod relay_security;
 mod spool_kill;
 mod submission;
+mod resolver;
