@@ -401,10 +401,14 @@ impl World {
         );
         let prepared = (!self.random.one_in(10)).then(|| {
             let recipients = 0..u32::try_from(envelope.recipients.len()).unwrap();
-            let has_method: Vec<bool> = recipients
-                .map(|_| envelope.class == MessageClass::Dsn || !self.random.one_in(10))
+            let renditions: Vec<Option<u32>> = recipients
+                .map(|_| match self.random.below(20) {
+                    0 | 1 if envelope.class == MessageClass::Submitted => None,
+                    2..=5 => Some(1),
+                    _ => Some(0),
+                })
                 .collect();
-            Arc::new(plans(&has_method))
+            Arc::new(plans(&renditions))
         });
         self.after(LONGEST_PREPARATION, Event::Prepared(id, prepared));
     }
@@ -636,32 +640,32 @@ fn envelope(
     })
 }
 
-/// A plan for each recipient, with a method or without.
-fn plans(has_method: &[bool]) -> Prepared {
-    let plan = |(recipient, &has): (u32, &bool)| RecipientPlan {
+/// A plan for each recipient: one of two renditions, or no method.
+fn plans(renditions: &[Option<u32>]) -> Prepared {
+    let plan = |(recipient, &rendition): (u32, &Option<u32>)| RecipientPlan {
         recipient,
         decision: Decision {
             level: Level::Protected,
             candidates: vec![Candidate {
                 method: Method::Tls,
-                verdict: if has {
-                    Verdict::Accepted
-                } else {
-                    Verdict::Refused(Refusal::LevelTooHigh)
+                verdict: match rendition {
+                    Some(_) => Verdict::Accepted,
+                    None => Verdict::Refused(Refusal::LevelTooHigh),
                 },
             }],
-            method: has.then_some(Method::Tls),
+            method: rendition.map(|_| Method::Tls),
             policy: "0".repeat(32),
         },
-        rendition: has.then_some(0),
+        rendition,
+    };
+    let rendition = Rendition {
+        demand: Demand::dsn(),
+        prefix: Vec::new(),
+        signed_by: Vec::new(),
     };
     Prepared {
-        renditions: vec![Rendition {
-            demand: Demand::dsn(),
-            prefix: Vec::new(),
-            signed_by: Vec::new(),
-        }],
-        plans: (0u32..).zip(has_method).map(plan).collect(),
+        renditions: vec![rendition.clone(), rendition],
+        plans: (0u32..).zip(renditions).map(plan).collect(),
     }
 }
 
@@ -737,7 +741,7 @@ fn submit(queue: &mut Queue, number: u64, domain: &str) -> bool {
     let id = envelope.id;
     queue.handle(START, Input::Accepted { envelope });
     assert!(matches!(outputs(queue)[..], [Output::Prepare { .. }]));
-    let prepared = Arc::new(plans(&[true]));
+    let prepared = Arc::new(plans(&[Some(0)]));
     queue.handle(START, Input::Prepared { id, prepared });
     let attempted = matches!(outputs(queue)[..], [Output::Attempt(_)]);
     attempted
@@ -788,7 +792,7 @@ fn a_restart_with_everything_due_is_taken_in_portions() {
         let from = ReversePath::Address(Address::parse(&format!("jo@{HOME}")).unwrap());
         let input = Input::Recovered {
             envelope: envelope(number, MessageClass::Submitted, from, to, START),
-            prepared: Some(Arc::new(plans(&[true]))),
+            prepared: Some(Arc::new(plans(&[Some(0)]))),
             recipients: vec![RecipientRecord {
                 state: RecipientState::Deferred {
                     reason: DeferReason::Site,

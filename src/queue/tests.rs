@@ -484,6 +484,32 @@ fn what_comes_up_while_the_disk_is_busy_goes_out_together() {
 }
 
 #[test]
+fn a_record_on_its_way_to_the_disk_is_left_alone() {
+    let expiry = Retry::default().expire_after;
+    for (outcome, end) in [(delivered(0), "delivered"), (deferred(0), "deferred")] {
+        let mut bench = Bench::new();
+        bench.ready(envelope(1, &["a@x.example", "b@y.example"]));
+        bench.attempted(HOUR, 1, vec![outcome]);
+        // The disk is slow: warning and expiry pass meanwhile.
+        assert!(bench.tick(HOUR * 5).is_empty());
+        assert!(bench.tick(expiry).is_empty());
+        assert_eq!(bench.state(1), ["attempting", "attempting"]);
+        let outputs = bench.settled(expiry, 1);
+        match end {
+            "delivered" => assert!(outputs.is_empty()),
+            _ => {
+                let last = settlement(outputs);
+                assert_eq!(
+                    last.changes[0].record.state,
+                    RecipientState::Final(Final::Expired)
+                );
+            }
+        }
+        assert_eq!(bench.state(1)[1], "attempting");
+    }
+}
+
+#[test]
 fn nobody_is_warned_at_the_null_reverse_path() {
     let mut bench = Bench::new();
     let null = Envelope {
