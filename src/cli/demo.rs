@@ -93,7 +93,8 @@ async fn demo(directory: &Path, once: bool) -> Result<(), Failure> {
     let events = settled(&home, &sent).await;
     let mut failed = 0;
     for (expected, id) in &sent {
-        let report = Report::of(&home, &events, *expected, *id);
+        let detail = daemon.flow().show(*id).await;
+        let report = Report::of(&home, &events, detail.as_ref(), *expected, *id);
         output::say(&report.text())?;
         failed += usize::from(!report.faults.is_empty());
     }

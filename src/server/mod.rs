@@ -34,6 +34,7 @@ use crate::admin::AdminServer;
 use crate::config::{Config, Credentials};
 use crate::directory::Authenticator;
 use crate::flow::{FlowError, Handle};
+use crate::relay::Relay;
 use crate::report::DeliveryLog;
 use crate::spool::{Spool, SpoolError};
 use crate::submission::Submission;
@@ -73,6 +74,8 @@ pub struct Daemon {
     log: DeliveryLog,
     authenticator: Authenticator,
     submission: Submission,
+    /// The one in force, to take leave of its peers.
+    relay: Relay,
     addresses: Vec<SocketAddr>,
     unix_sockets: Vec<PathBuf>,
     admin: AdminServer,
@@ -121,7 +124,9 @@ impl Daemon {
         self.authenticator
             .reload(rebuilt.users)
             .map_err(StartError::Authenticator)?;
+        let relay = rebuilt.machinery.relay.clone();
         self.flow.reload(rebuilt.machinery);
+        std::mem::replace(&mut self.relay, relay).close();
         if let Some(certificate) = rebuilt.certificate {
             self.submission.reload(certificate);
         }
@@ -166,6 +171,7 @@ impl Daemon {
         self.flow.refuse();
         let sessions = self.submission.drain(limit);
         let (_, settled) = tokio::join!(sessions, self.flow.drain(limit));
+        self.relay.close();
         drop(self.admin);
         for path in &self.unix_sockets {
             drop(std::fs::remove_file(path));

@@ -129,6 +129,7 @@ pub(super) async fn start(
         Authenticator::new(rebuilt.users, clock).map_err(StartError::Authenticator)?;
     let failure = spool.failure();
     let (retry, limits) = build::queue(&config);
+    let relay = rebuilt.machinery.relay.clone();
     let parts = Parts {
         clock,
         spool: spool.clone(),
@@ -162,6 +163,7 @@ pub(super) async fn start(
         log,
         authenticator,
         submission,
+        relay,
         addresses,
         unix_sockets,
         admin,

@@ -4,10 +4,7 @@
 //! messages were durable or done, kills it with SIGKILL at a moment of its own choosing, and opens
 //! the spool. Several times over the same directory, so that recovered segments are written on.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may stop at the first surprise"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

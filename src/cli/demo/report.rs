@@ -8,6 +8,7 @@ use crate::dev::home::Home;
 use crate::dev::mx::Session;
 use crate::dev::world::SENDER_DOMAIN;
 use crate::mail::MessageId;
+use crate::queue::QueueDetail;
 
 /// The delivery log as values, oldest first.
 #[derive(Debug, Default)]
@@ -73,7 +74,13 @@ pub struct Report {
 
 impl Report {
     /// Looks at log, inbox and transcripts.
-    pub fn of(home: &Home, events: &Events, expected: Expected, id: MessageId) -> Self {
+    pub fn of(
+        home: &Home,
+        events: &Events,
+        detail: Option<&QueueDetail>,
+        expected: Expected,
+        id: MessageId,
+    ) -> Self {
         let domain = expected.domain();
         let sessions = home.world().sessions_of(domain);
         let outcome = events.outcome(id).unwrap_or(&Value::Null);
@@ -89,6 +96,7 @@ impl Report {
             Some(decided) => report.decision(decided, outcome),
             None => report.fault("the delivery log has no decision"),
         }
+        report.candidates(detail);
         report.connection(outcome);
         let file = landed(&home.path("inbox").join(domain), id);
         match expected {
@@ -112,6 +120,19 @@ impl Report {
             "decided",
             format!("level {level}, method {method}, which demands grade {required} or better"),
         ));
+    }
+
+    /// Every method that was considered, and why it was taken or not.
+    fn candidates(&mut self, detail: Option<&QueueDetail>) {
+        let recipients = detail.into_iter().flat_map(|detail| &detail.recipients);
+        for candidate in recipients.flat_map(|recipient| &recipient.candidates) {
+            let verdict = match &candidate.refusal {
+                None => "taken".to_owned(),
+                Some(refusal) => format!("not taken: {refusal}"),
+            };
+            let line = format!("method {} {verdict}", candidate.method);
+            self.lines.push(("because", line));
+        }
     }
 
     fn connection(&mut self, outcome: &Value) {
