@@ -1,8 +1,16 @@
 //! The program as an operator runs it: words, exit codes, and what it says when things are wrong.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test stops at the first surprise"
+)]
+
 #[path = "cli/bad_configs.rs"]
 mod bad_configs;
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/daemon.rs"]
+mod daemon;
 #[path = "cli/support.rs"]
 mod support;

@@ -5,9 +5,14 @@
 
 mod check;
 mod completions;
+mod demo;
+mod dkim;
 mod failure;
 mod key;
 mod output;
+mod queue;
+mod serve;
+mod user;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -35,11 +40,23 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon
+    Serve(serve::Serve),
+    /// Show what sealpost does, in a scratch directory: nothing to install, no configuration
+    Demo(demo::Demo),
     /// Validate the configuration and everything it names
     Check(check::Check),
     /// The master key
     #[command(subcommand)]
     Key(key::Key),
+    /// Submission accounts
+    User(user::User),
+    /// Signing keys and their DNS records
+    #[command(subcommand)]
+    Dkim(dkim::Dkim),
+    /// What waits, and why
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// Print shell completions
     Completions(completions::Completions),
     /// Print the manual page, or write all manual pages into a directory
@@ -64,8 +81,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let config = cli.config.as_path();
     let done = match cli.command {
+        Command::Serve(serve) => serve.run(config),
+        Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(config),
         Command::Key(key) => key.run(),
+        Command::User(user) => user.run(config),
+        Command::Dkim(dkim) => dkim.run(),
+        Command::Queue(queue) => queue.run(config),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     };

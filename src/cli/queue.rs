@@ -128,7 +128,10 @@ fn table(entries: &[QueueEntry]) -> String {
                 recipient.recipient.clone(),
                 state(recipient),
                 recipient.attempts.to_string(),
-                recipient.next_attempt.as_deref().map_or_else(String::new, seconds),
+                recipient
+                    .next_attempt
+                    .as_deref()
+                    .map_or_else(String::new, seconds),
             ]);
         }
         if entry.more > 0 {
@@ -136,7 +139,14 @@ fn table(entries: &[QueueEntry]) -> String {
             rows.push(vec![String::new(), String::new(), rest]);
         }
     }
-    let heads = ["QUEUE ID", "SENDER", "RECIPIENT", "STATE", "ATTEMPTS", "NEXT ATTEMPT"];
+    let heads = [
+        "QUEUE ID",
+        "SENDER",
+        "RECIPIENT",
+        "STATE",
+        "ATTEMPTS",
+        "NEXT ATTEMPT",
+    ];
     output::table(&heads, &rows)
 }
 
@@ -196,7 +206,9 @@ fn describe(detail: &QueueDetail) -> String {
         lines.push(("state", state(recipient)));
         describe_recipient(recipient, &mut lines);
     }
-    let lines = lines.iter().map(|(name, value)| format!("{name:<13}{value}"));
+    let lines = lines
+        .iter()
+        .map(|(name, value)| format!("{name:<13}{value}"));
     let text: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
     text.join("\n")
 }
@@ -207,9 +219,14 @@ fn describe_recipient(recipient: &RecipientView, lines: &mut Vec<(&'static str, 
         lines.push(("next attempt", seconds(time)));
     }
     if let Some(status) = &recipient.status {
-        let code = status.code.map_or_else(String::new, |code| format!("{code} "));
+        let code = status
+            .code
+            .map_or_else(String::new, |code| format!("{code} "));
         let who = status.host.as_deref().unwrap_or("sealpost");
-        lines.push(("latest", format!("{who}: {code}{} {}", status.enhanced, status.text)));
+        lines.push((
+            "latest",
+            format!("{who}: {code}{} {}", status.enhanced, status.text),
+        ));
     }
     if let Some(level) = &recipient.level {
         let method = recipient.method.as_deref().unwrap_or("none is left");
@@ -217,7 +234,10 @@ fn describe_recipient(recipient: &RecipientView, lines: &mut Vec<(&'static str, 
             Some(grade) => format!(", grade {grade} or better demanded"),
             None => String::new(),
         };
-        lines.push(("decided", format!("level {level}, method {method}{required}")));
+        lines.push((
+            "decided",
+            format!("level {level}, method {method}{required}"),
+        ));
     }
     for candidate in &recipient.candidates {
         let verdict = match (&candidate.refusal, candidate.accepted) {

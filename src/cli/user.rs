@@ -79,7 +79,12 @@ impl User {
     pub fn run(self, config: &Path) -> Result<(), Failure> {
         let file = match self.users {
             Some(file) => file,
-            None => config::read(config).map_err(super::bad_configuration)?.users.value,
+            None => {
+                config::read(config)
+                    .map_err(super::bad_configuration)?
+                    .users
+                    .value
+            }
         };
         match self.command {
             Command::Add {

@@ -72,14 +72,7 @@ fn documented_defaults_are_the_defaults() {
     let mut written = Sheet::new(Path::new("/etc/sealpost/sealpost.toml"), DOCUMENTED);
     let documented = parse(&mut written).unwrap();
     assert_eq!(config.data_directory.value, documented.data_directory.value);
-    assert_eq!(config.limits.message_size, documented.limits.message_size);
-    assert_eq!(config.limits.recipients, documented.limits.recipients);
-    assert_eq!(config.limits.connections, documented.limits.connections);
-    assert_eq!(
-        config.limits.connections_per_address,
-        documented.limits.connections_per_address
-    );
-    assert_eq!(config.limits.drain_timeout, documented.limits.drain_timeout);
+    assert_eq!(config.limits, documented.limits);
     assert_eq!(config.relay.port, documented.relay.port);
     assert_eq!(config.retry, documented.retry);
     assert_eq!(config.log_delivery, documented.log_delivery);

@@ -3,12 +3,14 @@
 //!
 //! The master key lies beside the data that it seals: right for a toy, wrong for anything else.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom, SystemRandom};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::ca::CaError;
@@ -60,6 +62,9 @@ pub enum HomeError {
         /// Why not.
         source: io::Error,
     },
+    /// Another daemon lives there.
+    #[error("another sealpost runs in {}", .0.display())]
+    InUse(PathBuf),
     /// A file of an earlier run.
     #[error("{} is there but cannot be used; remove the directory to begin anew", .0.display())]
     Stale(PathBuf),
@@ -86,6 +91,8 @@ pub struct Home {
     directory: PathBuf,
     world: World,
     password: Zeroizing<String>,
+    /// Locked for as long as we live here.
+    _lock: File,
 }
 
 impl Home {
@@ -99,6 +106,7 @@ impl Home {
         for name in ["", "tls", "dkim", "inbox", "transcripts"] {
             make_directory(&directory.join(name))?;
         }
+        let lock = lock(directory)?;
         let inbox = Inbox::directory(directory.join("inbox"), now);
         let transcript = Transcript::kept_in(directory.join("transcripts"));
         let world = World::start(now, inbox, transcript).await?;
@@ -106,6 +114,7 @@ impl Home {
             password: password(directory)?,
             directory: directory.to_owned(),
             world,
+            _lock: lock,
         };
         home.certificates()?;
         home.master_key()?;
@@ -246,6 +255,29 @@ socket = "admin.sock"
 "#
         );
         write(&self.config_file(), text.as_bytes())
+    }
+}
+
+/// Before anything is changed: the files belong to whoever runs on them.
+fn lock(directory: &Path) -> Result<File, HomeError> {
+    let path = directory.join("lock");
+    let opened = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path);
+    let file = opened.map_err(|source| HomeError::File {
+        path: path.clone(),
+        source,
+    })?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(HomeError::InUse(directory.to_owned())),
+        Err(error) => Err(HomeError::File {
+            path,
+            source: error.into(),
+        }),
     }
 }
 

@@ -45,8 +45,11 @@ pub enum AuthenticatorError {
     Decoy(#[source] PasswordError),
 }
 
-/// Checks names and passwords against the accounts in force.
-pub struct Authenticator {
+/// Checks names and passwords against the accounts in force. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Authenticator(Arc<Shared>);
+
+struct Shared {
     state: RwLock<Arc<State>>,
     remembered: Mutex<HashMap<Tag, Timestamp>>,
     key: hmac::Key,
@@ -76,20 +79,20 @@ impl Authenticator {
     pub fn new(users: Users, clock: Clock) -> Result<Self, AuthenticatorError> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| AuthenticatorError::Random)?;
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             state: RwLock::new(Arc::new(State::new(users)?)),
             remembered: Mutex::default(),
             key,
             clock,
             running: Arc::new(Semaphore::new(MAX_CHECKS)),
             waiting: Semaphore::new(MAX_CHECKS + MAX_WAITING),
-        })
+        })))
     }
 
     /// Takes other accounts into force. On an error the old ones stay.
     pub fn reload(&self, users: Users) -> Result<(), AuthenticatorError> {
         let state = Arc::new(State::new(users)?);
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         Ok(())
     }
 
@@ -110,8 +113,8 @@ impl Authenticator {
         if tag.is_some_and(|tag| self.remembers(&tag)) {
             return Ok(user);
         }
-        let _waiting = self.waiting.try_acquire().map_err(|_| Busy)?;
-        let running = Arc::clone(&self.running)
+        let _waiting = self.0.waiting.try_acquire().map_err(|_| Busy)?;
+        let running = Arc::clone(&self.0.running)
             .acquire_owned()
             .await
             .map_err(|_| Busy)?;
@@ -136,12 +139,12 @@ impl Authenticator {
     }
 
     fn state(&self) -> Arc<State> {
-        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// HMAC over account, hash and password, each with its length before it.
     fn tag(&self, user: &User, password: &SecretBytes) -> Tag {
-        let mut context = hmac::Context::with_key(&self.key);
+        let mut context = hmac::Context::with_key(&self.0.key);
         for part in [
             user.name().as_bytes(),
             user.phc().as_bytes(),
@@ -157,17 +160,19 @@ impl Authenticator {
 
     fn remembers(&self, tag: &Tag) -> bool {
         let remembered = self
+            .0
             .remembered
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         remembered
             .get(tag)
-            .is_some_and(|until| self.clock.now() < *until)
+            .is_some_and(|until| self.0.clock.now() < *until)
     }
 
     fn remember(&self, tag: Tag) {
-        let now = self.clock.now();
+        let now = self.0.clock.now();
         let mut remembered = self
+            .0
             .remembered
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -213,7 +218,7 @@ mod tests {
     }
 
     fn waiting(authenticator: &Authenticator) -> usize {
-        MAX_CHECKS + MAX_WAITING - authenticator.waiting.available_permits()
+        MAX_CHECKS + MAX_WAITING - authenticator.0.waiting.available_permits()
     }
 
     #[tokio::test(start_paused = true)]
@@ -232,7 +237,7 @@ mod tests {
         assert_eq!(ask("nobody", "right").await, None);
 
         // Remembered: no argon2 runs, not even with every place taken.
-        let all = authenticator.waiting.acquire_many(66).await.unwrap();
+        let all = authenticator.0.waiting.acquire_many(66).await.unwrap();
         assert_eq!(ask("jo", "right").await.as_deref(), Some("jo"));
         assert_eq!(
             authenticator
@@ -266,10 +271,10 @@ mod tests {
     #[tokio::test]
     async fn no_more_than_the_bound_wait_and_leaving_frees_the_place() {
         let (_directory, path) = directory();
-        let authenticator = Arc::new(Authenticator::new(users(&path), Clock::system()).unwrap());
-        let blocked = authenticator.running.acquire_many(2).await.unwrap();
+        let authenticator = Authenticator::new(users(&path), Clock::system()).unwrap();
+        let blocked = authenticator.0.running.acquire_many(2).await.unwrap();
         let ask = || {
-            let authenticator = Arc::clone(&authenticator);
+            let authenticator = authenticator.clone();
             tokio::spawn(async move { authenticator.authenticate("nobody", &secret("x")).await })
         };
         let asking: Vec<_> = (0..MAX_CHECKS + MAX_WAITING).map(|_| ask()).collect();

@@ -65,9 +65,7 @@ async fn prepare(line: Arc<Line>, envelope: Arc<Envelope>) -> Result<Arc<Prepare
         .map_err(PrepareError::Store)?;
     let now = line.clock.now();
     for plan in &prepared.plans {
-        let rendition = plan
-            .rendition
-            .and_then(|index| prepared.renditions.get(usize::try_from(index).ok()?));
+        let rendition = prepared.rendition(plan);
         line.log
             .record(events::decided(now, &envelope, plan, rendition))
             .await;

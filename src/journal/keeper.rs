@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
@@ -83,6 +83,8 @@ pub struct Pins {
     counts: Mutex<BTreeMap<u64, u64>>,
     /// Segments below this one are sealed, and all that was ever written there is published.
     left: AtomicU64,
+    /// Whether the owner has pinned what it read at start: before that, everything may live.
+    complete: AtomicBool,
     keeper: Sender<Job>,
 }
 
@@ -97,6 +99,7 @@ impl Pins {
         Arc::new(Self {
             counts: Mutex::default(),
             left: AtomicU64::new(0),
+            complete: AtomicBool::new(false),
             keeper,
         })
     }
@@ -120,6 +123,20 @@ impl Pins {
     pub(super) fn left_for(&self, segment: u64) {
         if self.left.swap(segment, Ordering::AcqRel) != segment {
             self.ask(Job::Collect);
+        }
+    }
+
+    /// Everything that lives is pinned from now on: the rest may go.
+    pub(super) fn completed(&self) {
+        self.complete.store(true, Ordering::Release);
+        self.ask(Job::Collect);
+    }
+
+    /// Segments below this one may go unless they are pinned.
+    fn left(&self) -> u64 {
+        match self.complete.load(Ordering::Acquire) {
+            true => self.left.load(Ordering::Acquire),
+            false => 0,
         }
     }
 
@@ -359,7 +376,7 @@ impl Keeper {
 
     fn collect(&mut self) {
         while let Some(oldest) = self.segments.first().copied() {
-            if oldest >= self.pins.left.load(Ordering::Acquire) {
+            if oldest >= self.pins.left() {
                 break;
             }
             if self.pins.holds(oldest) {

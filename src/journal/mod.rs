@@ -1,8 +1,8 @@
 //! Records, not mail: an append-only, sealed, group-committed journal in a directory of its own.
 //!
 //! Owns `LOCK`, `meta`, `log/` and `quarantine/` below its directory, the format of what is stored
-//! there ([`record`], [`segment`], [`crypt`]), the batches and their one `fdatasync` ([`writer`]),
-//! what is believed after a crash ([`scan`], [`recover`]) and when a segment goes ([`keeper`]).
+//! there (`record`, `segment`, [`crypt`]), the batches and their one `fdatasync` (`writer`),
+//! what is believed after a crash ([`scan`], `recover`) and when a segment goes (`keeper`).
 //! Never knows what a message is, and never keeps one in memory.
 //!
 //! Invariants:
@@ -13,7 +13,7 @@
 //! - No two seals share key and nonce. No plaintext of a part is ever written.
 //!
 //! Not here yet: recycling of segments, checkpoints, compaction (`MOVED`). Their seams are
-//! [`keeper`] (which files are segments) and [`disk`] (every touch of the disk).
+//! `keeper` (which files are segments) and [`disk`] (every touch of the disk).
 
 pub mod crypt;
 pub mod disk;
@@ -153,9 +153,10 @@ impl Journal {
         drop(self.carrier.set(carrier));
     }
 
-    /// Removes the segments that nothing needs; asked by the owner once it has pinned what lives.
-    pub fn collect(&self) {
-        self.pins.ask(Job::Collect);
+    /// The owner has pinned everything that it read at start and that lives. Until it says so, no
+    /// segment is removed; from then on, those that nothing needs are.
+    pub fn all_pinned(&self) {
+        self.pins.completed();
     }
 
     /// Writes what waits, then ends the threads and unlocks the directory. Blocks.

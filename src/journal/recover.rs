@@ -50,7 +50,7 @@ pub struct Report {
     pub records: u64,
     /// The torn tail, if there was one.
     pub torn_tail: Option<TornTail>,
-    /// What is corrupt; at most [`MAX_LISTED`] are listed.
+    /// What is corrupt; at most `MAX_LISTED` are listed.
     pub quarantined: Vec<Quarantined>,
     /// How many corrupt ranges there are in all.
     pub quarantined_ranges: u64,

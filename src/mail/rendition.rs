@@ -39,6 +39,16 @@ pub struct Prepared {
 impl Prepared {
     /// The plan of a recipient, by its index in the envelope.
     pub fn plan(&self, recipient: u32) -> Option<&RecipientPlan> {
-        self.plans.iter().find(|plan| plan.recipient == recipient)
+        // Plans stand in the order of the envelope, as a rule; a search is the exception.
+        usize::try_from(recipient)
+            .ok()
+            .and_then(|index| self.plans.get(index))
+            .filter(|plan| plan.recipient == recipient)
+            .or_else(|| self.plans.iter().find(|plan| plan.recipient == recipient))
+    }
+
+    /// The rendition that a plan names.
+    pub fn rendition(&self, plan: &RecipientPlan) -> Option<&Rendition> {
+        self.renditions.get(usize::try_from(plan.rendition?).ok()?)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::mail::{
     DeferReason, Domain, EnhancedCode, Envelope, MessageId, Outcome, Prepared, RecipientOutcome,
-    RecipientRecord, Status,
+    RecipientRecord, Status, Timestamp,
 };
 
 /// The hold of a DSN of ours that could not be delivered: no expiry, never dropped.
@@ -133,11 +133,15 @@ pub struct Settlement {
     pub id: MessageId,
     /// Its envelope.
     pub envelope: Arc<Envelope>,
+    /// What was made of it, if it came that far.
+    pub prepared: Option<Arc<Prepared>>,
     /// What changes. A recipient can stand here twice, with a delay warning first; the later
     /// record counts. Empty only with `done`, for a recovered message that had ended.
     pub changes: Vec<SettledRecipient>,
     /// With this the last recipient has ended: the message can go.
     pub done: bool,
+    /// When the message's time is up, for those that still wait.
+    pub expires: Timestamp,
 }
 
 /// What changes for one recipient.

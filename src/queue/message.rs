@@ -185,12 +185,7 @@ impl Message {
     /// The rendition that was made for a recipient, if any.
     pub(super) fn rendition(&self, at: u32) -> Option<u32> {
         let prepared = self.prepared.as_deref()?;
-        // Plans stand in the order of the envelope, as a rule; a search is the exception.
-        let plan = usize::try_from(at)
-            .ok()
-            .and_then(|index| prepared.plans.get(index))
-            .filter(|plan| plan.recipient == at)
-            .or_else(|| prepared.plan(at))?;
+        let plan = prepared.plan(at)?;
         let rendition = plan.rendition?;
         let exists = usize::try_from(rendition).is_ok_and(|r| r < prepared.renditions.len());
         exists.then_some(rendition)

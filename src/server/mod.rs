@@ -1,1 +1,195 @@
-//! The daemon: built in order, run, drained.
+//! The daemon: built in order, run, reloaded, drained.
+//!
+//! Order of the build: configuration (checked by `config`) → delivery log → spool, which locks
+//! its directory → listening sockets → the line with what the spool recovered → submission →
+//! administrative socket → systemd is told. So a second instance fails at the spool before it
+//! touches anything, and a port in use is known before any mail moves.
+//!
+//! Order of the stop: nothing more is taken in → sessions end at their next command → attempts in
+//! flight settle, for `limits.drain_timeout` at most → the log is flushed → the spool is closed.
+//! What did not settle is recovered by the next start.
+//!
+//! A failed write or sync of the spool, or a settlement that broke, ends the process: memory may
+//! no longer be what the disk says, and recovery is the tested path.
+
+mod build;
+mod doors;
+pub mod logging;
+pub mod notify;
+mod sockets;
+mod start;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+
+pub use build::BuildError;
+pub use start::StartError;
+
+use crate::admin::AdminServer;
+use crate::config::{Config, Credentials};
+use crate::directory::Authenticator;
+use crate::flow::{FlowError, Handle};
+use crate::relay::Relay;
+use crate::report::DeliveryLog;
+use crate::spool::{Spool, SpoolError};
+use crate::submission::Submission;
+use crate::world::clock::Clock;
+
+/// How long a stop waits for the log and the spool, after the drain.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// Why the daemon cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The disk.
+    #[error(
+        "the spool failed; what was acknowledged is on the disk, and the next start goes on from there"
+    )]
+    Spool(#[source] Arc<SpoolError>),
+    /// The owner of the queue.
+    #[error("the queue stopped")]
+    Flow(#[source] FlowError),
+    /// A panic in the owner of the queue.
+    #[error("the queue's task ended early")]
+    Panic(#[source] JoinError),
+    /// It ended without being told to.
+    #[error("the queue ended unasked")]
+    Ended,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    config: Config,
+    credentials: Credentials,
+    clock: Clock,
+    flow: Handle,
+    office: JoinHandle<Result<(), FlowError>>,
+    spool: Spool,
+    failure: watch::Receiver<Option<Arc<SpoolError>>>,
+    log: DeliveryLog,
+    authenticator: Authenticator,
+    submission: Submission,
+    /// The one in force, to take leave of its peers.
+    relay: Relay,
+    addresses: Vec<SocketAddr>,
+    unix_sockets: Vec<PathBuf>,
+    admin: AdminServer,
+}
+
+impl std::fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Daemon")
+            .field("config", &self.config.file)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Daemon {
+    /// Builds and starts everything that `config` names.
+    pub async fn start(
+        config: Config,
+        credentials: Credentials,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        start::start(config, credentials, clock).await
+    }
+
+    /// The TCP addresses that mail comes in on, in the order of the configuration.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The line.
+    pub fn flow(&self) -> &Handle {
+        &self.flow
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Takes certificates, accounts, signing keys, routes, policy and name servers of another
+    /// configuration into force, and opens the delivery log anew. All or nothing. What a running
+    /// process cannot change (`data_directory`, listeners, limits, retry, the log's path, the
+    /// administrative socket) keeps its value until a restart, and the warning says so.
+    pub fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        let rebuilt = start::rebuild(&config, &self.credentials, self.clock)?;
+        self.authenticator
+            .reload(rebuilt.users)
+            .map_err(StartError::Authenticator)?;
+        let relay = rebuilt.machinery.relay.clone();
+        self.flow.reload(rebuilt.machinery);
+        std::mem::replace(&mut self.relay, relay).close();
+        if let Some(certificate) = rebuilt.certificate {
+            self.submission.reload(certificate);
+        }
+        self.log.reopen();
+        if start::needs_restart(&self.config, &config) {
+            tracing::warn!("some changed keys take effect at the next start only");
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    /// Waits until something breaks that only a restart mends.
+    pub async fn broken(&mut self) -> RunError {
+        let failed = async {
+            match self.failure.wait_for(Option::is_some).await {
+                Ok(error) => error.clone(),
+                Err(_) => None,
+            }
+        };
+        tokio::select! {
+            failed = failed => match failed {
+                Some(error) => RunError::Spool(error),
+                None => RunError::Ended,
+            },
+            ended = &mut self.office => match ended {
+                Ok(Ok(())) => RunError::Ended,
+                Ok(Err(error)) => RunError::Flow(error),
+                Err(error) => RunError::Panic(error),
+            },
+        }
+    }
+
+    /// Whether the owner of the queue still answers: what the watchdog asks.
+    pub async fn is_alive(&self) -> bool {
+        self.flow.summary().await.is_some()
+    }
+
+    /// Takes nothing more in, lets what is under way settle, and closes. Whether all of it
+    /// settled within `limits.drain_timeout`.
+    pub async fn stop(self) -> bool {
+        let limit = self.config.limits.drain_timeout;
+        self.flow.refuse();
+        let sessions = self.submission.drain(limit);
+        let (_, settled) = tokio::join!(sessions, self.flow.drain(limit));
+        self.relay.close();
+        drop(self.admin);
+        for path in &self.unix_sockets {
+            drop(std::fs::remove_file(path));
+        }
+        let closing = async {
+            if let Err(error) = self.log.flush().await {
+                tracing::error!(%error, "the delivery log could not be written to its end");
+            }
+            self.spool.close().await;
+        };
+        let closed = tokio::time::timeout(CLOSING, closing).await.is_ok();
+        settled && closed
+    }
+
+    /// Ends at once after a failure: the spool is not written any more.
+    pub async fn abandon(self) {
+        self.flow.refuse();
+        drop(self.admin);
+        drop(tokio::time::timeout(CLOSING, self.log.flush()).await);
+    }
+}

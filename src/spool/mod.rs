@@ -137,7 +137,7 @@ impl Spool {
         let quarantine = options.directory.join("quarantine");
         let keep = (!recovery.report.is_sound()).then_some(quarantine.as_path());
         files.sweep(|id| index.contains(id), keep)?;
-        journal.collect();
+        journal.all_pinned();
         let quarter = usize::try_from(journal.line().most_octets() / 4).unwrap_or(usize::MAX);
         let shared = Shared {
             journal,

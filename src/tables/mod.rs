@@ -271,7 +271,6 @@ impl Tables {
                 tracing::error!(%error, "cannot carry table rows forward");
             }
         }));
-        journal.collect();
         Ok(Self { inner })
     }
 

@@ -26,6 +26,7 @@ fn open(directory: &Path) -> (Journal, Tables) {
     assert_eq!(opened.report.quarantined, []);
     assert_eq!(opened.report.unreadable_rows, 0);
     let tables = Tables::open(&opened.journal).unwrap();
+    opened.journal.all_pinned();
     (opened.journal, tables)
 }
 
@@ -131,7 +132,7 @@ async fn rows_keep_their_segments_until_somebody_takes_them() {
         on_failure: Arc::new(|error| panic!("{error}")),
     };
     let journal = Journal::open(options, &mut |_, _| {}).unwrap().journal;
-    journal.collect();
+    journal.all_pinned();
     fill(&journal, 4).await;
     journal.close();
     drop(journal);

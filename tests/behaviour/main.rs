@@ -1,5 +1,4 @@
 //! What sealpost does, seen from outside: one module a behaviour, in a simulated world.
-
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,3 +19,5 @@ mod relay_recipients;
 mod relay_routes;
 mod relay_security;
 mod resolver;
+mod spool_kill;
+mod submission;

@@ -1,8 +1,11 @@
 //! Commands that need no daemon.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
 
-use super::support::{furnish, put, run};
+use super::support::{Ran, furnish, put, ran, run, sealpost};
 
 /// A configuration that is as it should be.
 pub const GOOD: &str = r#"hostname = "mail.clinic.example"
@@ -114,4 +117,171 @@ fn completions_and_manual_pages_come_out() {
     assert_eq!(run(scratch.path(), &["man", "pages"]).code, Some(0));
     assert!(scratch.path().join("pages/sealpost.1").exists());
     assert!(scratch.path().join("pages/sealpost-check.1").exists());
+}
+
+fn with_password(directory: &Path, args: &[&str], password: &str) -> Ran {
+    let mut child = sealpost(directory)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(password.as_bytes())
+        .unwrap();
+    ran(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn accounts_are_added_listed_changed_and_removed() {
+    let scratch = tempfile::tempdir().unwrap();
+    put(scratch.path(), "sealpost.toml", GOOD, 0o644);
+    let config = ["--config", "sealpost.toml"];
+    let add = [
+        &[
+            "user",
+            "add",
+            "lab",
+            "--sender",
+            "*@lab.clinic.example",
+            "--sender",
+            "jo@clinic.example",
+            "--password-stdin",
+        ][..],
+        &config,
+    ]
+    .concat();
+    let added = with_password(scratch.path(), &add, "a long password\n");
+    assert_eq!(added.code, Some(0), "{added:?}");
+    let file = std::fs::read_to_string(scratch.path().join("users.toml")).unwrap();
+    assert!(file.contains("$argon2id$"), "{file}");
+    assert!(!file.contains("a long password"));
+    let twice = with_password(scratch.path(), &add, "a long password\n");
+    assert_eq!(twice.code, Some(1), "{twice:?}");
+    let list = run(
+        scratch.path(),
+        &[&["user", "list", "--json"][..], &config].concat(),
+    );
+    let users: serde_json::Value = serde_json::from_str(&list.out).unwrap();
+    assert_eq!(users[0]["name"], "lab");
+    assert_eq!(users[0]["senders"][0], "*@lab.clinic.example");
+    let passwd = [&["user", "passwd", "lab", "--password-stdin"][..], &config].concat();
+    assert_eq!(
+        with_password(scratch.path(), &passwd, "another long one").code,
+        Some(0)
+    );
+    let changed = std::fs::read_to_string(scratch.path().join("users.toml")).unwrap();
+    assert_ne!(changed, file);
+    let remove = [&["user", "remove", "lab"][..], &config].concat();
+    assert_eq!(run(scratch.path(), &remove).code, Some(0));
+    let gone = run(scratch.path(), &remove);
+    assert_eq!(gone.code, Some(1), "{gone:?}");
+    // A password never comes from the command line, and there is no terminal to ask on.
+    let asked = run(
+        scratch.path(),
+        &[
+            &["user", "add", "x", "--sender", "x@y.example"][..],
+            &config,
+        ]
+        .concat(),
+    );
+    assert_eq!(asked.code, Some(2));
+    assert!(asked.err.contains("--password-stdin"), "{asked:?}");
+    let argv = run(
+        scratch.path(),
+        &[
+            "user",
+            "add",
+            "x",
+            "--sender",
+            "x@y.example",
+            "--password",
+            "p",
+        ],
+    );
+    assert_eq!(argv.code, Some(2));
+}
+
+#[test]
+fn signing_keys_and_their_records() {
+    let scratch = tempfile::tempdir().unwrap();
+    for algorithm in ["rsa", "ed25519"] {
+        let file = format!("{algorithm}.pem");
+        let keygen = [
+            "dkim",
+            "keygen",
+            "--domain",
+            "clinic.example",
+            "--selector",
+            "s2026",
+            "--algorithm",
+            algorithm,
+            "--out",
+            &file,
+        ];
+        let made = run(scratch.path(), &keygen);
+        assert_eq!(made.code, Some(0), "{made:?}");
+        assert!(
+            made.out
+                .starts_with("s2026._domainkey.clinic.example. IN TXT \"v=DKIM1;"),
+            "{made:?}"
+        );
+        let mode = std::fs::metadata(scratch.path().join(&file))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let record = run(scratch.path(), &["dkim", "record", &file]);
+        assert!(made.out.ends_with(&record.out), "{made:?} {record:?}");
+        let plain = run(scratch.path(), &["dkim", "record", "--plain", &file]);
+        assert!(
+            plain
+                .out
+                .starts_with(&format!("v=DKIM1; h=sha256; k={algorithm}; p=")),
+            "{plain:?}"
+        );
+        let again = run(scratch.path(), &keygen);
+        assert_eq!(again.code, Some(1));
+        assert!(again.err.contains("not overwritten"), "{again:?}");
+    }
+    put(scratch.path(), "none.pem", "no key", 0o600);
+    assert_eq!(
+        run(scratch.path(), &["dkim", "record", "none.pem"]).code,
+        Some(1)
+    );
+    assert_eq!(
+        run(scratch.path(), &["dkim", "record", "nowhere.pem"]).code,
+        Some(1)
+    );
+}
+
+#[test]
+fn a_systemd_credential_is_a_master_key() {
+    let scratch = tempfile::tempdir().unwrap();
+    furnish(scratch.path());
+    let credentials = scratch.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    let key = std::fs::read_to_string(scratch.path().join("master.key")).unwrap();
+    // As systemd leaves it: readable by ACL, which shows as group permission.
+    put(&credentials, "seal", &key, 0o440);
+    let config = GOOD.replace("\"master.key\"", "\"credential:seal\"");
+    put(scratch.path(), "sealpost.toml", &config, 0o644);
+    let check = || {
+        let mut command = sealpost(scratch.path());
+        command.args(["check", "--config", "sealpost.toml"]);
+        command.env("CREDENTIALS_DIRECTORY", &credentials);
+        ran(command.output().unwrap())
+    };
+    assert_eq!(check().code, Some(0));
+    std::fs::remove_file(credentials.join("seal")).unwrap();
+    let missing = check();
+    assert_eq!(missing.code, Some(2));
+    assert!(
+        missing.out.contains("LoadCredential=seal:FILE"),
+        "{missing:?}"
+    );
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use sealpost::dev::ca::Ca;
-use sealpost::mail::Timestamp;
+use sealpost::directory::users::edit;
+use sealpost::mail::{SecretBytes, Timestamp};
 use sealpost::world::clock::Clock;
 
 /// What a run gave.
@@ -55,7 +56,16 @@ pub fn furnish(directory: &Path) {
     put(directory, "master.key", key, 0o600);
     put(directory, "open.key", key, 0o644);
     put(directory, "short.key", "MDEyMzQ1Njc4OQ==\n", 0o600);
-    put(directory, "users.toml", "", 0o600);
+    put(directory, "empty.pem", "", 0o600);
+    let password = SecretBytes::new(b"correct horse battery".to_vec());
+    let sender = "*@clinic.example".parse().unwrap();
+    edit::add(
+        &directory.join("users.toml"),
+        "billing",
+        &[sender],
+        &password,
+    )
+    .unwrap();
     put(directory, "open-users.toml", "", 0o604);
     let ca = Ca::new(now).unwrap();
     put(directory, "ca.pem", &ca.pem(), 0o644);

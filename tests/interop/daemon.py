@@ -114,6 +114,10 @@ socket = "{directory}/admin.sock"
     def await_event(self, queue_id, *kinds, limit=20):
         return world.wait_for(f"{'/'.join(kinds)} of {queue_id}", limit, lambda: self.of(queue_id, *kinds))[0]
 
+    def waiting(self):
+        """What `queue list --json` shows: a list of messages."""
+        return json.loads(self.command("queue", "list", "--json").stdout)["entries"]
+
     def dkim_records(self):
         """selector → the TXT value, as `dkim record` prints it."""
         return {selector: txt_value(self.command("dkim", "record", path, config=False).stdout)

@@ -65,7 +65,7 @@ pub struct TlsSection {
 }
 
 /// Bounds on what is taken in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Octets of a message.
     pub message_size: u64,
@@ -75,6 +75,10 @@ pub struct Limits {
     pub connections: usize,
     /// The same, from one address.
     pub connections_per_address: usize,
+    /// The same, of one account.
+    pub connections_per_user: usize,
+    /// Octets of messages that are coming in, all together.
+    pub memory: u64,
     /// How long a stop waits for what is under way.
     pub drain_timeout: Duration,
 }
@@ -86,6 +90,8 @@ impl Default for Limits {
             recipients: 1000,
             connections: 2000,
             connections_per_address: 200,
+            connections_per_user: 200,
+            memory: 1 << 30,
             drain_timeout: Duration::from_secs(30),
         }
     }
@@ -303,6 +309,22 @@ pub(super) fn limits(sheet: &mut Sheet<'_>, root: &mut Section<'_>) -> Limits {
         100_000,
         &mut limits.connections_per_address,
     );
+    count(
+        "connections_per_user",
+        100_000,
+        &mut limits.connections_per_user,
+    );
+    let memory = value::size(16 << 20, 1 << 40);
+    if let Some(octets) = section.optional(sheet, "memory", memory) {
+        limits.memory = octets.value;
+        if limits.memory < limits.message_size {
+            sheet.wrong(
+                octets.at,
+                "limits.memory is less than limits.message_size: no such message could come in",
+                "make it larger",
+            );
+        }
+    }
     let drain = value::duration(Duration::from_secs(1), Duration::from_secs(600));
     if let Some(span) = section.optional(sheet, "drain_timeout", drain) {
         limits.drain_timeout = span.value;

@@ -219,3 +219,89 @@ async fn a_second_instance_is_refused() {
     drop(spool);
     assert!(Spool::open(options(directory.path()), clock()).is_ok());
 }
+
+#[tokio::test]
+async fn a_full_volume_is_survived_for_as_long_as_segments_are_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, knobs) = open_knobs(directory.path());
+    let mut accepted = Vec::new();
+    let mut fill = async |segments: u64| {
+        for _ in 0..segments * 5 {
+            let id = spool.next_id();
+            spool.commit(vec![accept(id, 1, body(1, 50_000))]).await?;
+            accepted.push(id);
+        }
+        Ok::<_, SpoolError>(())
+    };
+    fill(1).await.unwrap();
+    // There is a next segment and there are two prepared files: those are still good.
+    keeper_rests(&spool).await;
+    knobs.refuse_new.store(true, Ordering::SeqCst);
+    fill(2).await.unwrap();
+    knobs.refuse_new.store(false, Ordering::SeqCst);
+    fill(4).await.unwrap();
+    keeper_rests(&spool).await;
+    knobs.refuse_new.store(true, Ordering::SeqCst);
+    let error = fill(20).await.unwrap_err();
+    assert!(matches!(
+        error,
+        SpoolError::Journal(JournalError::Failed(_))
+    ));
+    let mut failure = spool.failure();
+    failure.wait_for(Option::is_some).await.unwrap();
+    spool.close().await;
+    let (_spool, recovery) = open(directory.path());
+    assert!(recovery.report.is_sound());
+    let found = recovery.messages.iter().map(|it| it.envelope.id);
+    assert_eq!(found.collect::<Vec<_>>(), accepted);
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_and_gives_its_room_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, _) = open(directory.path());
+    let line = spool.journal().line().clone();
+    let most = usize::try_from(journal::QUEUE_OCTETS).unwrap();
+    // More than fits at once goes through in turns.
+    let commits = most / 50_000 + 100;
+    for _ in 0..commits {
+        let id = spool.next_id();
+        let changes = vec![accept(id, 1, body(1, 50_000)), Change::Done { id }];
+        spool.commit(changes).await.unwrap();
+    }
+    // All of it is free again, and then none.
+    let frames = |count: usize| {
+        (0..count)
+            .map(|_| journal::Frame::plain(journal::Kind::Done, 1, spool.journal().keys()))
+            .collect::<Vec<_>>()
+    };
+    let all = line.reserve(&frames(most / 64)).await.unwrap();
+    let one = frames(1);
+    let mut waits = Box::pin(line.reserve(&one));
+    let pending = std::future::poll_fn(|context| {
+        std::task::Poll::Ready(waits.as_mut().poll(context).is_pending())
+    });
+    assert!(pending.await);
+    drop(all);
+    drop(waits.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_write_that_was_abandoned_spoils_the_body() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, _) = open(directory.path());
+    let mut writer = spool.writer(spool.next_id());
+    {
+        let content = body(1, 300_000);
+        let mut write = Box::pin(writer.write(&content));
+        let once = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(write.as_mut().poll(context).is_pending())
+        });
+        assert!(once.await);
+    }
+    assert!(writer.write(&body(1, 300_000)).await.is_err());
+    assert!(matches!(
+        writer.finish().await,
+        Err(SpoolError::Interrupted)
+    ));
+}

@@ -5,11 +5,7 @@ use super::support::*;
 
 /// Numbers of the segments that exist, once the keeper has done what it was asked.
 async fn segments(spool: &Spool, directory: &std::path::Path) -> Vec<u64> {
-    let (done, waits) = tokio::sync::oneshot::channel();
-    spool.journal().later(move || {
-        done.send(()).unwrap();
-    });
-    waits.await.unwrap();
+    keeper_rests(spool).await;
     let mut numbers: Vec<u64> = std::fs::read_dir(directory.join("log"))
         .unwrap()
         .filter_map(|entry| {
@@ -120,4 +116,37 @@ fn impossible_segment_sizes_are_refused() {
             SpoolError::Journal(JournalError::SegmentSize(_))
         ));
     }
+}
+
+/// A segment once went between the end of the scan and the pinning of what the scan had found.
+#[tokio::test]
+async fn nothing_goes_before_everything_that_lives_is_pinned() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, _) = open(directory.path());
+    let id = spool.next_id();
+    spool
+        .commit(vec![accept(id, 1, body(1, 10))])
+        .await
+        .unwrap();
+    fill_segments(&spool, 2).await;
+    drop(spool);
+    let options = journal::Options {
+        directory: directory.path().to_path_buf(),
+        master_key: key(1),
+        segment_octets: SEGMENT,
+        disk: Arc::new(OsDisk),
+        clock: clock(),
+        on_failure: Arc::new(|error| panic!("{error}")),
+    };
+    let journal = Journal::open(options, &mut |_, _| {}).unwrap().journal;
+    let first = directory.path().join("log/seg-0000000000000001.spj");
+    // Even if something else asks: a pin that comes and goes.
+    drop(journal.pins().pin(1));
+    let (done, waits) = tokio::sync::oneshot::channel();
+    journal.later(move || done.send(()).unwrap());
+    waits.await.unwrap();
+    assert!(first.exists());
+    journal.all_pinned();
+    journal.close();
+    assert!(!first.exists());
 }

@@ -151,6 +151,8 @@ pub(super) struct Knobs {
     pub(super) writes: AtomicU64,
     pub(super) fail_sync: AtomicBool,
     pub(super) fail_write: AtomicBool,
+    /// No file can be made: the volume is full.
+    pub(super) refuse_new: AtomicBool,
     pub(super) available: AtomicU64,
 }
 
@@ -169,6 +171,9 @@ impl Disk for TestDisk {
         OsDisk.names(directory)
     }
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        if how == Open::Create && self.0.refuse_new.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let file = OsDisk.open(path, how)?;
         Ok(Arc::new(TestFile(file, Arc::clone(&self.0))))
     }
@@ -222,6 +227,13 @@ impl DiskFile for TestFile {
         }
         self.0.sync_data()
     }
+}
+
+/// Waits until the keeper has done what it was asked so far.
+pub(super) async fn keeper_rests(spool: &Spool) {
+    let (done, waits) = tokio::sync::oneshot::channel();
+    spool.journal().later(move || done.send(()).unwrap());
+    waits.await.unwrap();
 }
 
 pub(super) fn open_knobs(directory: &Path) -> (Spool, Arc<Knobs>) {

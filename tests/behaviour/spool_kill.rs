@@ -4,11 +4,7 @@
 //! messages were durable or done, kills it with SIGKILL at a moment of its own choosing, and opens
 //! the spool. Several times over the same directory, so that recovered segments are written on.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test may stop at the first surprise"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -117,7 +113,12 @@ enum Told {
 /// Starts the victim, kills it after `lines` lines, and adds what it said.
 fn run_and_kill(directory: &Path, lines: usize, told: &mut BTreeMap<MessageId, Told>) {
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "the_victim", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "spool_kill::the_victim",
+            "--ignored",
+            "--nocapture",
+        ])
         .env(DIRECTORY, directory)
         .stdout(Stdio::piped())
         .spawn()

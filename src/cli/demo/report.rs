@@ -1,0 +1,266 @@
+//! What is shown of one recipient, and whether it went as it must.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::dev::home::Home;
+use crate::dev::mx::Session;
+use crate::dev::world::SENDER_DOMAIN;
+use crate::mail::MessageId;
+use crate::queue::QueueDetail;
+
+/// The delivery log as values, oldest first.
+#[derive(Debug, Default)]
+pub struct Events(Vec<Value>);
+
+impl Events {
+    /// Reads what is there; a line that is still being written is left for the next look.
+    pub fn read(log: &Path) -> Self {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let values = text.lines().map(serde_json::from_str);
+        Self(values.filter_map(Result::ok).collect())
+    }
+
+    /// The latest event of a message that is one of `kinds`.
+    fn latest(&self, id: MessageId, kinds: &[&str]) -> Option<&Value> {
+        let id = id.to_string();
+        self.0.iter().rev().find(|event| {
+            word(event, "queue_id") == Some(&id)
+                && word(event, "event").is_some_and(|kind| kinds.contains(&kind))
+        })
+    }
+
+    fn outcome(&self, id: MessageId) -> Option<&Value> {
+        self.latest(id, &["delivered", "deferred", "bounced", "expired", "held"])
+    }
+
+    /// Whether it has been attempted.
+    pub fn has_outcome(&self, id: MessageId) -> bool {
+        self.outcome(id).is_some()
+    }
+}
+
+fn word<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
+    value.get(key)?.as_str()
+}
+
+/// A domain and what must become of mail to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// It lands there, over verified TLS, signed.
+    Delivered(&'static str),
+    /// It waits for security, and its MX has not been given an octet of it.
+    Waiting(&'static str),
+}
+
+impl Expected {
+    /// The domain.
+    pub const fn domain(self) -> &'static str {
+        match self {
+            Self::Delivered(domain) | Self::Waiting(domain) => domain,
+        }
+    }
+}
+
+/// What became of one message.
+#[derive(Debug)]
+pub struct Report {
+    head: String,
+    lines: Vec<(&'static str, String)>,
+    /// What is not as it must be.
+    pub faults: Vec<String>,
+}
+
+impl Report {
+    /// Looks at log, inbox and transcripts.
+    pub fn of(
+        home: &Home,
+        events: &Events,
+        detail: Option<&QueueDetail>,
+        expected: Expected,
+        id: MessageId,
+    ) -> Self {
+        let domain = expected.domain();
+        let sessions = home.world().sessions_of(domain);
+        let outcome = events.outcome(id).unwrap_or(&Value::Null);
+        let state = word(outcome, "event")
+            .unwrap_or("nothing happened")
+            .to_uppercase();
+        let mut report = Self {
+            head: format!("friend@{domain}: {state}"),
+            lines: vec![("queue id", id.to_string())],
+            faults: Vec::new(),
+        };
+        match events.latest(id, &["decided"]) {
+            Some(decided) => report.decision(decided, outcome),
+            None => report.fault("the delivery log has no decision"),
+        }
+        report.candidates(detail);
+        report.connection(outcome);
+        let file = landed(&home.path("inbox").join(domain), id);
+        match expected {
+            Expected::Delivered(_) => report.must_have_gone(outcome, file, &sessions),
+            Expected::Waiting(_) => report.must_wait(outcome, file, &sessions),
+        }
+        report
+    }
+
+    fn fault(&mut self, what: impl Into<String>) {
+        self.faults.push(what.into());
+    }
+
+    fn decision(&mut self, decided: &Value, outcome: &Value) {
+        let level = word(decided, "level").unwrap_or("?");
+        let method = word(decided, "method").unwrap_or("none");
+        let required = word(outcome, "required")
+            .or_else(|| word(decided, "required"))
+            .unwrap_or("pkix");
+        self.lines.push((
+            "decided",
+            format!("level {level}, method {method}, which demands grade {required} or better"),
+        ));
+    }
+
+    /// Every method that was considered, and why it was taken or not.
+    fn candidates(&mut self, detail: Option<&QueueDetail>) {
+        let recipients = detail.into_iter().flat_map(|detail| &detail.recipients);
+        for candidate in recipients.flat_map(|recipient| &recipient.candidates) {
+            let verdict = match &candidate.refusal {
+                None => "taken".to_owned(),
+                Some(refusal) => format!("not taken: {refusal}"),
+            };
+            let line = format!("method {} {verdict}", candidate.method);
+            self.lines.push(("because", line));
+        }
+    }
+
+    fn connection(&mut self, outcome: &Value) {
+        if let Some(mx) = word(outcome, "mx") {
+            let address = word(outcome, "address").unwrap_or("?");
+            self.lines.push(("MX", format!("{mx} at {address}")));
+        }
+        if let Some(grade) = word(outcome, "grade") {
+            self.lines.push(("grade", grade.to_owned()));
+        }
+        let tls = match outcome.get("tls") {
+            Some(tls) => {
+                let fact = |key| word(tls, key).unwrap_or("?");
+                format!(
+                    "{}, {}, {}, verified by {}",
+                    fact("version"),
+                    fact("cipher"),
+                    fact("group"),
+                    fact("verified_by")
+                )
+            }
+            None => "none".to_owned(),
+        };
+        self.lines.push(("TLS", tls));
+    }
+
+    fn must_have_gone(&mut self, outcome: &Value, file: Option<PathBuf>, sessions: &[Session]) {
+        if word(outcome, "event") != Some("delivered") {
+            self.fault("it was not delivered");
+            self.reason(outcome);
+        }
+        let verified = outcome.get("tls").and_then(|tls| word(tls, "verified_by"));
+        if verified != Some("pkix") {
+            self.fault("it did not go over verified TLS");
+        }
+        if let Some(reply) = outcome.get("reply") {
+            let text = word(reply, "text").unwrap_or_default();
+            let enhanced = word(reply, "enhanced").unwrap_or_default();
+            self.lines.push(("reply", format!("{enhanced} {text}")));
+        }
+        let signed = format!(" d={SENDER_DOMAIN};");
+        match &file {
+            Some(file) => {
+                let mail = std::fs::read_to_string(file).unwrap_or_default();
+                let unfolded = mail.replace("\r\n\t", " ").replace("\r\n ", " ");
+                let has_dkim = unfolded
+                    .lines()
+                    .any(|line| line.starts_with("DKIM-Signature:") && line.contains(&signed));
+                if has_dkim {
+                    self.lines
+                        .push(("DKIM", format!("signed for {SENDER_DOMAIN}")));
+                } else {
+                    self.fault(format!("it carries no DKIM signature of {SENDER_DOMAIN}"));
+                }
+                self.lines.push(("landed in", file.display().to_string()));
+            }
+            None => self.fault("it is not in the inbox of its domain"),
+        }
+        if !sessions
+            .iter()
+            .any(|session| session.tls && session.accepted > 0)
+        {
+            self.fault("its MX has not taken it over TLS");
+        }
+    }
+
+    fn must_wait(&mut self, outcome: &Value, file: Option<PathBuf>, sessions: &[Session]) {
+        if word(outcome, "event") != Some("deferred") || word(outcome, "reason") != Some("security")
+        {
+            self.fault("it is not deferred for security");
+        }
+        self.reason(outcome);
+        if let Some(next) = word(outcome, "next_attempt") {
+            self.lines.push(("next try", next.to_owned()));
+        }
+        let envelope: u64 = sessions.iter().map(|session| session.envelope_octets).sum();
+        let content: u64 = sessions.iter().map(|session| session.content_octets).sum();
+        let commands: Vec<&str> = sessions
+            .iter()
+            .flat_map(Session::commands)
+            .filter_map(|command| command.split(' ').next())
+            .collect();
+        self.lines.push((
+            "its MX saw",
+            format!(
+                "{}: {envelope} octets of envelope, {content} octets of content",
+                commands.join(", ")
+            ),
+        ));
+        if sessions.is_empty() {
+            self.fault("its MX was not even asked");
+        }
+        if envelope + content > 0 {
+            self.fault("its MX was given mail over a connection that was not good enough");
+        }
+        if file.is_some() {
+            self.fault("it is in the inbox of its domain");
+        }
+    }
+
+    fn reason(&mut self, outcome: &Value) {
+        let reason = word(outcome, "reason").unwrap_or("unknown");
+        let text = outcome.get("reply").and_then(|reply| word(reply, "text"));
+        self.lines.push((
+            "why",
+            format!("{reason}: {}", text.unwrap_or("no more is known")),
+        ));
+    }
+
+    /// For the terminal.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}\n", self.head);
+        for (name, value) in &self.lines {
+            text.push_str(&format!("  {name:<11}{value}\n"));
+        }
+        for fault in &self.faults {
+            text.push_str(&format!("  WRONG      {fault}\n"));
+        }
+        text
+    }
+}
+
+/// The file of a message in an inbox: the one whose trace names the queue id.
+fn landed(inbox: &Path, id: MessageId) -> Option<PathBuf> {
+    let id = id.to_string();
+    let entries = std::fs::read_dir(inbox).ok()?;
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    paths
+        .filter(|path| path.extension().is_some_and(|ext| ext == "eml"))
+        .find(|path| std::fs::read_to_string(path).is_ok_and(|mail| mail.contains(&id)))
+}

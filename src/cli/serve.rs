@@ -1,0 +1,254 @@
+//! `sealpost serve`: the daemon.
+
+mod dev;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+pub use dev::no_home;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Exit, Failure, output};
+use crate::config::{self, Credentials, LoadError, Loaded, Weight};
+use crate::server::logging::Logging;
+use crate::server::{BuildError, Daemon, RunError, StartError, notify};
+use crate::spool::SpoolError;
+use crate::world::clock::Clock;
+
+/// Run the daemon.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Run in a small world of its own (CA, DNS, MX hosts, a user `dev`) made in DIR; needs no
+    /// configuration
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "sealpost-dev")]
+    dev: Option<PathBuf>,
+}
+
+impl Serve {
+    /// Runs until told to stop.
+    pub fn run(self, config: &Path) -> Result<(), Failure> {
+        harden();
+        let runtime = runtime()?;
+        match self.dev {
+            Some(directory) => runtime.block_on(dev::serve(&directory)),
+            None => runtime.block_on(serve(config)),
+        }
+    }
+}
+
+/// What is set for the whole process before anything is opened.
+pub fn harden() {
+    // What we make is for us alone, unless we say otherwise.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    // Keys and contents are in our memory: no core dumps, no tracing by others.
+    let hidden = rustix::process::DumpableBehavior::NotDumpable;
+    if let Err(error) = rustix::process::set_dumpable_behavior(hidden) {
+        output::complain(&format!("core dumps could not be switched off: {error}"));
+    }
+}
+
+/// The runtime that everything lives on.
+pub fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::from_error(Exit::Temporary, &error, "no threads can be made"))
+}
+
+/// Loads the configuration for a start.
+pub fn load(file: &Path, clock: Clock, credentials: &Credentials) -> Result<Loaded, Failure> {
+    config::load(file, clock.now(), credentials).map_err(|error| {
+        let exit = match &error {
+            LoadError::NoFile(_) => Exit::Configuration,
+            LoadError::Unreadable { .. } => Exit::Usage,
+            LoadError::Problems(problems) => match problems.worst() {
+                Some(Weight::Missing) => Exit::Configuration,
+                Some(Weight::Wrong | Weight::Warning) | None => Exit::Usage,
+            },
+        };
+        Failure::from_error(exit, &error, "")
+    })
+}
+
+async fn serve(file: &Path) -> Result<(), Failure> {
+    let clock = Clock::system();
+    let credentials = Credentials::of_the_service();
+    let loaded = load(file, clock, &credentials)?;
+    let logging = Logging::start(loaded.config.log_level);
+    for warning in &loaded.warnings.0 {
+        tracing::warn!("{warning}");
+    }
+    let mut signals = Signals::new()?;
+    let daemon = Daemon::start(loaded.config, credentials.clone(), clock)
+        .await
+        .map_err(|error| cannot_start(&error))?;
+    tracing::info!(listeners = ?daemon.addresses(), "ready");
+    run(daemon, &mut signals, &logging, clock, &credentials).await
+}
+
+/// The signals that a daemon listens to.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// From now on they do not end the process by themselves.
+    pub fn new() -> Result<Self, Failure> {
+        let on = |kind| {
+            signal(kind).map_err(|error| Failure::from_error(Exit::Temporary, &error, "try again"))
+        };
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT.
+    pub async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Waits for any of them.
+    async fn any(&mut self) -> Turn {
+        tokio::select! {
+            _ = self.terminate.recv() => Turn::Stop,
+            _ = self.interrupt.recv() => Turn::Stop,
+            _ = self.hangup.recv() => Turn::Reload,
+        }
+    }
+}
+
+/// What made the loop turn.
+enum Turn {
+    Stop,
+    Reload,
+    Alive,
+    Broken(RunError),
+}
+
+/// Runs the daemon until a signal or a failure ends it.
+async fn run(
+    mut daemon: Daemon,
+    signals: &mut Signals,
+    logging: &Logging,
+    clock: Clock,
+    credentials: &Credentials,
+) -> Result<(), Failure> {
+    notify::ready("taking mail");
+    // Half the period, as sd_watchdog_enabled(3) advises; without a watchdog never.
+    let period = notify::watchdog().map_or(Duration::MAX, |period| period / 2);
+    loop {
+        let turn = tokio::select! {
+            turn = signals.any() => turn,
+            error = daemon.broken() => Turn::Broken(error),
+            () = tokio::time::sleep(period) => Turn::Alive,
+        };
+        match turn {
+            Turn::Stop => break,
+            Turn::Reload => reload(&mut daemon, logging, clock, credentials),
+            Turn::Alive => {
+                if daemon.is_alive().await {
+                    notify::alive();
+                }
+            }
+            Turn::Broken(error) => {
+                daemon.abandon().await;
+                return Err(Failure::from_error(
+                    Exit::Temporary,
+                    &error,
+                    "check the disk, then start again",
+                ));
+            }
+        }
+    }
+    notify::stopping();
+    tracing::info!("stopping: what is under way is finished first");
+    tokio::select! {
+        settled = daemon.stop() => {
+            if !settled {
+                tracing::warn!("not everything settled in time; the next start goes on with it");
+            }
+        }
+        () = signals.stop() => {
+            tracing::warn!("told to stop twice: the next start goes on with what was under way");
+        }
+    }
+    Ok(())
+}
+
+/// Reads the configuration again; if it has problems the old one stays in force.
+fn reload(daemon: &mut Daemon, logging: &Logging, clock: Clock, credentials: &Credentials) {
+    notify::reloading();
+    let file = daemon.config().file.clone();
+    match config::load(&file, clock.now(), credentials) {
+        Ok(loaded) => {
+            for warning in &loaded.warnings.0 {
+                tracing::warn!("{warning}");
+            }
+            let level = loaded.config.log_level;
+            match daemon.reload(loaded.config) {
+                Ok(()) => {
+                    logging.set(level);
+                    tracing::info!("the configuration was reloaded");
+                }
+                Err(error) => {
+                    let error = super::failure::chain(&error);
+                    tracing::error!(%error, "not reloaded: the old configuration stays in force");
+                }
+            }
+        }
+        Err(error) => {
+            let error = super::failure::chain(&error);
+            tracing::error!("not reloaded, the old configuration stays in force:\n{error}");
+        }
+    }
+    notify::ready("taking mail");
+}
+
+/// What kept the daemon from starting, and what to do.
+pub fn cannot_start(error: &StartError) -> Failure {
+    let (exit, mend) = match error {
+        StartError::Build(BuildError::MasterKeySecret(secret)) if secret.is_missing() => (
+            Exit::Configuration,
+            "make one with `sealpost key generate FILE`",
+        ),
+        StartError::Build(_)
+        | StartError::Users(_)
+        | StartError::Listener(_)
+        | StartError::Submission(_) => (Exit::Usage, "`sealpost check` says more"),
+        StartError::Directory { .. } | StartError::Log(_) => (
+            Exit::Temporary,
+            "make the directory writable for the user of the daemon",
+        ),
+        StartError::Spool(SpoolError::Locked(_)) => (
+            Exit::Temporary,
+            "is another sealpost running? Stop it first",
+        ),
+        StartError::Spool(SpoolError::WrongKey) => (
+            Exit::Usage,
+            "put back the key that the spool was written with, or move the spool away to begin a new one",
+        ),
+        StartError::Spool(_) => (
+            Exit::Temporary,
+            "check the disk, and that the user of the daemon may write to data_directory",
+        ),
+        StartError::Listen(_) => (
+            Exit::Temporary,
+            "is another server using the port, or does it need the right to (CAP_NET_BIND_SERVICE)?",
+        ),
+        StartError::Admin(_) => (
+            Exit::Temporary,
+            "stop the other process, or set another admin.socket",
+        ),
+        StartError::Interrupted | StartError::Authenticator(_) => (Exit::Temporary, "try again"),
+    };
+    Failure::from_error(exit, error, mend)
+}

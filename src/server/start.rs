@@ -1,0 +1,262 @@
+//! Building the daemon, and rebuilding the parts that a reload replaces.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rustls::sign::CertifiedKey;
+
+use super::build::{self, BuildError};
+use super::sockets::{self, ListenError, Listening};
+use super::{Daemon, doors};
+use crate::admin::{AdminError, AdminServer};
+use crate::config::{Config, Credentials};
+use crate::directory::{Authenticator, AuthenticatorError, Users, UsersError};
+use crate::flow::{self, Machinery, Parts};
+use crate::journal::SEGMENT_OCTETS;
+use crate::queue::Queue;
+use crate::report::DeliveryLog;
+use crate::spool::{Spool, SpoolError, SpoolOptions};
+use crate::submission::{ListenerError, Services, SubmissionError};
+use crate::world::clock::Clock;
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A part could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A directory.
+    #[error("cannot make the directory {}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The delivery log.
+    #[error("the delivery log cannot be opened")]
+    Log(#[source] io::Error),
+    /// The accounts.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The check of passwords.
+    #[error(transparent)]
+    Authenticator(AuthenticatorError),
+    /// The spool.
+    #[error("the spool cannot be opened")]
+    Spool(#[source] SpoolError),
+    /// A blocking task was ended.
+    #[error("opening the spool was interrupted")]
+    Interrupted,
+    /// A port.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A listener that may not be.
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
+    /// Submission as a whole.
+    #[error(transparent)]
+    Submission(#[from] SubmissionError),
+    /// The administrative socket.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+}
+
+/// What a reload replaces.
+pub(super) struct Rebuilt {
+    pub(super) machinery: Machinery,
+    pub(super) users: Users,
+    pub(super) certificate: Option<Arc<CertifiedKey>>,
+}
+
+/// Builds what a reload replaces.
+pub(super) fn rebuild(
+    config: &Config,
+    credentials: &Credentials,
+    clock: Clock,
+) -> Result<Rebuilt, StartError> {
+    Ok(Rebuilt {
+        machinery: Machinery {
+            policy: build::policy(config),
+            signer: build::signer(config)?,
+            relay: build::relay(config, credentials, clock)?,
+        },
+        users: Users::load(&config.users)?,
+        certificate: doors::certificate(config)?,
+    })
+}
+
+/// Whether something differs that only a start takes into force.
+pub(super) fn needs_restart(old: &Config, new: &Config) -> bool {
+    let listeners = |config: &Config| {
+        let shown = config.listeners.iter().map(|listener| {
+            let user = listener.user.as_ref().map(|user| user.value.clone());
+            (listener.address.value.to_string(), listener.tls, user)
+        });
+        shown.collect::<Vec<_>>()
+    };
+    old.hostname != new.hostname
+        || old.postmaster != new.postmaster
+        || old.data_directory.value != new.data_directory.value
+        || old.master_key.value != new.master_key.value
+        || old.limits != new.limits
+        || old.retry != new.retry
+        || old.log_delivery != new.log_delivery
+        || old.admin_socket != new.admin_socket
+        || listeners(old) != listeners(new)
+}
+
+pub(super) async fn start(
+    config: Config,
+    credentials: Credentials,
+    clock: Clock,
+) -> Result<Daemon, StartError> {
+    let rebuilt = rebuild(&config, &credentials, clock)?;
+    directories(&config)?;
+    let (spool, recovery) = open_spool(&config, &credentials, clock).await?;
+    tell_recovery(&recovery.report);
+    let log = DeliveryLog::open(build::log_target(&config)).map_err(StartError::Log)?;
+    let mut listening = Vec::new();
+    for section in &config.listeners {
+        listening.push(sockets::open(section)?);
+    }
+    let (addresses, unix_sockets) = places(&listening)?;
+    let authenticator =
+        Authenticator::new(rebuilt.users, clock).map_err(StartError::Authenticator)?;
+    let failure = spool.failure();
+    let (retry, limits) = build::queue(&config);
+    let relay = rebuilt.machinery.relay.clone();
+    let parts = Parts {
+        clock,
+        spool: spool.clone(),
+        log: log.clone(),
+        hostname: config.hostname.clone(),
+        postmaster: config.postmaster.clone(),
+        machinery: rebuilt.machinery,
+    };
+    let queue = Queue::new(retry, limits, seed(clock));
+    let (flow, office) = flow::start(parts, queue, recovery.messages);
+    let submission = doors::open(
+        &config,
+        listening,
+        rebuilt.certificate,
+        Services {
+            flow: flow.clone(),
+            log: log.clone(),
+            authenticator: authenticator.clone(),
+            clock,
+        },
+    )?;
+    let admin = AdminServer::start(&config.admin_socket, flow.clone())?;
+    Ok(Daemon {
+        config,
+        credentials,
+        clock,
+        flow,
+        office,
+        spool,
+        failure,
+        log,
+        authenticator,
+        submission,
+        relay,
+        addresses,
+        unix_sockets,
+        admin,
+    })
+}
+
+/// Makes the directories that are not there yet: the data for us alone, log and socket for
+/// whoever the umask allows.
+fn directories(config: &Config) -> Result<(), StartError> {
+    make_directory(&config.data_directory, 0o700)?;
+    let mut others = vec![config.admin_socket.parent()];
+    if let crate::config::LogTarget::File(path) = &config.log_delivery {
+        others.push(path.parent());
+    }
+    for directory in others.into_iter().flatten() {
+        if !directory.as_os_str().is_empty() {
+            make_directory(directory, 0o755)?;
+        }
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<(), StartError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(mode);
+    builder
+        .create(path)
+        .map_err(|source| StartError::Directory {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+async fn open_spool(
+    config: &Config,
+    credentials: &Credentials,
+    clock: Clock,
+) -> Result<(Spool, crate::spool::Recovery), StartError> {
+    let options = SpoolOptions {
+        directory: config.data_directory.join("spool"),
+        master_key: build::master_key(config, credentials)?,
+        segment_octets: SEGMENT_OCTETS,
+    };
+    let opened = tokio::task::spawn_blocking(move || Spool::open(options, clock)).await;
+    opened
+        .map_err(|_| StartError::Interrupted)?
+        .map_err(StartError::Spool)
+}
+
+fn tell_recovery(report: &crate::spool::RecoveryReport) {
+    tracing::info!(
+        messages = report.messages,
+        records = report.records,
+        segments = report.segments,
+        torn_tail = report.torn_tail.is_some(),
+        "the spool was read back"
+    );
+    if !report.is_sound() {
+        tracing::error!(
+            lost = ?report.lost,
+            damaged = ?report.damaged,
+            quarantined_ranges = report.quarantined_ranges,
+            unreadable_rows = report.unreadable_rows,
+            "the disk has lost data: what could not be read lies in spool/quarantine; compare with a backup"
+        );
+    }
+}
+
+fn places(
+    listening: &[Listening],
+) -> Result<(Vec<std::net::SocketAddr>, Vec<PathBuf>), StartError> {
+    let mut addresses = Vec::new();
+    let mut paths = Vec::new();
+    for socket in listening {
+        match socket {
+            Listening::Tcp(listener) => {
+                let address = listener.local_addr().map_err(|source| ListenError {
+                    address: "a listener".to_owned(),
+                    source,
+                })?;
+                addresses.push(address);
+            }
+            Listening::Unix(_, path) => paths.push(path.clone()),
+        }
+    }
+    Ok((addresses, paths))
+}
+
+/// For the jitter of retries alone: without randomness the time will do.
+fn seed(clock: Clock) -> u64 {
+    let mut octets = [0u8; 8];
+    match SystemRandom::new().fill(&mut octets) {
+        Ok(()) => u64::from_le_bytes(octets),
+        Err(_) => clock.now().as_micros(),
+    }
+}

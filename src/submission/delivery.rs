@@ -1,0 +1,146 @@
+//! One message on its way in: intake, the spool's writer, and the handing over to `flow`.
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::intake::{Accepted, Intake};
+use crate::flow::{AcceptError, Handle, NotNow};
+use crate::mail::{Client, Envelope, MessageClass, MessageId};
+use crate::proto::smtp::server::{Reply, Transaction};
+use crate::spool::{BodyWriter, SpoolError};
+
+const FULL: Reply = Reply::fixed(452, (4, 3, 1), "Insufficient system storage");
+const DRAINING: Reply = Reply::fixed(421, (4, 3, 2), "The server is shutting down; closing");
+const OVERLOADED: Reply = Reply::fixed(421, (4, 3, 2), "The server is overloaded; closing");
+const FAILED: Reply = Reply::fixed(451, (4, 3, 0), "The message could not be stored");
+/// No memory for another message came free.
+pub(super) const NO_MEMORY: Reply = OVERLOADED;
+
+/// What a client is told when no mail is taken in.
+pub(super) fn not_now(reason: NotNow) -> Reply {
+    match reason {
+        NotNow::Full => FULL,
+        NotNow::Draining => DRAINING,
+        NotNow::Overloaded => OVERLOADED,
+        NotNow::Failed => FAILED,
+    }
+}
+
+/// A message that comes in.
+pub(super) struct Incoming {
+    id: MessageId,
+    stage: Stage,
+    /// What the intake made of the latest chunk.
+    scratch: Vec<u8>,
+    /// Held until the message is durable, or dropped.
+    _memory: OwnedSemaphorePermit,
+}
+
+enum Stage {
+    Taking(Box<Taking>),
+    /// The rest is thrown away; the client learns at the end of data.
+    Refused(Reply),
+}
+
+struct Taking {
+    intake: Intake,
+    writer: BodyWriter,
+}
+
+impl Incoming {
+    pub(super) fn new(
+        id: MessageId,
+        intake: Intake,
+        writer: BodyWriter,
+        memory: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            id,
+            stage: Stage::Taking(Box::new(Taking { intake, writer })),
+            scratch: Vec::new(),
+            _memory: memory,
+        }
+    }
+
+    /// Takes the next octets of the content.
+    pub(super) async fn write(&mut self, chunk: &[u8]) {
+        let Stage::Taking(taking) = &mut self.stage else {
+            return;
+        };
+        let Taking { intake, writer } = taking.as_mut();
+        self.scratch.clear();
+        let taken = match intake.write(chunk, &mut self.scratch) {
+            Ok(()) => writer
+                .write(&self.scratch)
+                .await
+                .map_err(|error| storage(self.id, &error)),
+            Err(refusal) => Err(refusal.reply()),
+        };
+        if let Err(reply) = taken {
+            self.scratch = Vec::new();
+            self.stage = Stage::Refused(reply);
+        }
+    }
+
+    /// The content is whole: makes it durable and queues it.
+    pub(super) async fn commit(
+        self,
+        flow: &Handle,
+        transaction: Transaction,
+        client: Client,
+    ) -> Result<MessageId, Reply> {
+        let Taking { intake, mut writer } = match self.stage {
+            Stage::Taking(taking) => *taking,
+            Stage::Refused(reply) => return Err(reply),
+        };
+        let mut rest = Vec::new();
+        let accepted = intake
+            .finish(&mut rest)
+            .map_err(|refusal| refusal.reply())?;
+        let failed = |error: SpoolError| storage(self.id, &error);
+        writer.write(&rest).await.map_err(failed)?;
+        let size = writer.written();
+        let body = writer.finish().await.map_err(failed)?;
+        let Accepted {
+            author,
+            message_id,
+            eight_bit,
+        } = accepted;
+        let envelope = Envelope {
+            id: self.id,
+            class: MessageClass::Submitted,
+            reverse_path: transaction.reverse_path,
+            recipients: transaction.recipients,
+            author: Some(author),
+            message_id,
+            client: Some(client),
+            received: flow.now(),
+            size,
+            eight_bit,
+        };
+        match flow.accept(envelope, body).await {
+            Ok(()) => Ok(self.id),
+            Err(AcceptError::Spool(error)) => Err(storage(self.id, &error)),
+            Err(AcceptError::Interrupted) => Err(FAILED),
+        }
+    }
+}
+
+fn storage(id: MessageId, error: &SpoolError) -> Reply {
+    tracing::warn!(%id, error = %chain(error), "a message could not be stored");
+    match error {
+        SpoolError::Full => FULL,
+        _ => FAILED,
+    }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
