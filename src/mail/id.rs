@@ -36,9 +36,11 @@ impl MessageId {
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0u8; QUEUE_ID_LEN];
-        for (at, slot) in text.iter_mut().enumerate() {
-            let shift = 5 * (QUEUE_ID_LEN - 1 - at);
-            *slot = ALPHABET[(self.0 >> shift) as usize & 31];
+        let mut rest = self.0;
+        for slot in text.iter_mut().rev() {
+            let [lowest, ..] = rest.to_le_bytes();
+            *slot = ALPHABET[usize::from(lowest & 31)];
+            rest >>= 5;
         }
         f.pad(std::str::from_utf8(&text).unwrap_or_default())
     }

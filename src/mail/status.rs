@@ -71,10 +71,13 @@ impl FromStr for EnhancedCode {
         if parts.next().is_some() {
             return Err(EnhancedCodeError);
         }
-        match class {
-            2 | 4 | 5 => Ok(Self::new(class as u8, subject, detail)),
-            _ => Err(EnhancedCodeError),
-        }
+        let class = match class {
+            2 => 2,
+            4 => 4,
+            5 => 5,
+            _ => return Err(EnhancedCodeError),
+        };
+        Ok(Self::new(class, subject, detail))
     }
 }
 

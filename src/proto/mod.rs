@@ -1,3 +1,4 @@
 //! Protocols as values: bytes and time in, bytes and questions out. No socket, no clock.
 
+pub mod dsn;
 pub mod smtp;

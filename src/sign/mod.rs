@@ -10,13 +10,12 @@
 mod key;
 mod keygen;
 
-use std::collections::HashSet;
-
 use mail_auth::common::crypto::{DkimKey, SigningKey as _};
 use mail_auth::common::headers::{HeaderStream, Writable, Writer};
 use mail_auth::dkim::canonicalize::CanonicalHeaders;
-use mail_auth::dkim::{Canonicalization, Signature as Field};
+use mail_auth::dkim::{Canonicalization, Signature as DkimSignature};
 
+use crate::mail::message::{Field, Header, HeaderError, split};
 use crate::mail::{Domain, Timestamp};
 
 pub use key::{KeyError, SigningKey};
@@ -86,6 +85,14 @@ pub struct Signature {
 /// Why a message could not be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
+    /// The message's header cannot be read; submission refuses such mail.
+    #[error("signing for {domain}: reading the header")]
+    Header {
+        /// The signing domain.
+        domain: Domain,
+        /// What is wrong with it.
+        source: HeaderError,
+    },
     /// The message has no header field that a signature could cover.
     #[error("signing for {domain}: the message has no From field")]
     NoFrom {
@@ -134,14 +141,19 @@ impl Signer {
         let Some(domain) = self.domain_for(author) else {
             return Ok(signature);
         };
-        let names = names_to_sign(message);
+        let (block, body) = split(message);
+        let header = Header::parse(block).map_err(|source| SignError::Header {
+            domain: domain.clone(),
+            source,
+        })?;
+        let names = names_to_sign(&header);
         if names.is_empty() {
             let domain = domain.clone();
             return Err(SignError::NoFrom { domain });
         }
         let mut body_hash: Option<Vec<u8>> = None;
         for key in self.keys.iter().filter(|key| key.domain() == domain) {
-            let mut field = Field {
+            let mut field = DkimSignature {
                 v: 1,
                 a: key.dkim_key().algorithm(),
                 d: domain.as_str().to_owned(),
@@ -150,12 +162,12 @@ impl Signer {
                 t: now.as_secs(),
                 ch: Canonicalization::Relaxed,
                 cb: Canonicalization::Relaxed,
-                ..Field::default()
+                ..DkimSignature::default()
             };
-            let (_, headers, listed, body) = field.canonicalize(Fields::of(message));
+            let (_, headers, listed, body_to_hash) = field.canonicalize(Fields::of(&header, body));
             // Both algorithms hash the body with SHA-256.
             field.bh = body_hash
-                .get_or_insert_with(|| key.dkim_key().hash(body).as_ref().to_vec())
+                .get_or_insert_with(|| key.dkim_key().hash(body_to_hash).as_ref().to_vec())
                 .clone();
             field.h = listed;
             field.b =
@@ -174,7 +186,7 @@ impl Signer {
 fn seal(
     key: &DkimKey,
     headers: CanonicalHeaders<'_>,
-    field: &Field,
+    field: &DkimSignature,
 ) -> Result<Vec<u8>, mail_auth::Error> {
     key.sign(ToBeSigned { headers, field })
 }
@@ -182,7 +194,7 @@ fn seal(
 /// RFC 6376 §3.7: the canonical header fields, then the signature field itself without `b=`.
 struct ToBeSigned<'a> {
     headers: CanonicalHeaders<'a>,
-    field: &'a Field,
+    field: &'a DkimSignature,
 }
 
 impl Writable for ToBeSigned<'_> {
@@ -194,70 +206,42 @@ impl Writable for ToBeSigned<'_> {
 
 /// The names to sign, in the form that the library wants: one that is listed and does not occur
 /// (again) is signed as absent. Empty if there is no From, which must be signed (§5.4).
-fn names_to_sign(message: &[u8]) -> Vec<String> {
-    let mut fields = Fields::of(message);
-    let mut present = HashSet::new();
-    while let Some((name, _)) = fields.next_header() {
-        present.insert(name.to_ascii_lowercase());
-    }
-    let occurs = |name: &&str| present.contains(name.to_ascii_lowercase().as_bytes());
+fn names_to_sign(header: &Header<'_>) -> Vec<String> {
+    let occurs = |name: &&str| header.first(name).is_some();
     if !occurs(&"From") {
         return Vec::new();
     }
-    let once = OVERSIGNED.into_iter().filter(&occurs);
-    let absent = OVERSIGNED; // "one more than occurs" is one where none does
-    once.chain(absent)
-        .chain(SIGNED.into_iter().filter(&occurs))
+    let once = OVERSIGNED.into_iter().filter(occurs);
+    let once_more = OVERSIGNED;
+    once.chain(once_more)
+        .chain(SIGNED.into_iter().filter(occurs))
         .map(str::to_owned)
         .collect()
 }
 
-/// Reads the header fields of a message with CRLF line ends, without copying.
+/// A message as the library wants to read it: a field's value with its folding and final CRLF.
 struct Fields<'a> {
-    rest: &'a [u8],
+    fields: std::vec::IntoIter<Field<'a>>,
     body: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    fn of(message: &'a [u8]) -> Self {
-        if let Some(body) = message.strip_prefix(b"\r\n") {
-            return Self { rest: &[], body }; // No header at all.
-        }
-        match memchr::memmem::find(message, b"\r\n\r\n") {
-            Some(at) => Self {
-                rest: &message[..at + 2],
-                body: &message[at + 4..],
-            },
-            None => Self {
-                rest: message,
-                body: &[],
-            },
-        }
+    fn of(header: &Header<'a>, body: &'a [u8]) -> Self {
+        let fields = header.fields().collect::<Vec<_>>().into_iter();
+        Self { fields, body }
     }
 }
 
 impl<'a> HeaderStream<'a> for Fields<'a> {
     fn next_header(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        while !self.rest.is_empty() {
-            let (field, rest) = self.rest.split_at(field_len(self.rest));
-            self.rest = rest;
-            if let Some(colon) = memchr::memchr(b':', field) {
-                return Some((&field[..colon], &field[colon + 1..]));
-            }
-        }
-        None
+        let field = self.fields.next()?;
+        let value = field.raw().get(field.name().len() + 1..)?;
+        Some((field.name().as_bytes(), value))
     }
 
     fn body(&mut self) -> &'a [u8] {
         self.body
     }
-}
-
-/// Octets of the field that `header` begins with, with its folded lines.
-fn field_len(header: &[u8]) -> usize {
-    memchr::memchr_iter(b'\n', header)
-        .find(|at| !matches!(header.get(at + 1), Some(b' ' | b'\t')))
-        .map_or(header.len(), |at| at + 1)
 }
 
 #[cfg(test)]

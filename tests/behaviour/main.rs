@@ -1,4 +1,10 @@
 //! What sealpost does, seen from outside: one module a behaviour, in a simulated world.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -12,3 +18,4 @@ mod relay_recipients;
 mod relay_routes;
 mod relay_security;
 mod spool_kill;
+mod submission;

@@ -36,7 +36,7 @@ pub fn short_retry() -> Retry {
 pub struct Line {
     pub handle: Handle,
     spool: Spool,
-    log: DeliveryLog,
+    pub log: DeliveryLog,
     log_file: std::path::PathBuf,
     task: JoinHandle<Result<(), FlowError>>,
 }

@@ -6,6 +6,7 @@
 
 pub mod ca;
 pub mod dns;
+pub mod door;
 pub mod line;
 pub mod mx;
 pub mod net;

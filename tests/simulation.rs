@@ -1,0 +1,817 @@
+//! Weeks of retries, expiry, crashes and slow disks over the queue's core, in milliseconds: the
+//! core is pure, so a scripted world with its own clock stands in for spool, policy, relay and
+//! network. Every run follows from its seed; a failure names it.
+//!
+//! What is held true at every step stands in [`World::check_attempt`], [`World::check_settlement`]
+//! and [`World::check_end`].
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealpost::mail::{
+    Address, Candidate, Decision, DeferReason, Demand, Domain, EnhancedCode, Envelope, Final,
+    Grade, Level, MessageClass, MessageId, Method, Outcome, Prepared, RecipientOutcome,
+    RecipientPlan, RecipientRecord, RecipientState, Refusal, Rendition, ReversePath, Status,
+    Timestamp, Verdict,
+};
+use sealpost::queue::{
+    Attempt, Cause, Input, Limits, Output, Queue, QueueFilter, Retry, Settlement, UNDELIVERABLE_DSN,
+};
+
+const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+/// Longest attempt, preparation and write of the world.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(2 * 3600);
+const LONGEST_PREPARATION: Duration = Duration::from_secs(60);
+const LONGEST_WRITE: Duration = Duration::from_secs(10);
+
+/// SplitMix64: the run follows from the seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    fn up_to(&mut self, span: Duration) -> Duration {
+        Duration::from_micros(self.below(u64::try_from(span.as_micros()).unwrap() + 1))
+    }
+}
+
+/// How a destination behaves all week.
+#[derive(Clone, Copy)]
+enum Site {
+    Good,
+    Flaky,
+    Refuses,
+    Down,
+    Insecure,
+    Slow,
+}
+
+const SITES: [(&str, Site); 6] = [
+    ("good.example", Site::Good),
+    ("flaky.example", Site::Flaky),
+    ("refuses.example", Site::Refuses),
+    ("down.example", Site::Down),
+    ("insecure.example", Site::Insecure),
+    ("slow.example", Site::Slow),
+];
+/// Where DSNs go: to the senders.
+const HOME: &str = "clinic.example";
+
+enum Event {
+    Accept(Arc<Envelope>),
+    Prepared(MessageId, Option<Arc<Prepared>>),
+    Attempted(MessageId, Vec<RecipientOutcome>),
+    Settled(Settlement),
+    Crash,
+}
+
+/// A message as the disk has it.
+struct Stored {
+    envelope: Arc<Envelope>,
+    prepared: Option<Arc<Prepared>>,
+    records: Vec<RecipientRecord>,
+    done: bool,
+}
+
+/// What happened to a recipient, as the outside sees it.
+#[derive(Default)]
+struct Story {
+    /// It is in an attempt.
+    attempting: bool,
+    /// A record of it is on its way to the disk.
+    settling: bool,
+    /// Not before this is it tried again.
+    not_before: Option<Timestamp>,
+    warnings: u32,
+    failures: u32,
+    ended: bool,
+}
+
+struct World {
+    seed: u64,
+    random: Random,
+    retry: Retry,
+    limits: Limits,
+    queue: Queue,
+    now: Timestamp,
+    events: BTreeMap<(Timestamp, u64), Event>,
+    sequence: u64,
+    disk: BTreeMap<MessageId, Stored>,
+    stories: HashMap<(MessageId, u32), Story>,
+    in_flight: HashMap<Domain, usize>,
+    preparing: BTreeSet<MessageId>,
+    settling: BTreeSet<MessageId>,
+    dsns: u64,
+    crashes: u32,
+    attempts: u64,
+    last_write: Timestamp,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let retry = match random.below(3) {
+            0 => Retry::default(),
+            1 => Retry {
+                schedule: vec![MINUTE, 30 * MINUTE, 6 * HOUR],
+                expire_after: 2 * DAY,
+                warn_after: HOUR,
+            },
+            // A warning that never comes, and an expiry within the first pauses.
+            _ => Retry {
+                schedule: vec![20 * MINUTE],
+                expire_after: HOUR,
+                warn_after: 2 * HOUR,
+            },
+        };
+        let size = |random: &mut Random, limit| usize::try_from(1 + random.below(limit)).unwrap();
+        let limits = Limits {
+            attempts: size(&mut random, 12),
+            attempts_per_destination: size(&mut random, 4),
+            preparing: size(&mut random, 4),
+            recipients_per_attempt: size(&mut random, 4),
+        };
+        let mut world = Self {
+            seed,
+            queue: Queue::new(retry.clone(), limits.clone(), seed),
+            random,
+            retry,
+            limits,
+            now: START,
+            events: BTreeMap::new(),
+            sequence: 0,
+            disk: BTreeMap::new(),
+            stories: HashMap::new(),
+            in_flight: HashMap::new(),
+            preparing: BTreeSet::new(),
+            settling: BTreeSet::new(),
+            dsns: 0,
+            crashes: 0,
+            attempts: 0,
+            last_write: START,
+        };
+        for id in 0..1 + world.random.below(12) {
+            let received = START + world.random.up_to(DAY);
+            let envelope = world.submitted(id, received);
+            world.at(received, Event::Accept(envelope));
+        }
+        if world.random.one_in(3) {
+            for _ in 0..1 + world.random.below(4) {
+                let moment = START + world.random.up_to(3 * DAY);
+                world.at(moment, Event::Crash);
+            }
+        }
+        world
+    }
+
+    fn submitted(&mut self, id: u64, received: Timestamp) -> Arc<Envelope> {
+        let recipients = (0..1 + self.random.below(8))
+            .map(|n| {
+                let site = usize::try_from(self.random.below(6)).unwrap();
+                Address::parse(&format!("r{n}@{}", SITES[site].0)).unwrap()
+            })
+            .collect();
+        let reverse_path = if self.random.one_in(8) {
+            ReversePath::Null
+        } else {
+            ReversePath::Address(Address::parse(&format!("jo@{HOME}")).unwrap())
+        };
+        envelope(
+            id,
+            MessageClass::Submitted,
+            reverse_path,
+            recipients,
+            received,
+        )
+    }
+
+    fn at(&mut self, moment: Timestamp, event: Event) {
+        self.sequence += 1;
+        self.events.insert((moment, self.sequence), event);
+    }
+
+    fn after(&mut self, longest: Duration, event: Event) {
+        let delay = self.random.up_to(longest);
+        self.at(self.now + delay, event);
+    }
+
+    fn story(&mut self, id: MessageId, recipient: u32) -> &mut Story {
+        self.stories.entry((id, recipient)).or_default()
+    }
+
+    /// Runs until nothing is left to happen.
+    fn run(mut self) -> Self {
+        let mut turns = 0u32;
+        loop {
+            let event = self.events.first_key_value().map(|(key, _)| key.0);
+            let input = match (event, self.queue.poll_timeout()) {
+                (None, None) => break,
+                (Some(event), Some(due)) if due < event => self.tick(due),
+                (None, Some(due)) => self.tick(due),
+                (Some(_), _) => self.next_event(),
+            };
+            if let Some(input) = input {
+                self.queue.handle(self.now, input);
+            }
+            self.take_outputs();
+            turns += 1;
+            assert!(
+                turns < 1_000_000,
+                "seed {}: it does not come to rest",
+                self.seed
+            );
+        }
+        self.check_end();
+        self
+    }
+
+    fn tick(&mut self, due: Timestamp) -> Option<Input> {
+        self.now = self.now.max(due);
+        Some(Input::Tick)
+    }
+
+    fn next_event(&mut self) -> Option<Input> {
+        let ((moment, _), event) = self.events.pop_first().unwrap();
+        self.now = self.now.max(moment);
+        match event {
+            Event::Accept(envelope) => {
+                let stored = Stored {
+                    envelope: Arc::clone(&envelope),
+                    prepared: None,
+                    records: vec![RecipientRecord::queued(); envelope.recipients.len()],
+                    done: false,
+                };
+                self.disk.insert(envelope.id, stored);
+                Some(Input::Accepted { envelope })
+            }
+            Event::Prepared(id, prepared) => {
+                assert!(self.preparing.remove(&id));
+                Some(match prepared {
+                    Some(prepared) => {
+                        let stored = self.disk.get_mut(&id).unwrap();
+                        assert!(!stored.done, "seed {}: prepared after its end", self.seed);
+                        stored.prepared = Some(Arc::clone(&prepared));
+                        Input::Prepared { id, prepared }
+                    }
+                    None => Input::PrepareFailed {
+                        id,
+                        status: status(4, 3),
+                    },
+                })
+            }
+            Event::Attempted(id, outcomes) => {
+                for outcome in &outcomes {
+                    let story = self.story(id, outcome.recipient);
+                    assert!(std::mem::take(&mut story.attempting));
+                }
+                let destination = self.destination(id, outcomes[0].recipient);
+                *self.in_flight.get_mut(&destination).unwrap() -= 1;
+                Some(Input::Attempted { id, outcomes })
+            }
+            Event::Settled(settlement) => {
+                self.write(&settlement);
+                self.settling.remove(&settlement.id);
+                Some(Input::Settled { id: settlement.id })
+            }
+            Event::Crash => {
+                self.crash();
+                None
+            }
+        }
+    }
+
+    fn destination(&self, id: MessageId, recipient: u32) -> Domain {
+        self.disk[&id].envelope.recipients[recipient as usize]
+            .domain()
+            .clone()
+    }
+
+    /// The settlement reaches the disk; a failure brings its DSN along.
+    fn write(&mut self, settlement: &Settlement) {
+        let stored = self.disk.get_mut(&settlement.id).unwrap();
+        let mut failed = false;
+        for change in &settlement.changes {
+            let record = &mut stored.records[change.recipient as usize];
+            assert!(!record.state.is_final(), "seed {}: final twice", self.seed);
+            *record = change.record.clone();
+            failed |= matches!(
+                change.record.state,
+                RecipientState::Final(Final::Bounced | Final::Expired)
+            );
+        }
+        stored.done |= settlement.done;
+        self.last_write = self.now;
+        for change in &settlement.changes {
+            let ended = change.record.state.is_final();
+            let story = self.story(settlement.id, change.recipient);
+            story.settling = false;
+            story.ended |= ended;
+        }
+        let told = settlement.envelope.reverse_path.address().is_some();
+        if failed && told {
+            self.dsns += 1;
+            let to = vec![Address::parse(&format!("jo@{HOME}")).unwrap()];
+            let id = 1_000_000 + self.dsns;
+            let dsn = envelope(id, MessageClass::Dsn, ReversePath::Null, to, self.now);
+            self.at(self.now, Event::Accept(dsn));
+        }
+    }
+
+    /// Memory is lost; what was being written may have reached the disk or not.
+    fn crash(&mut self) {
+        self.crashes += 1;
+        for ((moment, sequence), event) in std::mem::take(&mut self.events) {
+            match event {
+                Event::Settled(settlement) if self.random.one_in(2) => self.write(&settlement),
+                Event::Accept(_) | Event::Crash => {
+                    self.events.insert((moment, sequence), event);
+                }
+                Event::Settled(_) | Event::Prepared(..) | Event::Attempted(..) => {}
+            }
+        }
+        self.in_flight.clear();
+        self.preparing.clear();
+        self.settling.clear();
+        for story in self.stories.values_mut() {
+            (story.attempting, story.settling, story.not_before) = (false, false, None);
+        }
+        self.queue = Queue::new(self.retry.clone(), self.limits.clone(), self.random.next());
+        let restart = self.now + self.random.up_to(HOUR);
+        self.now = restart;
+        for stored in self.disk.values().filter(|stored| !stored.done) {
+            let input = Input::Recovered {
+                envelope: Arc::clone(&stored.envelope),
+                prepared: stored.prepared.clone(),
+                recipients: stored.records.clone(),
+            };
+            self.queue.handle(restart, input);
+        }
+    }
+
+    fn take_outputs(&mut self) {
+        while let Some(output) = self.queue.poll_output() {
+            match output {
+                Output::Prepare { id, envelope } => self.prepare(id, &envelope),
+                Output::Attempt(attempt) => {
+                    self.check_attempt(&attempt);
+                    self.attempt(&attempt);
+                }
+                Output::Settle(settlement) => {
+                    self.check_settlement(&settlement);
+                    // Mostly quick, now and then slow.
+                    let longest = if self.random.one_in(20) {
+                        LONGEST_WRITE
+                    } else {
+                        Duration::from_millis(20)
+                    };
+                    self.after(longest, Event::Settled(settlement));
+                }
+            }
+        }
+    }
+
+    fn prepare(&mut self, id: MessageId, envelope: &Envelope) {
+        assert!(
+            self.preparing.insert(id),
+            "seed {}: prepared twice at once",
+            self.seed
+        );
+        assert!(
+            self.preparing.len() <= self.limits.preparing,
+            "seed {}",
+            self.seed
+        );
+        let prepared = (!self.random.one_in(10)).then(|| {
+            let recipients = 0..u32::try_from(envelope.recipients.len()).unwrap();
+            let has_method: Vec<bool> = recipients
+                .map(|_| envelope.class == MessageClass::Dsn || !self.random.one_in(10))
+                .collect();
+            Arc::new(plans(&has_method))
+        });
+        self.after(LONGEST_PREPARATION, Event::Prepared(id, prepared));
+    }
+
+    /// Nothing is attempted that must not be, and no limit is passed.
+    fn check_attempt(&mut self, attempt: &Attempt) {
+        let (seed, now, id) = (self.seed, self.now, attempt.id);
+        let expiry = attempt.envelope.received + self.retry.expire_after;
+        assert!(now < expiry, "seed {seed}: attempted after its time");
+        assert!(!attempt.recipients.is_empty());
+        assert!(
+            attempt.recipients.len() <= self.limits.recipients_per_attempt,
+            "seed {seed}"
+        );
+        for &recipient in &attempt.recipients {
+            assert_eq!(self.destination(id, recipient), attempt.destination);
+            let plan = attempt.prepared.plan(recipient).unwrap();
+            assert_eq!(
+                plan.rendition,
+                Some(attempt.rendition),
+                "seed {seed}: not its rendition"
+            );
+            let record = &self.disk[&id].records[recipient as usize];
+            assert!(record.attempts < attempt.attempt, "seed {seed}");
+            let story = self.story(id, recipient);
+            assert!(!story.ended, "seed {seed}: attempted after its end");
+            assert!(!story.attempting, "seed {seed}: attempted twice at once");
+            assert!(
+                !story.settling,
+                "seed {seed}: attempted before the disk knows the last"
+            );
+            let early = story.not_before.is_some_and(|moment| now < moment);
+            assert!(!early, "seed {seed}: attempted before its time");
+            story.attempting = true;
+        }
+        *self
+            .in_flight
+            .entry(attempt.destination.clone())
+            .or_default() += 1;
+        let here = self.in_flight[&attempt.destination];
+        assert!(here <= self.limits.attempts_per_destination, "seed {seed}");
+        let all: usize = self.in_flight.values().sum();
+        assert!(all <= self.limits.attempts, "seed {seed}");
+        self.attempts += 1;
+    }
+
+    fn attempt(&mut self, attempt: &Attempt) {
+        let site = SITES
+            .iter()
+            .find(|(name, _)| *name == attempt.destination.as_str())
+            .map_or(Site::Flaky, |(_, site)| *site);
+        let outcomes: Vec<RecipientOutcome> = attempt
+            .recipients
+            .iter()
+            .map(|&recipient| RecipientOutcome {
+                recipient,
+                outcome: self.outcome(site),
+                hop: None,
+                duplicate_possible: false,
+            })
+            .collect();
+        let longest = match site {
+            Site::Slow => LONGEST_ATTEMPT,
+            _ => Duration::from_secs(5),
+        };
+        self.after(longest, Event::Attempted(attempt.id, outcomes));
+    }
+
+    fn outcome(&mut self, site: Site) -> Outcome {
+        let deferred = |reason| Outcome::Deferred {
+            reason,
+            status: status(4, 4),
+        };
+        match site {
+            Site::Good | Site::Slow => Outcome::Delivered(status(2, 0)),
+            Site::Refuses => Outcome::Bounced(status(5, 1)),
+            Site::Down => deferred(DeferReason::Site),
+            Site::Insecure => Outcome::Shortfall {
+                required: Grade::Pkix,
+                hosts: Vec::new(),
+                status: status(4, 7),
+            },
+            Site::Flaky => match self.random.below(10) {
+                0..=3 => Outcome::Delivered(status(2, 0)),
+                4 => Outcome::Bounced(status(5, 1)),
+                5 => deferred(DeferReason::Dns),
+                _ => deferred(DeferReason::Temporary),
+            },
+        }
+    }
+
+    /// Every change follows from the one before, on schedule, once.
+    fn check_settlement(&mut self, settlement: &Settlement) {
+        let (seed, now, id) = (self.seed, self.now, settlement.id);
+        assert!(
+            self.settling.insert(id),
+            "seed {seed}: two settlements of a message at once"
+        );
+        let expiry = settlement.envelope.received + self.retry.expire_after;
+        let retry = self.retry.clone();
+        for change in &settlement.changes {
+            let at = change.recipient;
+            let before = self.disk[&id].records[at as usize].clone();
+            let record = &change.record;
+            assert!(
+                !before.state.is_final(),
+                "seed {seed}: changed after its end"
+            );
+            assert!(
+                record.warned || !before.warned,
+                "seed {seed}: a warning was forgotten"
+            );
+            let tried = record.attempts - before.attempts;
+            match &change.cause {
+                Cause::DelayWarning => {
+                    assert_eq!((&record.state, tried), (&before.state, 0), "seed {seed}");
+                    assert!(settlement.envelope.class == MessageClass::Submitted);
+                    let story = self.story(id, at);
+                    story.warnings += 1;
+                    assert!(now < expiry && record.warned, "seed {seed}");
+                    continue;
+                }
+                Cause::Expired { outcome, .. } => {
+                    assert!(now >= expiry, "seed {seed}: expired early");
+                    assert!(outcome.is_none() || tried == 1, "seed {seed}");
+                }
+                Cause::Attempted(_) | Cause::NoMethod | Cause::PrepareFailed => {
+                    assert_eq!(tried, 1, "seed {seed}");
+                }
+            }
+            let submitted = settlement.envelope.class == MessageClass::Submitted;
+            let story = self.story(id, at);
+            assert!(!story.settling && !story.attempting, "seed {seed}");
+            story.settling = true;
+            match &record.state {
+                RecipientState::Deferred { next_attempt, .. } => {
+                    assert!(now < expiry, "seed {seed}: deferred after its time");
+                    // It may have waited for the disk since its outcome was known.
+                    let earliest = now - LONGEST_WRITE + retry.base_delay(record.attempts);
+                    let latest = now + retry.longest_delay(record.attempts);
+                    assert!(*next_attempt >= earliest, "seed {seed}: off schedule");
+                    assert!(*next_attempt <= latest, "seed {seed}: off schedule");
+                    story.not_before = Some(*next_attempt);
+                }
+                RecipientState::Final(Final::Bounced | Final::Expired) => {
+                    assert!(submitted, "seed {seed}: a DSN of ours was dropped");
+                    story.failures += 1;
+                }
+                RecipientState::Final(Final::Delivered) => {}
+                RecipientState::Held { name } => {
+                    assert!(!submitted && name == UNDELIVERABLE_DSN, "seed {seed}");
+                }
+                other => panic!("seed {seed}: nothing makes {other:?}"),
+            }
+        }
+    }
+
+    /// Everyone has come to exactly one end.
+    fn check_end(&self) {
+        let seed = self.seed;
+        let mut held = 0;
+        let slack = LONGEST_ATTEMPT + LONGEST_PREPARATION + LONGEST_WRITE * 2 + 5 * HOUR;
+        for (id, stored) in &self.disk {
+            for (at, record) in (0u32..).zip(&stored.records) {
+                let story = &self.stories[&(*id, at)];
+                let submitted = stored.envelope.class == MessageClass::Submitted;
+                let ended = record.state.is_final();
+                assert!(ended || !submitted, "seed {seed}: {id} #{at} never ended");
+                if !ended {
+                    assert_eq!(record.state.as_str(), "held", "seed {seed}");
+                    held += 1;
+                }
+                // A crash can repeat what the disk had not heard of.
+                let once = 1 + self.crashes;
+                assert!(
+                    story.failures <= once && story.warnings <= once,
+                    "seed {seed}"
+                );
+                let failed = matches!(
+                    record.state,
+                    RecipientState::Final(Final::Bounced | Final::Expired)
+                );
+                assert!(
+                    story.failures >= u32::from(failed),
+                    "seed {seed}: no cause for a DSN"
+                );
+            }
+            let all = stored.records.iter().all(|record| record.state.is_final());
+            assert_eq!(stored.done, all, "seed {seed}");
+        }
+        assert!(self.queue.is_quiet(), "seed {seed}");
+        assert_eq!(self.queue.len(), held, "seed {seed}: one recipient each");
+        let summary = self.queue.summary();
+        assert_eq!(
+            (summary.held, summary.deferred, summary.ready),
+            (held, 0, 0),
+            "seed {seed}"
+        );
+        let last = self
+            .disk
+            .values()
+            .map(|stored| stored.envelope.received)
+            .max()
+            .unwrap();
+        let end = last + self.retry.expire_after + slack;
+        let until = self.last_write;
+        assert!(until <= end, "seed {seed}: it took until {until}");
+    }
+}
+
+fn envelope(
+    id: u64,
+    class: MessageClass,
+    reverse_path: ReversePath,
+    recipients: Vec<Address>,
+    received: Timestamp,
+) -> Arc<Envelope> {
+    Arc::new(Envelope {
+        id: MessageId::new(id),
+        class,
+        reverse_path,
+        recipients,
+        author: None,
+        message_id: format!("<{id}@{HOME}>"),
+        client: None,
+        received,
+        size: 1000,
+        eight_bit: false,
+    })
+}
+
+/// A plan for each recipient, with a method or without.
+fn plans(has_method: &[bool]) -> Prepared {
+    let plan = |(recipient, &has): (u32, &bool)| RecipientPlan {
+        recipient,
+        decision: Decision {
+            level: Level::Protected,
+            candidates: vec![Candidate {
+                method: Method::Tls,
+                verdict: if has {
+                    Verdict::Accepted
+                } else {
+                    Verdict::Refused(Refusal::LevelTooHigh)
+                },
+            }],
+            method: has.then_some(Method::Tls),
+            policy: "0".repeat(32),
+        },
+        rendition: has.then_some(0),
+    };
+    Prepared {
+        renditions: vec![Rendition {
+            demand: Demand::dsn(),
+            prefix: Vec::new(),
+            signed_by: Vec::new(),
+        }],
+        plans: (0u32..).zip(has_method).map(plan).collect(),
+    }
+}
+
+fn status(class: u8, subject: u16) -> Status {
+    Status::local(EnhancedCode::new(class, subject, 0), "as the script says")
+}
+
+/// Runs the world by each of these seeds; says how much happened.
+fn weeks(seeds: std::ops::Range<u64>) -> (u64, u64, u32) {
+    let (mut attempts, mut dsns, mut crashes) = (0, 0, 0);
+    for seed in seeds {
+        let world = World::new(seed).run();
+        attempts += world.attempts;
+        dsns += world.dsns;
+        crashes += world.crashes;
+    }
+    (attempts, dsns, crashes)
+}
+
+#[test]
+fn a_week_by_three_hundred_seeds() {
+    let (attempts, dsns, crashes) = weeks(0..300);
+    // The script does exercise what it is there for.
+    assert!(
+        attempts > 30_000 && dsns > 500 && crashes > 100,
+        "{attempts} {dsns} {crashes}"
+    );
+}
+
+/// Minutes of work: for releases, `cargo test --test simulation -- --ignored`.
+#[test]
+#[ignore = "takes minutes"]
+fn a_week_by_ten_thousand_seeds() {
+    weeks(300..10_300);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_week() {
+    let week = |seed| {
+        let world = World::new(seed).run();
+        (world.now, world.attempts, world.dsns, world.queue.steps())
+    };
+    for seed in 0..20 {
+        assert_eq!(week(seed), week(seed), "seed {seed}");
+    }
+}
+
+/// A queue with `waiting` messages that wait for a retry, and as many in line for a destination
+/// whose slots are all taken.
+fn crowded(waiting: u64) -> Queue {
+    let mut queue = Queue::new(Retry::default(), Limits::default(), 1);
+    for id in 0..waiting {
+        submit(&mut queue, id, "later.example");
+        let outcome = Outcome::Deferred {
+            reason: DeferReason::Site,
+            status: status(4, 4),
+        };
+        finish(&mut queue, id, outcome);
+        submit(&mut queue, waiting + id, "stuck.example");
+    }
+    queue
+}
+
+fn outputs(queue: &mut Queue) -> Vec<Output> {
+    std::iter::from_fn(|| queue.poll_output()).collect()
+}
+
+/// Takes a message as far as its attempt; says whether it got one.
+fn submit(queue: &mut Queue, number: u64, domain: &str) -> bool {
+    let to = vec![Address::parse(&format!("kim@{domain}")).unwrap()];
+    let from = ReversePath::Address(Address::parse(&format!("jo@{HOME}")).unwrap());
+    let envelope = envelope(number, MessageClass::Submitted, from, to, START);
+    let id = envelope.id;
+    queue.handle(START, Input::Accepted { envelope });
+    assert!(matches!(outputs(queue)[..], [Output::Prepare { .. }]));
+    let prepared = Arc::new(plans(&[true]));
+    queue.handle(START, Input::Prepared { id, prepared });
+    let attempted = matches!(outputs(queue)[..], [Output::Attempt(_)]);
+    attempted
+}
+
+/// Ends the attempt of a message.
+fn finish(queue: &mut Queue, number: u64, outcome: Outcome) {
+    let id = MessageId::new(number);
+    let outcomes = vec![RecipientOutcome {
+        recipient: 0,
+        outcome,
+        hop: None,
+        duplicate_possible: false,
+    }];
+    queue.handle(START, Input::Attempted { id, outcomes });
+    assert!(matches!(outputs(queue)[..], [Output::Settle(_)]));
+    queue.handle(START, Input::Settled { id });
+    assert!(outputs(queue).is_empty());
+}
+
+#[test]
+fn a_message_costs_the_same_however_many_wait() {
+    let cost = |waiting: u64| {
+        let mut queue = crowded(waiting);
+        assert_eq!(queue.len() as u64, 2 * waiting);
+        let before = queue.steps();
+        for number in 0..100 {
+            let number = 10_000_000 + number;
+            // One bad destination delays no other.
+            assert!(submit(&mut queue, number, "quick.example"));
+            finish(&mut queue, number, Outcome::Delivered(status(2, 0)));
+        }
+        queue.steps() - before
+    };
+    let (few, many) = (cost(50), cost(50_000));
+    assert_eq!(
+        few, many,
+        "steps for 100 messages, with 100 and with 100,000 in the queue"
+    );
+    assert!(few <= 100 * 20, "{few}");
+}
+
+#[test]
+fn a_restart_with_everything_due_is_taken_in_portions() {
+    let mut queue = Queue::new(Retry::default(), Limits::default(), 1);
+    for number in 0..5000 {
+        let to = vec![Address::parse(&format!("kim@d{}.example", number % 10)).unwrap()];
+        let from = ReversePath::Address(Address::parse(&format!("jo@{HOME}")).unwrap());
+        let input = Input::Recovered {
+            envelope: envelope(number, MessageClass::Submitted, from, to, START),
+            prepared: Some(Arc::new(plans(&[true]))),
+            recipients: vec![RecipientRecord {
+                state: RecipientState::Deferred {
+                    reason: DeferReason::Site,
+                    next_attempt: START + MINUTE,
+                },
+                attempts: 1,
+                last: None,
+                warned: false,
+            }],
+        };
+        queue.handle(START, input);
+    }
+    assert!(outputs(&mut queue).is_empty());
+    let late = START + HOUR;
+    let mut most = 0;
+    while queue.poll_timeout().is_some_and(|due| due <= late) {
+        let before = queue.steps();
+        queue.handle(late, Input::Tick);
+        most = most.max(queue.steps() - before);
+        outputs(&mut queue);
+    }
+    assert!(most < 10_000, "{most} steps in one go");
+    let summary = queue.summary();
+    assert_eq!((summary.attempts, summary.ready), (200, 4800));
+    assert_eq!(queue.list(&QueueFilter::default()).entries.len(), 1000);
+}
