@@ -24,7 +24,6 @@ const WITHIN_A_GROUP: &[(&str, &str, &str)] = &[
     ("cli", "config", "commands read the configuration file"),
     ("cli", "dev", "`demo` and `serve --dev` run the dev world"),
     ("cli", "server", "`serve` runs the server"),
-    ("dev", "server", "the dev world runs the real server"),
     (
         "server",
         "config",
