@@ -1,0 +1,6 @@
+//! See `smtp::command`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|octets: &[u8]| sealpost_fuzz::smtp::command(octets));

@@ -1,0 +1,6 @@
+//! See `smtp::data`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|octets: &[u8]| sealpost_fuzz::smtp::data(octets));

@@ -1,0 +1,4 @@
+//! What must hold for any octets. The fuzz targets call these; `cargo test` replays the corpora
+//! through the same functions (`tests/fuzz_corpus.rs`).
+
+pub mod smtp;
