@@ -453,7 +453,7 @@ def bad_mxes(check, w, daemon, sent):
             per_recipient = status.get_payload()[1]
             equal((per_recipient["Action"], per_recipient["Status"]), ("failed", "5.7.10"), "status")
             equal(per_recipient["Final-Recipient"].replace(" ", "").lower(), f"rfc822;patient@{domain}", "recipient")
-            human = dsn.get_payload()[0].get_content() + str(per_recipient)
+            human = " ".join((dsn.get_payload()[0].get_content() + str(per_recipient)).split())
             holds(re.search(why, human), f"the DSN does not say why: {human!r}")
             holds(messages.BODY_CANARY.encode() not in mail, "the DSN returns the body")
             equal(dkim_valid(w, mail)[:1] or [True], [True], "signature")
