@@ -181,7 +181,9 @@ impl Driver {
                 Happened::Read(octets) => {
                     let received = buffer.get_mut(..octets).unwrap_or_default();
                     self.core.handle(now, Input::Received(received));
-                    received.zeroize(); // a password may have been in it
+                    if self.account.is_none() {
+                        received.zeroize(); // a password may have been in it
+                    }
                 }
                 Happened::TimePassed => self.core.handle(now, Input::Tick),
                 Happened::Draining => self.core.handle(now, Input::Drain),

@@ -6,13 +6,6 @@
     reason = "a test stops at the first surprise"
 )]
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test stops at the first surprise"
-)]
-
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -25,6 +18,6 @@ mod relay_pool;
 mod relay_recipients;
 mod relay_routes;
 mod relay_security;
+mod resolver;
 mod spool_kill;
 mod submission;
-mod resolver;

@@ -98,6 +98,7 @@ fn a_message_may_be_all_header() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one table")]
 fn only_permitted_authors() {
     let with = |fields: &str| {
         take(&format!("{fields}\r\n\r\nbody\r\n")).map(|(_, accepted)| accepted.author.to_string())
