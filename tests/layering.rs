@@ -25,12 +25,6 @@ const WITHIN_A_GROUP: &[(&str, &str, &str)] = &[
     ("cli", "dev", "`demo` and `serve --dev` run the dev world"),
     ("cli", "server", "`serve` runs the server"),
     (
-        "dev",
-        "config",
-        "the dev world writes itself a configuration",
-    ),
-    ("dev", "server", "the dev world runs the real server"),
-    (
         "server",
         "config",
         "the server is built from a checked configuration",

@@ -14,7 +14,7 @@ mod server;
 
 use serde::{Deserialize, Serialize};
 
-pub use server::{AdminError, AdminServer};
+pub use server::{AdminError, AdminServer, AdminSocket};
 
 use crate::queue::QueueFilter;
 

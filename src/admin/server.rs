@@ -43,23 +43,27 @@ pub enum AdminError {
     },
 }
 
-/// The open socket. Removed when dropped; connections end then.
+/// The open socket, on which nobody answers yet. Removed when dropped.
 #[derive(Debug)]
-pub struct AdminServer {
-    path: PathBuf,
-    _task: JoinSet<()>,
+pub struct AdminSocket {
+    listener: UnixListener,
+    path: Remove,
 }
 
-impl Drop for AdminServer {
+/// Removes the socket when dropped.
+#[derive(Debug)]
+struct Remove(PathBuf);
+
+impl Drop for Remove {
     fn drop(&mut self) {
         // Whoever finds it stale replaces it; nothing is lost if this fails.
-        drop(std::fs::remove_file(&self.path));
+        drop(std::fs::remove_file(&self.0));
     }
 }
 
-impl AdminServer {
-    /// Opens the socket and answers on it. A stale socket, which nobody answers on, is replaced.
-    pub fn start(path: &Path, flow: Handle) -> Result<Self, AdminError> {
+impl AdminSocket {
+    /// Opens the socket. A stale one, which nobody answers on, is replaced.
+    pub fn open(path: &Path) -> Result<Self, AdminError> {
         clear(path)?;
         let failed = |operation| {
             let path = path.to_owned();
@@ -73,12 +77,29 @@ impl AdminServer {
         // The process's umask has kept others out since the bind; this says so for good.
         let mode = std::fs::Permissions::from_mode(SOCKET_MODE);
         std::fs::set_permissions(path, mode).map_err(failed("protect"))?;
-        let mut task = JoinSet::new();
-        task.spawn(accept(listener, flow));
         Ok(Self {
-            path: path.to_owned(),
-            _task: task,
+            listener,
+            path: Remove(path.to_owned()),
         })
+    }
+}
+
+/// Answers on the socket until dropped, which removes it and ends all connections.
+#[derive(Debug)]
+pub struct AdminServer {
+    _path: Remove,
+    _task: JoinSet<()>,
+}
+
+impl AdminServer {
+    /// Begins to answer.
+    pub fn start(socket: AdminSocket, flow: Handle) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn(accept(socket.listener, flow));
+        Self {
+            _path: socket.path,
+            _task: task,
+        }
     }
 }
 

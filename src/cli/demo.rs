@@ -94,7 +94,7 @@ async fn demo(directory: &Path, once: bool) -> Result<(), Failure> {
     let mut failed = 0;
     for (expected, id) in &sent {
         let detail = daemon.flow().show(*id).await;
-        let report = Report::of(&home, &events, detail.as_ref(), *expected, *id);
+        let report = Report::of(&home, &events, detail.as_ref(), *expected, *id).await;
         output::say(&report.text())?;
         failed += usize::from(!report.faults.is_empty());
     }

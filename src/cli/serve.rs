@@ -17,6 +17,9 @@ use crate::server::{BuildError, Daemon, RunError, StartError, notify};
 use crate::spool::SpoolError;
 use crate::world::clock::Clock;
 
+/// How long threads that are still busy are waited for at the very end.
+const LEAVING: Duration = Duration::from_secs(5);
+
 /// Run the daemon.
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -31,10 +34,13 @@ impl Serve {
     pub fn run(self, config: &Path) -> Result<(), Failure> {
         harden();
         let runtime = runtime()?;
-        match self.dev {
+        let done = match self.dev {
             Some(directory) => runtime.block_on(dev::serve(&directory)),
             None => runtime.block_on(serve(config)),
-        }
+        };
+        // A name server that does not answer, or a hash under way, holds nothing up.
+        runtime.shutdown_timeout(LEAVING);
+        done
     }
 }
 

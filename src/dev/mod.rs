@@ -5,6 +5,7 @@
 
 pub mod ca;
 pub mod client;
+pub mod dkim;
 pub mod dns;
 pub mod home;
 pub mod mx;

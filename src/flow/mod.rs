@@ -7,11 +7,13 @@
 //! - `prepare`: policy decides, the signer signs, the rendition becomes durable;
 //! - `deliver`: the relay makes an attempt;
 //! - `settle`: its outcome becomes durable, then it is logged and, where it failed, bounced;
+//! - `bounce`: the DSN that a settlement owes to the sender;
 //! - `office`: the one task that owns the queue's core and hands out these pieces of work.
 //!
 //! Only `settle` turns errors into outcomes. Nothing here knows SMTP, TLS or DNS.
 
 pub mod accept;
+mod bounce;
 mod deliver;
 mod line;
 mod office;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::bounce::{self, Sent};
 use super::line::Line;
 use crate::mail::{RecipientOutcome, RecipientPlan, RecipientState, Rendition};
 use crate::queue::{Cause, Input, SettledRecipient, Settlement, UNDELIVERABLE_DSN};
@@ -15,7 +16,13 @@ use crate::spool::{Change, SpoolError};
 pub(super) async fn run(line: Arc<Line>, settlement: Settlement) {
     let id = settlement.id;
     match tokio::spawn(settle(Arc::clone(&line), settlement)).await {
-        Ok(Ok(())) => line.tell(Input::Settled { id }).await,
+        Ok(Ok(bounces)) => {
+            for bounce in bounces {
+                let envelope = bounce.envelope;
+                line.tell(Input::Accepted { envelope }).await;
+            }
+            line.tell(Input::Settled { id }).await;
+        }
         // The spool has said so itself, and the process is about to exit.
         Ok(Err(_)) => line.broken().await,
         Err(_) => {
@@ -25,28 +32,39 @@ pub(super) async fn run(line: Arc<Line>, settlement: Settlement) {
     }
 }
 
-/// Writes the records, then the log.
-async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<(), SpoolError> {
-    let mut changes = Vec::with_capacity(2);
+/// Writes the records, then the log. Returns the bounces that were made, which are durable now.
+async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<Vec<Sent>, SpoolError> {
+    let bounces = bounce::make(&line, &settlement).await;
+    let urgent = !bounces.is_empty();
+    let mut changes = Vec::with_capacity(bounces.len() + 2);
+    let mut sent = Vec::with_capacity(bounces.len());
+    for bounce in bounces {
+        changes.push(Change::Accept {
+            envelope: Arc::clone(&bounce.sent.envelope),
+            body: bounce.body,
+        });
+        sent.push(bounce.sent);
+    }
     if !settlement.changes.is_empty() {
+        let record = |change: &SettledRecipient| (change.recipient, change.record.clone());
         changes.push(Change::State {
             id: settlement.id,
-            recipients: settlement
-                .changes
-                .iter()
-                .map(|change| (change.recipient, change.record.clone()))
-                .collect(),
+            recipients: settlement.changes.iter().map(record).collect(),
         });
     }
     if settlement.done {
         changes.push(Change::Done { id: settlement.id });
     }
-    line.spool.commit_soon(changes).await?;
-    tell_log(&line, &settlement).await;
-    Ok(())
+    if urgent {
+        line.spool.commit(changes).await?;
+    } else {
+        line.spool.commit_soon(changes).await?;
+    }
+    tell_log(&line, &settlement, &sent).await;
+    Ok(sent)
 }
 
-async fn tell_log(line: &Line, settlement: &Settlement) {
+async fn tell_log(line: &Line, settlement: &Settlement, bounces: &[Sent]) {
     let now = line.clock.now();
     for change in &settlement.changes {
         if change.cause == Cause::DelayWarning {
@@ -64,6 +82,11 @@ async fn tell_log(line: &Line, settlement: &Settlement) {
         }
         alarm_if_undeliverable(settlement, change);
     }
+    for bounce in bounces {
+        let what = bounce.kind.as_str();
+        let event = events::dsn_sent(now, &settlement.envelope, what, bounce.envelope.id);
+        line.log.record(event).await;
+    }
 }
 
 /// What was decided for the recipient, and what was made for it.
@@ -77,7 +100,7 @@ fn plan<'a>(
 }
 
 /// What the attempt came to, where an attempt it was.
-fn outcome(cause: &Cause) -> Option<&RecipientOutcome> {
+pub(super) fn outcome(cause: &Cause) -> Option<&RecipientOutcome> {
     match cause {
         Cause::Attempted(outcome) => Some(outcome),
         Cause::Expired { outcome, .. } => outcome.as_ref(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::mail::{
     DeferReason, Domain, EnhancedCode, Envelope, MessageId, Outcome, Prepared, RecipientOutcome,
-    RecipientRecord, Status,
+    RecipientRecord, Status, Timestamp,
 };
 
 /// The hold of a DSN of ours that could not be delivered: no expiry, never dropped.
@@ -140,6 +140,8 @@ pub struct Settlement {
     pub changes: Vec<SettledRecipient>,
     /// With this the last recipient has ended: the message can go.
     pub done: bool,
+    /// When the message's time is up, for those that still wait.
+    pub expires: Timestamp,
 }
 
 /// What changes for one recipient.

@@ -283,12 +283,15 @@ impl Queue {
             done,
         });
         self.outstanding += 1;
+        let envelope = Arc::clone(&message.envelope);
+        let expires = envelope.received + self.retry.expire_after;
         self.outputs.push_back(Output::Settle(Settlement {
             id,
-            envelope: Arc::clone(&message.envelope),
+            envelope,
             prepared: message.prepared.clone(),
             changes,
             done,
+            expires,
         }));
     }
 

@@ -1,3 +1,5 @@
+//! DSNs as another parser reads them, and hostile words that try to break out.
+
 use mail_parser::{MessageParser, MimeHeaders, PartType};
 use proptest::prelude::*;
 

@@ -1,9 +1,9 @@
 //! The daemon: built in order, run, reloaded, drained.
 //!
-//! Order of the build: configuration (checked by `config`) → delivery log → spool, which locks
-//! its directory → listening sockets → the line with what the spool recovered → submission →
-//! administrative socket → systemd is told. So a second instance fails at the spool before it
-//! touches anything, and a port in use is known before any mail moves.
+//! Order of the build: configuration (checked by `config`) → spool, which locks
+//! its directory → delivery log → all sockets, opened but not answered → the line with what the
+//! spool recovered → submission and administration answer → systemd is told. So a second instance
+//! fails at the spool before it touches anything, and a port in use is known before mail moves.
 //!
 //! Order of the stop: nothing more is taken in → sessions end at their next command → attempts in
 //! flight settle, for `limits.drain_timeout` at most → the log is flushed → the spool is closed.

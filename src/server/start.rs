@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use super::build::{self, BuildError};
 use super::sockets::{self, ListenError, Listening};
 use super::{Daemon, doors};
-use crate::admin::{AdminError, AdminServer};
+use crate::admin::{AdminError, AdminServer, AdminSocket};
 use crate::config::{Config, Credentials};
 use crate::directory::{Authenticator, AuthenticatorError, Users, UsersError};
 use crate::flow::{self, Machinery, Parts};
@@ -125,6 +125,7 @@ pub(super) async fn start(
         listening.push(sockets::open(section)?);
     }
     let (addresses, unix_sockets) = places(&listening)?;
+    let admin = AdminSocket::open(&config.admin_socket)?;
     let authenticator =
         Authenticator::new(rebuilt.users, clock).map_err(StartError::Authenticator)?;
     let failure = spool.failure();
@@ -151,7 +152,7 @@ pub(super) async fn start(
             clock,
         },
     )?;
-    let admin = AdminServer::start(&config.admin_socket, flow.clone())?;
+    let admin = AdminServer::start(admin, flow.clone());
     Ok(Daemon {
         config,
         credentials,

@@ -10,6 +10,7 @@
 mod support;
 
 mod line;
+mod permit;
 mod relay_delivery;
 mod relay_dns;
 mod relay_faults;
@@ -17,5 +18,6 @@ mod relay_pool;
 mod relay_recipients;
 mod relay_routes;
 mod relay_security;
+mod resolver;
 mod spool_kill;
 mod submission;

@@ -434,7 +434,7 @@ fn the_demo_ends_well() {
         "friend@portal.test: DEFERRED",
         "friend@weak.test: DEFERRED",
         "0 octets of envelope, 0 octets of content",
-        "signed for dev.test",
+        "signature of dev.test verifies against the key in the DNS",
     ] {
         assert!(ran.out.contains(words), "{words}: {}", ran.out);
     }

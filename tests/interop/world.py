@@ -144,7 +144,7 @@ class Authority:
         (directory / "index.txt").touch()
         (directory / "ca.conf").write_text(
             "[ca]\ndefault_ca = default\n[default]\ndatabase = index.txt\nnew_certs_dir = .\n"
-            "default_md = sha256\npolicy = any\nrand_serial = yes\ncopy_extensions = copy\n"
+            "default_md = sha256\nunique_subject = no\npolicy = any\nrand_serial = yes\ncopy_extensions = copy\n"
             "[any]\ncommonName = optional\n"
         )
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::dev::dkim;
 use crate::dev::home::Home;
 use crate::dev::mx::Session;
 use crate::dev::world::SENDER_DOMAIN;
@@ -74,7 +75,7 @@ pub struct Report {
 
 impl Report {
     /// Looks at log, inbox and transcripts.
-    pub fn of(
+    pub async fn of(
         home: &Home,
         events: &Events,
         detail: Option<&QueueDetail>,
@@ -100,7 +101,10 @@ impl Report {
         report.connection(outcome);
         let file = landed(&home.path("inbox").join(domain), id);
         match expected {
-            Expected::Delivered(_) => report.must_have_gone(outcome, file, &sessions),
+            Expected::Delivered(_) => {
+                report.must_have_gone(outcome, &sessions);
+                report.must_have_landed(home, file).await;
+            }
             Expected::Waiting(_) => report.must_wait(outcome, file, &sessions),
         }
         report
@@ -159,7 +163,7 @@ impl Report {
         self.lines.push(("TLS", tls));
     }
 
-    fn must_have_gone(&mut self, outcome: &Value, file: Option<PathBuf>, sessions: &[Session]) {
+    fn must_have_gone(&mut self, outcome: &Value, sessions: &[Session]) {
         if word(outcome, "event") != Some("delivered") {
             self.fault("it was not delivered");
             self.reason(outcome);
@@ -173,30 +177,36 @@ impl Report {
             let enhanced = word(reply, "enhanced").unwrap_or_default();
             self.lines.push(("reply", format!("{enhanced} {text}")));
         }
-        let signed = format!(" d={SENDER_DOMAIN};");
-        match &file {
-            Some(file) => {
-                let mail = std::fs::read_to_string(file).unwrap_or_default();
-                let unfolded = mail.replace("\r\n\t", " ").replace("\r\n ", " ");
-                let has_dkim = unfolded
-                    .lines()
-                    .any(|line| line.starts_with("DKIM-Signature:") && line.contains(&signed));
-                if has_dkim {
-                    self.lines
-                        .push(("DKIM", format!("signed for {SENDER_DOMAIN}")));
-                } else {
-                    self.fault(format!("it carries no DKIM signature of {SENDER_DOMAIN}"));
-                }
-                self.lines.push(("landed in", file.display().to_string()));
-            }
-            None => self.fault("it is not in the inbox of its domain"),
-        }
         if !sessions
             .iter()
             .any(|session| session.tls && session.accepted > 0)
         {
             self.fault("its MX has not taken it over TLS");
         }
+    }
+
+    async fn must_have_landed(&mut self, home: &Home, file: Option<PathBuf>) {
+        let Some(file) = file else {
+            self.fault("it is not in the inbox of its domain");
+            return;
+        };
+        let mail = std::fs::read(&file).unwrap_or_default();
+        let found = dkim::verify(home.world().dns().address(), &mail).await;
+        for signature in &found {
+            let verdict = match &signature.fault {
+                None => "verifies against the key in the DNS".to_owned(),
+                Some(fault) => format!("does not verify: {fault}"),
+            };
+            let line = format!("signature of {} {verdict}", signature.domain);
+            self.lines.push(("DKIM", line));
+        }
+        let good = found
+            .iter()
+            .any(|signature| signature.domain == SENDER_DOMAIN && signature.fault.is_none());
+        if !good {
+            self.fault(format!("no DKIM signature of {SENDER_DOMAIN} verifies"));
+        }
+        self.lines.push(("landed in", file.display().to_string()));
     }
 
     fn must_wait(&mut self, outcome: &Value, file: Option<PathBuf>, sessions: &[Session]) {

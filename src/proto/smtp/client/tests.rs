@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::grade::tests::{domain_facts, handshake, reference};
 use super::*;
-use crate::mail::{Address, Demand, Level, Rendition, ReversePath, VerifiedBy};
+use crate::mail::{Address, Demand, Domain, Level, Rendition, ReversePath, VerifiedBy};
 
 const NOW: Timestamp = Timestamp::from_secs(100);
 const EHLO_TLS: &str = "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250 8BITMIME\r\n";
