@@ -18,19 +18,18 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, ProtocolVersion,
-    RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use crate::mail::{Domain, Timestamp, TlsFacts, TlsVersion, VerifiedBy};
+use crate::mail::{Domain, Timestamp, VerifiedBy};
 use crate::proto::smtp::client::{Anchors, HandshakeFacts, Reference};
 use crate::world::clock::Clock;
 use crate::world::net::Stream;
-use crate::world::tls::client_provider;
+use crate::world::tls::{client_provider, negotiated};
 
 /// A handshake that did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -129,54 +128,14 @@ impl TlsClient {
         let connection = stream.get_ref().1;
         let finding = recorder.finding.get();
         let finding = finding.ok_or(TlsError::Incomplete("certificate"))?;
-        let tls = tls_facts(connection, finding.verified_by.clone())?;
+        let tls =
+            negotiated(connection, finding.verified_by.clone()).map_err(TlsError::Incomplete)?;
         Ok(HandshakeFacts::observed(
             reference.clone(),
             tls,
             finding.valid_until,
         ))
     }
-}
-
-fn tls_facts(connection: &ClientConnection, verified_by: VerifiedBy) -> Result<TlsFacts, TlsError> {
-    let version = match connection.protocol_version() {
-        Some(ProtocolVersion::TLSv1_2) => TlsVersion::V1_2,
-        Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
-        _ => return Err(TlsError::Incomplete("version that we know")),
-    };
-    let suite = connection
-        .negotiated_cipher_suite()
-        .and_then(|suite| suite.suite().as_str())
-        .ok_or(TlsError::Incomplete("cipher suite"))?;
-    let group = connection
-        .negotiated_key_exchange_group()
-        .and_then(|group| group.name().as_str())
-        .ok_or(TlsError::Incomplete("key exchange group"))?;
-    let peer = connection
-        .peer_certificates()
-        .and_then(|chain| chain.first())
-        .ok_or(TlsError::Incomplete("certificate"))?;
-    Ok(TlsFacts {
-        version,
-        // IANA's name has no version in it.
-        cipher: suite.replacen("TLS13_", "TLS_", 1),
-        group: iana_group(group),
-        peer_sha256: hex(ring::digest::digest(&ring::digest::SHA256, peer).as_ref()),
-        verified_by,
-    })
-}
-
-/// IANA writes the older groups in lower case and the hybrids as they are.
-fn iana_group(name: &str) -> String {
-    if name.contains("MLKEM") {
-        name.to_owned()
-    } else {
-        name.to_ascii_lowercase()
-    }
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// The relay's clock, so that certificates expire when the rest of the world does.

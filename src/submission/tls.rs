@@ -7,13 +7,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::mail::{TlsFacts, TlsVersion, VerifiedBy};
+use crate::mail::{TlsFacts, VerifiedBy};
 use crate::world::net::Stream;
-use crate::world::tls::server_provider;
+use crate::world::tls::{negotiated, server_provider};
 
 /// ALPN protocol id of mail (IANA registry of ALPN ids).
 const ALPN: &[u8] = b"smtp";
@@ -67,33 +67,13 @@ impl ServerTls {
     ) -> std::io::Result<(Box<dyn Stream>, TlsFacts)> {
         let stream = self.acceptor.accept(stream).await?;
         let facts = facts(&stream)
-            .ok_or_else(|| std::io::Error::other("the handshake left facts unknown"))?;
+            .map_err(|fact| std::io::Error::other(format!("the handshake left open its {fact}")))?;
         Ok((Box::new(stream), facts))
     }
 }
 
-fn facts(stream: &TlsStream<Box<dyn Stream>>) -> Option<TlsFacts> {
+fn facts(stream: &TlsStream<Box<dyn Stream>>) -> Result<TlsFacts, &'static str> {
     let connection: &ServerConnection = stream.get_ref().1;
-    let version = match connection.protocol_version()? {
-        ProtocolVersion::TLSv1_2 => TlsVersion::V1_2,
-        ProtocolVersion::TLSv1_3 => TlsVersion::V1_3,
-        _ => return None,
-    };
-    let cipher = connection.negotiated_cipher_suite()?.suite().as_str()?;
-    let group = connection
-        .negotiated_key_exchange_group()?
-        .name()
-        .as_str()?;
-    Some(TlsFacts {
-        version,
-        // IANA's name has no version in it, and its older groups are in lower case.
-        cipher: cipher.replacen("TLS13_", "TLS_", 1),
-        group: if group.contains("MLKEM") {
-            group.to_owned()
-        } else {
-            group.to_ascii_lowercase()
-        },
-        peer_sha256: String::new(),
-        verified_by: VerifiedBy::Nothing("no client certificate".to_owned()),
-    })
+    let nobody = VerifiedBy::Nothing("no client certificate".to_owned());
+    negotiated(connection, nobody)
 }

@@ -1,12 +1,14 @@
-//! The one TLS crypto provider, for every connection in and out.
+//! TLS as every connection has it: the crypto provider, and what a handshake agreed on.
 
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+use rustls::{CommonState, ProtocolVersion};
+
+use crate::mail::{TlsFacts, TlsVersion, VerifiedBy};
 
 /// *ring*, with the post-quantum hybrid X25519MLKEM768 put in front of its key exchange groups:
-/// for what we serve. (Outgoing connections get the hybrid together with the retry without it
-/// that some middleboxes need.)
+/// for what we serve.
 pub fn server_provider() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
     provider
@@ -15,7 +17,55 @@ pub fn server_provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// *ring*: for what we connect to.
+/// *ring*: for what we connect to. Without the hybrid group, whose large ClientHello some
+/// middleboxes drop.
 pub fn client_provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// What the handshake of a connection agreed on, in IANA's names. `Err` names the fact that the
+/// handshake left open.
+pub fn negotiated(
+    connection: &CommonState,
+    verified_by: VerifiedBy,
+) -> Result<TlsFacts, &'static str> {
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => TlsVersion::V1_2,
+        Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
+        _ => return Err("version that we know"),
+    };
+    let cipher = connection
+        .negotiated_cipher_suite()
+        .and_then(|suite| suite.suite().as_str())
+        .ok_or("cipher suite")?;
+    let group = connection
+        .negotiated_key_exchange_group()
+        .and_then(|group| group.name().as_str())
+        .ok_or("key exchange group")?;
+    let peer = connection
+        .peer_certificates()
+        .and_then(|chain| chain.first());
+    Ok(TlsFacts {
+        version,
+        // IANA's name has no version in it.
+        cipher: cipher.replacen("TLS13_", "TLS_", 1),
+        group: iana_group(group),
+        peer_sha256: peer.map_or_else(String::new, |certificate| {
+            hex(ring::digest::digest(&ring::digest::SHA256, certificate).as_ref())
+        }),
+        verified_by,
+    })
+}
+
+/// IANA writes the older groups in lower case and the hybrids as they are.
+fn iana_group(name: &str) -> String {
+    if name.contains("MLKEM") {
+        name.to_owned()
+    } else {
+        name.to_ascii_lowercase()
+    }
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
