@@ -176,10 +176,23 @@ impl Signer {
                     selector: key.selector().to_owned(),
                     source,
                 })?;
-            field.write(&mut signature.prefix, true);
+            write(&field, &mut signature.prefix);
         }
         signature.domains.push(domain.as_str().to_owned());
         Ok(signature)
+    }
+}
+
+/// Writes the field. The library folds in front of the last `;` where the base64 of `b=` just
+/// fills its line. RFC 6376 §3.5 lets a verifier delete that white space along with the value,
+/// and not all do (dkimpy does not), so it is taken out; the line grows by one.
+fn write(field: &DkimSignature, out: &mut Vec<u8>) {
+    let start = out.len();
+    field.write(out, true);
+    let written = out.get(start..).unwrap_or_default();
+    if let Some(head) = written.strip_suffix(b"\r\n\t;\r\n") {
+        out.truncate(start + head.len());
+        out.extend_from_slice(b";\r\n");
     }
 }
 

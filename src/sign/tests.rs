@@ -246,6 +246,35 @@ fn the_prefix_is_whole_folded_header_fields() {
     assert_eq!(count("received"), 0);
 }
 
+#[tokio::test]
+async fn no_layout_leaves_white_space_behind_the_signature() {
+    // Every set of signed fields has its own `h=`, so the base64 ends in many columns.
+    let rsa = keygen(Algorithm::Rsa).unwrap();
+    let ed25519 = keygen(Algorithm::Ed25519).unwrap();
+    for pem in [&rsa, &ed25519] {
+        let mut records = Records::default();
+        let key = SigningKey::from_pem(domain("clinic.example"), "s2026", pem).unwrap();
+        records.publish(&key, pem);
+        let signer = Signer::new(vec![key]);
+        for number in 0..64usize {
+            let picked = SIGNED
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| number >> (at % 6) & 1 == 1);
+            let extra: String = picked
+                .take(number)
+                .map(|(_, name)| format!("{name}: x\r\n"))
+                .collect();
+            let message = signed(&signer, &format!("{extra}{MESSAGE}"));
+            assert_eq!(records.verify(&message).await, [DkimResult::Pass]);
+            let text = String::from_utf8(message).unwrap();
+            let (_, value) = text.split_once(" b=").unwrap();
+            let (value, _) = value.split_once(';').unwrap();
+            assert_eq!(value.trim_end(), value, "{number}");
+        }
+    }
+}
+
 #[test]
 fn the_nearest_configured_domain_signs() {
     let key = |name: &str| {
