@@ -43,7 +43,7 @@ pub enum Input {
     },
     /// The answer to [`Output::Attempt`]: one outcome for each of its recipients. A recipient
     /// left out counts as deferred by a failure of ours; an attempt of which nothing at all is
-    /// reported keeps its slot, so the caller must always answer ([`Attempt::failed`]).
+    /// reported keeps its slot, so the caller must always name at least one.
     Attempted {
         /// Of this message.
         id: MessageId,
@@ -96,32 +96,18 @@ pub struct Attempt {
     pub attempt: u32,
 }
 
-impl Attempt {
-    /// The outcomes of an attempt that a failure of ours ended, for [`Input::Attempted`].
-    pub fn failed(&self, status: &Status) -> Vec<RecipientOutcome> {
-        let outcome = |&recipient| local_failure(recipient, status.clone());
-        self.recipients.iter().map(outcome).collect()
-    }
-}
-
 /// The outcome of a recipient that the relay left out.
 pub(super) fn no_result(recipient: u32) -> RecipientOutcome {
     let code = EnhancedCode::new(4, 3, 0);
-    local_failure(
-        recipient,
-        Status::local(code, "the attempt ended without a result"),
-    )
-}
-
-fn local_failure(recipient: u32, status: Status) -> RecipientOutcome {
     RecipientOutcome {
         recipient,
         outcome: Outcome::Deferred {
             reason: DeferReason::Local,
-            status,
+            status: Status::local(code, "the attempt ended without a result"),
         },
         hop: None,
-        duplicate_possible: false,
+        // It may have ended anywhere, so the peer may have the message.
+        duplicate_possible: true,
     }
 }
 

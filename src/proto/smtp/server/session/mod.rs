@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::lines::{Inbound, Line};
 use super::reply::{self, Reply};
-use super::state::{Open, Peer, State, stay};
+use super::state::{Open, Peer, Receiving, State, stay};
 use super::{COMMAND_TIMEOUT, Channel, Hello, Input, MAX_ERRORS, Output, Rejection, SessionConfig};
 use crate::mail::{Address, ReversePath, Timestamp};
 use crate::proto::smtp::command::{
@@ -295,8 +295,8 @@ impl Session {
                 self.say(&reply::BAD_CREDENTIALS);
                 State::Idle
             }
-            State::Data(_) => {
-                self.outputs.push_back(Output::AbandonContent);
+            State::Data(receiving) => {
+                self.abandon(&receiving);
                 self.close((4, 4, 2), "waited too long for the rest of the message")
             }
             State::Idle | State::Sasl(_) | State::Open(_) => {
@@ -314,9 +314,7 @@ impl Session {
     fn end_of_input(&mut self, state: State) -> State {
         match state {
             State::Data(receiving) => {
-                if !receiving.abandoned {
-                    self.outputs.push_back(Output::AbandonContent);
-                }
+                self.abandon(&receiving);
                 self.hang_up()
             }
             State::Closed => State::Closed,
@@ -329,6 +327,13 @@ impl Session {
             | State::Open(_)
             | State::Opening(_)
             | State::Committing { .. } => self.hang_up(),
+        }
+    }
+
+    /// The content will not be taken; says so unless that was said.
+    fn abandon(&mut self, receiving: &Receiving) {
+        if !receiving.abandoned {
+            self.outputs.push_back(Output::AbandonContent);
         }
     }
 
