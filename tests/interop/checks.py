@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import os
 import pathlib
 import re
 import signal
@@ -600,7 +601,7 @@ def process(check, w, daemon):
 
 def demo(check, scratch, binary):
     def once():
-        done = subprocess.run([binary, "demo", "--once"], cwd=scratch, stdin=subprocess.DEVNULL,
+        done = subprocess.run([binary, "demo", "--once"], cwd=scratch, env={**os.environ, "TMPDIR": str(scratch)}, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=120, check=False)
         output = done.stdout + done.stderr
         equal(done.returncode, 0, f"exit code ({output[-2500:]})")
@@ -639,6 +640,7 @@ PARTS = {
 
 
 def main(binary, scratch, *parts):
+    started = time.monotonic()
     check = Checks()
     w = World(scratch)
     try:
@@ -649,6 +651,7 @@ def main(binary, scratch, *parts):
         check("the world stands", lambda: f"{type(error).__name__}: {error}")
     finally:
         w.stop()
+    print(f"     took {time.monotonic() - started:.0f} s")
     print(f"{check.passed} passed, {check.failed} failed", flush=True)
     return check.failed == 0
 
