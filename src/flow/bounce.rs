@@ -10,6 +10,7 @@ use super::settle::outcome;
 use crate::mail::message::MAX_HEADER_OCTETS;
 use crate::mail::{
     Address, DeferReason, Envelope, Final, Level, MessageClass, RecipientState, ReversePath,
+    Timestamp,
 };
 use crate::queue::{Cause, SettledRecipient, Settlement};
 use crate::report::bounce::{self, Bounce, FailedRecipient, Kind};
@@ -40,7 +41,7 @@ pub(super) async fn make(line: &Line, settlement: &Settlement) -> Vec<Made> {
     ];
     let mut made = Vec::new();
     for kind in kinds {
-        let recipients = concerned(settlement, kind);
+        let recipients = concerned(settlement, kind, line.clock.now());
         if !recipients.is_empty() {
             let header = stored_header(line, settlement).await;
             made.push(compose(line, settlement, sender, kind, recipients, &header));
@@ -57,7 +58,7 @@ fn owed_to(envelope: &Envelope) -> Option<&Address> {
     }
 }
 
-fn concerned(settlement: &Settlement, kind: Kind) -> Vec<FailedRecipient<'_>> {
+fn concerned(settlement: &Settlement, kind: Kind, now: Timestamp) -> Vec<FailedRecipient<'_>> {
     settlement
         .changes
         .iter()
@@ -70,7 +71,8 @@ fn concerned(settlement: &Settlement, kind: Kind) -> Vec<FailedRecipient<'_>> {
             record: &change.record,
             reason: reason(change),
             outcome: outcome(&change.cause),
-            last_attempt: None,
+            // An outcome that is at hand was learnt just now.
+            last_attempt: outcome(&change.cause).map(|_| now),
         })
         .collect()
 }
