@@ -24,8 +24,8 @@ pub enum NotNow {
     /// The daemon is going down: 421 4.3.2.
     #[error("the daemon is shutting down")]
     Draining,
-    /// The queue is at its bound: 421 4.3.2.
-    #[error("the queue holds as many messages as it may")]
+    /// The queue is at its bound, or the delivery log cannot be written: 421 4.3.2.
+    #[error("the queue holds as many messages as it may, or the delivery log cannot be written")]
     Overloaded,
     /// The spool failed; the process is about to exit: 451 4.3.0.
     #[error("the spool failed")]
@@ -63,6 +63,9 @@ impl Intake {
             return Err(NotNow::Failed);
         }
         if self.queued.load(Ordering::Relaxed) >= MAX_QUEUED_MESSAGES {
+            return Err(NotNow::Overloaded);
+        }
+        if !self.log.has_room() {
             return Err(NotNow::Overloaded);
         }
         self.spool.free_space().map_err(|_| NotNow::Full)

@@ -118,7 +118,10 @@ async fn read_header(line: &Line, settlement: &Settlement) -> Result<Vec<u8>, Sp
     let mut start = Vec::new();
     while start.len() < MAX_HEADER_OCTETS {
         match reader.next().await? {
-            Some(chunk) => start.extend_from_slice(&chunk),
+            Some(chunk) => {
+                let wanted = chunk.len().min(MAX_HEADER_OCTETS - start.len());
+                start.extend_from_slice(chunk.get(..wanted).unwrap_or_default());
+            }
             None => break,
         }
     }

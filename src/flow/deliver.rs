@@ -3,9 +3,15 @@
 use std::sync::Arc;
 
 use super::line::Line;
-use crate::mail::{DeferReason, EnhancedCode, Outcome, RecipientOutcome, Status};
+use super::prepare::{self, NOT_PREPARED, PrepareError};
+use crate::mail::{
+    DeferReason, EnhancedCode, Outcome, Prepared, RecipientOutcome, Rendition, Status,
+};
 use crate::queue::{Attempt, Input};
 use crate::relay::Job;
+
+/// Encryption needed (the registry of RFC 5248).
+const NO_METHOD: EnhancedCode = EnhancedCode::new(4, 7, 10);
 
 /// Runs an attempt and tells the queue. Whatever happens, each recipient gets an outcome.
 pub(super) async fn run(line: Arc<Line>, attempt: Attempt) {
@@ -23,15 +29,37 @@ pub(super) async fn run(line: Arc<Line>, attempt: Attempt) {
 }
 
 async fn deliver(line: Arc<Line>, attempt: Attempt) -> Vec<RecipientOutcome> {
-    let Some(rendition) = usize::try_from(attempt.rendition)
-        .ok()
-        .and_then(|index| attempt.prepared.renditions.get(index))
-    else {
-        return interrupted(&attempt.recipients);
+    let prepared = match in_force(&line, &attempt).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let text = format!("not prepared for the policy in force: {error}");
+            return not_sent(
+                &attempt,
+                DeferReason::Local,
+                &Status::local(NOT_PREPARED, text),
+            );
+        }
     };
+    let plans = attempt.recipients.iter().map(|&at| prepared.plan(at));
+    let renditions: Option<Vec<&Rendition>> = plans.map(|plan| prepared.rendition(plan?)).collect();
+    // Recipients of one attempt had one rendition, and one policy decides alike for all of them.
+    let Some([rendition, rest @ ..]) = renditions.as_deref() else {
+        return not_sent(
+            &attempt,
+            DeferReason::Security,
+            &Status::local(NO_METHOD, "no method reaches the level"),
+        );
+    };
+    if rest.iter().any(|other| other != rendition) {
+        return not_sent(
+            &attempt,
+            DeferReason::Local,
+            &Status::local(NOT_PREPARED, "the plan has changed"),
+        );
+    }
     let job = Job {
         content: line.spool.content(attempt.envelope.id),
-        rendition: rendition.clone(),
+        rendition: (*rendition).clone(),
         envelope: attempt.envelope,
         destination: attempt.destination,
         recipients: attempt.recipients,
@@ -39,19 +67,47 @@ async fn deliver(line: Arc<Line>, attempt: Attempt) -> Vec<RecipientOutcome> {
     line.machinery().relay.deliver(job).await
 }
 
+/// What was prepared, if the policy that decided is still in force; else it is prepared anew, so
+/// that mail which waits is raised with the policy.
+async fn in_force(line: &Arc<Line>, attempt: &Attempt) -> Result<Arc<Prepared>, PrepareError> {
+    let machinery = line.machinery();
+    let current = attempt
+        .recipients
+        .iter()
+        .filter_map(|&at| attempt.prepared.plan(at))
+        .all(|plan| plan.decision.policy == machinery.policy.hash());
+    if current {
+        return Ok(Arc::clone(&attempt.prepared));
+    }
+    prepare::prepare(Arc::clone(line), Arc::clone(&attempt.envelope)).await
+}
+
 fn interrupted(recipients: &[u32]) -> Vec<RecipientOutcome> {
     let status = Status::local(EnhancedCode::new(4, 3, 0), "the attempt was interrupted");
+    // It may have ended anywhere, so the peer may have the message.
+    deferred(recipients, DeferReason::Local, &status, true)
+}
+
+fn not_sent(attempt: &Attempt, reason: DeferReason, status: &Status) -> Vec<RecipientOutcome> {
+    deferred(&attempt.recipients, reason, status, false)
+}
+
+fn deferred(
+    recipients: &[u32],
+    reason: DeferReason,
+    status: &Status,
+    duplicate_possible: bool,
+) -> Vec<RecipientOutcome> {
     recipients
         .iter()
         .map(|&recipient| RecipientOutcome {
             recipient,
             outcome: Outcome::Deferred {
-                reason: DeferReason::Local,
+                reason,
                 status: status.clone(),
             },
             hop: None,
-            // It may have ended anywhere, so the peer may have the message.
-            duplicate_possible: true,
+            duplicate_possible,
         })
         .collect()
 }

@@ -16,6 +16,8 @@ use crate::world::clock::Clock;
 
 /// Memory for contents that are being signed, in KiB, all messages together.
 const PREPARE_BUDGET_KIB: u32 = 256 * 1024;
+/// Settlements that are worked on at a time; each may hold a bounce.
+const MAX_SETTLEMENTS: usize = 256;
 
 /// What a reload replaces, all at once.
 pub struct Machinery {
@@ -37,6 +39,7 @@ pub(super) struct Line {
     machinery: RwLock<Arc<Machinery>>,
     inbox: mpsc::Sender<Message>,
     budget: Arc<Semaphore>,
+    settlements: Semaphore,
 }
 
 impl Line {
@@ -50,6 +53,7 @@ impl Line {
             machinery: RwLock::new(Arc::new(parts.machinery)),
             inbox,
             budget: Arc::new(Semaphore::new(PREPARE_BUDGET_KIB as usize)),
+            settlements: Semaphore::new(MAX_SETTLEMENTS),
         }
     }
 
@@ -76,6 +80,11 @@ impl Line {
         let kib = u32::try_from(octets / 1024 + 1).unwrap_or(u32::MAX);
         let kib = kib.min(PREPARE_BUDGET_KIB);
         Arc::clone(&self.budget).acquire_many_owned(kib).await.ok()
+    }
+
+    /// Waits for its turn to settle. The semaphore is never closed.
+    pub(super) async fn turn_to_settle(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.settlements.acquire().await.ok()
     }
 
     /// Tells the queue's owner. If it is gone the process is going down, and what matters is on

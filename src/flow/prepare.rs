@@ -14,11 +14,11 @@ use crate::sign::{SignError, Signature};
 use crate::spool::{Change, SpoolError};
 
 /// Mail system: something of ours is missing or failed (RFC 3463 X.3.5).
-const NOT_PREPARED: EnhancedCode = EnhancedCode::new(4, 3, 5);
+pub(super) const NOT_PREPARED: EnhancedCode = EnhancedCode::new(4, 3, 5);
 
 /// Why a message could not be prepared; it waits and is tried again.
 #[derive(Debug, thiserror::Error)]
-enum PrepareError {
+pub(super) enum PrepareError {
     #[error("its content could not be read from the spool")]
     Content(#[source] SpoolError),
     #[error("it could not be signed")]
@@ -45,7 +45,11 @@ pub(super) async fn run(line: Arc<Line>, envelope: Arc<Envelope>) {
     line.tell(input).await;
 }
 
-async fn prepare(line: Arc<Line>, envelope: Arc<Envelope>) -> Result<Arc<Prepared>, PrepareError> {
+/// Decides, signs, and makes it durable.
+pub(super) async fn prepare(
+    line: Arc<Line>,
+    envelope: Arc<Envelope>,
+) -> Result<Arc<Prepared>, PrepareError> {
     let machinery = line.machinery();
     let decision = machinery.policy.decide(&Facts {
         class: envelope.class,

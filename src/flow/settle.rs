@@ -23,8 +23,10 @@ pub(super) async fn run(line: Arc<Line>, settlement: Settlement) {
             }
             line.tell(Input::Settled { id }).await;
         }
-        // The spool has said so itself, and the process is about to exit.
-        Ok(Err(_)) => line.broken().await,
+        Ok(Err(error)) => {
+            tracing::error!(queue_id = %id, error = &error as &dyn std::error::Error, "an outcome could not be stored; restart to recover");
+            line.broken().await;
+        }
         Err(_) => {
             tracing::error!(queue_id = %id, "a settlement ended early; restart to recover");
             line.broken().await;
@@ -34,6 +36,7 @@ pub(super) async fn run(line: Arc<Line>, settlement: Settlement) {
 
 /// Writes the records, then the log. Returns the bounces that were made, which are durable now.
 async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<Vec<Sent>, SpoolError> {
+    let _turn = line.turn_to_settle().await;
     let bounces = bounce::make(&line, &settlement).await;
     let urgent = !bounces.is_empty();
     let mut changes = Vec::with_capacity(bounces.len() + 2);

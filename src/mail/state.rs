@@ -141,4 +141,12 @@ impl RecipientRecord {
             warned: false,
         }
     }
+
+    /// Brings the next attempt forward to `latest` if it lies behind it: it was written under a
+    /// clock that ran ahead.
+    pub fn wait_until_at_most(&mut self, latest: Timestamp) {
+        if let RecipientState::Deferred { next_attempt, .. } = &mut self.state {
+            *next_attempt = (*next_attempt).min(latest);
+        }
+    }
 }

@@ -87,7 +87,7 @@ impl Queue {
         match input {
             Input::Accepted { envelope } => {
                 let records = vec![RecipientRecord::queued(); envelope.recipients.len()];
-                self.enter(now, envelope, None, records);
+                self.enter(now, envelope, None, records, false);
             }
             Input::Recovered {
                 envelope,
@@ -96,7 +96,11 @@ impl Queue {
             } => {
                 // One record per recipient is the spool's promise; a missing one starts anew.
                 recipients.resize(envelope.recipients.len(), RecipientRecord::queued());
-                self.enter(now, envelope, prepared, recipients);
+                for record in &mut recipients {
+                    let longest = self.retry.longest_delay(record.attempts);
+                    record.wait_until_at_most(now + longest);
+                }
+                self.enter(now, envelope, prepared, recipients, true);
             }
             Input::Prepared { id, prepared } => self.prepared(now, id, prepared),
             Input::PrepareFailed { id, status } => self.prepare_failed(now, id, &status),
@@ -163,6 +167,7 @@ impl Queue {
         if let Some(recipient) = message.and_then(|message| message.recipient_mut(at)) {
             self.counts.leave(recipient.standing());
             recipient.phase = phase;
+            recipient.owed_a_try &= phase != Phase::Settling;
             self.counts.enter(recipient.standing());
         }
     }
@@ -173,12 +178,13 @@ impl Queue {
         envelope: Arc<Envelope>,
         prepared: Option<Arc<Prepared>>,
         records: Vec<RecipientRecord>,
+        recovered: bool,
     ) {
         let id = envelope.id;
         if self.messages.contains_key(&id) {
             return; // Told twice: the first time counts.
         }
-        let message = Message::new(envelope, prepared, records);
+        let message = Message::new(envelope, prepared, records, recovered);
         for (at, recipient) in message.numbered() {
             self.counts.enter(recipient.standing());
             if let Some(moment) = recipient.retry_at() {

@@ -31,6 +31,9 @@ pub(super) struct Recipient {
     pub(super) phase: Phase,
     /// A delay warning was put in a settlement, so every later record says so too.
     pub(super) warned: bool,
+    /// It was there at start and nothing was tried for it since: a long stop, or a clock that ran
+    /// ahead, must not end a recipient, or worry its sender, without one more try.
+    pub(super) owed_a_try: bool,
 }
 
 /// Where a recipient stands, as the operator sees it.
@@ -130,6 +133,7 @@ impl Message {
         envelope: Arc<Envelope>,
         prepared: Option<Arc<Prepared>>,
         records: Vec<RecipientRecord>,
+        recovered: bool,
     ) -> Self {
         let recipients: Box<[Recipient]> = records
             .into_iter()
@@ -140,6 +144,11 @@ impl Message {
                     RecipientState::Final(_) => Phase::Ended,
                 },
                 warned: record.warned,
+                owed_a_try: recovered
+                    && !matches!(
+                        record.state,
+                        RecipientState::Held { .. } | RecipientState::Final(_)
+                    ),
                 record,
             })
             .collect();
@@ -193,6 +202,9 @@ impl Message {
 
     /// Whether nobody else is busy with this recipient, so that its time may be called up now.
     pub(super) fn may_expire(&self, recipient: &Recipient) -> bool {
+        if recipient.owed_a_try {
+            return false;
+        }
         match recipient.phase {
             Phase::Queued => self.preparation != Preparation::Running,
             Phase::Ready => true,

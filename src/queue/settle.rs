@@ -232,7 +232,7 @@ impl Queue {
                     recipient.phase,
                     Phase::Queued | Phase::Ready | Phase::Waiting
                 );
-                waits && !recipient.warned
+                waits && !recipient.warned && !recipient.owed_a_try
             };
             let Some(recipient) = message.recipient_mut(at).filter(eligible) else {
                 continue;

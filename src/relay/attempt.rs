@@ -224,6 +224,7 @@ impl Attempt<'_> {
                     return Used::Over;
                 }
                 Transacted::Unreadable(why) => {
+                    tracing::error!(queue_id = %self.job.envelope.id, %why, "the content of a message cannot be read; it waits");
                     let outcome = Outcome::Deferred {
                         reason: DeferReason::Local,
                         status: Status::local(EnhancedCode::new(4, 3, 0), why),

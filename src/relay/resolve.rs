@@ -138,7 +138,8 @@ impl Shared {
             self.sightings_exist(host);
         }
         let own = |address: &IpAddr| self.config.source_addresses.contains(address);
-        let allow_private = self.config.allow_private_addresses;
+        // The operator named a route's host; what DNS says of strangers is another matter.
+        let allow_private = self.config.allow_private_addresses || way.route.is_some();
         let (allowed, refused): (Vec<_>, Vec<_>) = addresses
             .into_iter()
             .partition(|&a| address::is_allowed(a, allow_private) && !own(&a));

@@ -129,6 +129,12 @@ impl DeliveryLog {
         shared.news.notify_one();
     }
 
+    /// Whether at least half of the buffer is free. While it is not, the target takes nothing, and
+    /// mail that would have to be logged should not be taken in.
+    pub fn has_room(&self) -> bool {
+        self.0.0.room.available_permits() >= MAX_BUFFERED_OCTETS as usize / 2
+    }
+
     /// Waits until everything recorded so far is on its way to the disk (`fdatasync`). An error
     /// means that it is not; it stays in the buffer and is tried again.
     pub async fn flush(&self) -> io::Result<()> {

@@ -132,7 +132,8 @@ impl Event {
         self.level = Some(plan.decision.level);
         self.method = plan.decision.method;
         if let Some(rendition) = rendition {
-            self.required = Some(rendition.demand.least());
+            // What an attempt was refused for stands; the policy may have been raised since.
+            self.required = self.required.or(Some(rendition.demand.least()));
             self.dkim.clone_from(&rendition.signed_by);
         }
         self

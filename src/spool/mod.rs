@@ -132,6 +132,9 @@ impl Spool {
         let temporary = files.temporary();
         disk.create_dir_all(&temporary)
             .map_err(SpoolError::io("create", &temporary))?;
+        // A body is durable only if every name on the way to it is.
+        disk.sync_dir(&options.directory)
+            .map_err(SpoolError::io("sync", &options.directory))?;
         let index = Arc::new(Index::new(Arc::clone(journal.pins())));
         let recovery = replayed.finish(opened.report, &files, &index);
         let quarantine = options.directory.join("quarantine");

@@ -129,8 +129,14 @@ fn storage(id: MessageId, error: &SpoolError) -> Reply {
     tracing::warn!(%id, error = %chain(error), "a message could not be stored");
     match error {
         SpoolError::Full => FULL,
+        SpoolError::Io { source, .. } if is_full(source) => FULL,
         _ => FAILED,
     }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// An error and its causes on one line.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealpost::mail::ReversePath;
+use sealpost::mail::{Level, ReversePath};
 use sealpost::queue::{QueueFilter, Retry};
 
 use crate::support::line::{Line, eventually, short_retry};
@@ -190,4 +190,39 @@ async fn a_drained_line_takes_nothing_more_in() {
     line.handle.refuse();
     assert_eq!(line.handle.admits(), Err(sealpost::flow::NotNow::Draining));
     line.stop().await;
+}
+
+#[tokio::test]
+async fn mail_that_waits_is_raised_with_the_policy() {
+    let (world, mx, _, directory) = good();
+    world.dns.addresses("mx.b.example", &["192.0.2.50"]);
+    let line = Line::start(&world, directory.path(), short_retry());
+    line.submit(&["r@b.example"], CONTENT).await;
+    line.event(|line| line["event"] == "deferred").await;
+    // From now on pkix is not enough, and somebody is at home.
+    line.set_base(&world, Level::Confidential);
+    world.dns.addresses("mx.b.example", &["192.0.2.1"]);
+    let raised = line.event(|line| line["reason"] == "security").await;
+    assert_eq!(raised["required"], "pinned");
+    line.stop().await;
+    mx.heard().assert_nothing_of_the_message();
+}
+
+#[tokio::test]
+async fn a_long_stop_does_not_expire_what_was_not_tried_since() {
+    let (mut world, mx, _, directory) = good();
+    world.dns.addresses("mx.b.example", &["192.0.2.50"]);
+    let line = Line::start(&world, directory.path(), short_retry());
+    line.submit(&["r@b.example"], CONTENT).await;
+    line.event(|line| line["event"] == "deferred").await;
+    line.stop().await;
+
+    world.clock = sealpost::world::clock::Clock::starting_at(
+        world.clock.now() + 2 * short_retry().expire_after,
+    );
+    world.dns.addresses("mx.b.example", &["192.0.2.1"]);
+    let line = Line::start(&world, directory.path(), short_retry());
+    line.event(|line| line["event"] == "delivered").await;
+    line.stop().await;
+    assert_eq!(mx.heard().taken.len(), 1);
 }

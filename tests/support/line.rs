@@ -84,6 +84,15 @@ impl Line {
         }
     }
 
+    /// Reloads with another base level.
+    pub fn set_base(&self, world: &World, base: Level) {
+        self.handle.reload(Machinery {
+            policy: Policy::new(base, vec![Method::Tls]),
+            signer: Signer::new(Vec::new()),
+            relay: world.relay(),
+        });
+    }
+
     /// Submits `content` from a@clinic.example.
     pub async fn submit(&self, recipients: &[&str], content: &[u8]) -> MessageId {
         let sender = ReversePath::Address(Address::parse("a@clinic.example").unwrap());

@@ -98,15 +98,18 @@ fn recovered_messages_go_on_where_they_were() {
         bench.tell(HOUR * 2, input)[..],
         [Output::Prepare { .. }]
     ));
-    // Overdue for long: expires at once.
+    // Overdue for long: one more try, then it expires.
     let expiry = Retry::default().expire_after;
     let input = recovered(3, Some(prepared(1, &[])), vec![waits]);
-    let last = bench.tell(expiry * 2, input);
-    let last = last.iter().find_map(|output| match output {
-        Output::Settle(settlement) if settlement.id == MessageId::new(3) => Some(settlement),
-        _ => None,
-    });
-    assert!(last.is_some_and(|settlement| settlement.done));
+    let work = bench.tell(expiry * 2, input);
+    let tried = |output: &Output| matches!(output, Output::Attempt(attempt) if attempt.id == MessageId::new(3));
+    let ended =
+        |output: &Output| matches!(output, Output::Settle(last) if last.id == MessageId::new(3));
+    let later = bench.tick(expiry * 2 + HOUR);
+    assert!(work.iter().chain(&later).any(tried));
+    assert!(!work.iter().chain(&later).any(ended));
+    let last = bench.attempted(expiry * 2 + HOUR, 3, vec![deferred(0)]);
+    assert!(last.done);
     // All ended, but the process died before DONE: only that is missing.
     let input = recovered(4, None, vec![record(RecipientState::Final(Final::Bounced))]);
     let done = settlement(bench.tell(expiry * 2, input));
