@@ -65,6 +65,9 @@ pub enum HomeError {
     /// Another daemon lives there.
     #[error("another sealpost runs in {}", .0.display())]
     InUse(PathBuf),
+    /// Somebody else's directory.
+    #[error("{} is not empty, and not of an earlier run", .0.display())]
+    NotOurs(PathBuf),
     /// A file of an earlier run.
     #[error("{} is there but cannot be used; remove the directory to begin anew", .0.display())]
     Stale(PathBuf),
@@ -85,6 +88,10 @@ pub enum HomeError {
     Random,
 }
 
+/// The first line of the configuration: the mark of a directory that is ours.
+const FIRST_LINE: &str =
+    "# Written anew at every start of `sealpost serve --dev` or `sealpost demo`.";
+
 /// The furnished directory and the running world around it.
 #[derive(Debug)]
 pub struct Home {
@@ -103,6 +110,9 @@ impl Home {
         ports: Ports,
         now: Timestamp,
     ) -> Result<Self, HomeError> {
+        if !is_ours(directory) {
+            return Err(HomeError::NotOurs(directory.to_owned()));
+        }
         for name in ["", "tls", "dkim", "inbox", "transcripts"] {
             make_directory(&directory.join(name))?;
         }
@@ -212,7 +222,7 @@ impl Home {
         let dns = self.world.dns().address();
         let mx_port = self.world.mx_port();
         let text = format!(
-            r#"# Written anew at every start of `sealpost serve --dev` or `sealpost demo`.
+            r#"{FIRST_LINE}
 hostname = "mail.{SENDER_DOMAIN}"
 data_directory = "data"
 master_key = "master.key"
@@ -279,6 +289,17 @@ fn lock(directory: &Path) -> Result<File, HomeError> {
             source: error.into(),
         }),
     }
+}
+
+/// Whether the directory is new, empty, or of an earlier run: what is in it may be written anew.
+fn is_ours(directory: &Path) -> bool {
+    let empty = match fs::read_dir(directory) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    empty
+        || fs::read_to_string(directory.join("sealpost.toml"))
+            .is_ok_and(|text| text.starts_with(FIRST_LINE))
 }
 
 fn make_directory(path: &Path) -> Result<(), HomeError> {

@@ -14,7 +14,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordVerifier};
 use ring::hmac;
 use ring::rand::SystemRandom;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::users::{PasswordError, User, Users, decoy};
 use crate::mail::{SecretBytes, Timestamp};
@@ -22,17 +22,32 @@ use crate::world::clock::Clock;
 
 /// Checks that run at a time.
 pub const MAX_CHECKS: usize = 2;
-/// Checks that wait; beyond it [`Busy`].
+/// Checks that wait; beyond it [`NotChecked::Busy`].
 pub const MAX_WAITING: usize = 64;
 /// How long a right password is remembered.
 pub const REMEMBERED: Duration = Duration::from_secs(300);
 /// Most passwords remembered.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// Too many passwords wait to be checked: 454 4.7.0.
+/// A password was not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many passwords wait to be checked")]
-pub struct Busy;
+pub enum NotChecked {
+    /// Too many wait to be checked: 454 4.7.0.
+    #[error("too many passwords wait to be checked")]
+    Busy,
+    /// The account or address was locked while this one waited.
+    #[error("locked while the password waited to be checked")]
+    Refused,
+}
+
+/// A password was looked at.
+#[derive(Debug)]
+pub struct Checked {
+    /// The account, if the password is its own.
+    pub user: Option<Arc<User>>,
+    /// The turn; to be kept until the outcome is counted, so that the next check sees it.
+    pub turn: Option<OwnedSemaphorePermit>,
+}
 
 /// The authenticator cannot be built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -106,36 +121,57 @@ impl Authenticator {
         &self,
         name: &str,
         password: &SecretBytes,
-    ) -> Result<Option<Arc<User>>, Busy> {
+    ) -> Result<Option<Arc<User>>, NotChecked> {
+        let checked = self.authenticate_unless(name, password, || false).await?;
+        Ok(checked.user)
+    }
+
+    /// The same, but asks `refused` again when its turn has come: of many guesses that wait
+    /// together, those behind the one that locked the account are not looked at.
+    pub async fn authenticate_unless(
+        &self,
+        name: &str,
+        password: &SecretBytes,
+        refused: impl Fn() -> bool,
+    ) -> Result<Checked, NotChecked> {
         let state = self.state();
         let user = state.users.get(name);
         let tag = user.as_ref().map(|user| self.tag(user, password));
         if tag.is_some_and(|tag| self.remembers(&tag)) {
-            return Ok(user);
+            return Ok(Checked { user, turn: None });
         }
-        let _waiting = self.0.waiting.try_acquire().map_err(|_| Busy)?;
+        let _waiting = self.0.waiting.try_acquire().map_err(|_| NotChecked::Busy)?;
         let running = Arc::clone(&self.0.running)
             .acquire_owned()
             .await
-            .map_err(|_| Busy)?;
+            .map_err(|_| NotChecked::Busy)?;
+        // An application that opens many connections at once pays for the first one.
+        if tag.is_some_and(|tag| self.remembers(&tag)) {
+            return Ok(Checked { user, turn: None });
+        }
+        if refused() {
+            return Err(NotChecked::Refused);
+        }
         let checked = user.clone();
         let secret = password.clone();
         let check = move || {
-            // The permit moves in: a caller that goes away does not let more run at a time.
-            let _running = running;
             let hash = checked.as_ref().map_or(&state.decoy, |user| user.hash());
-            Argon2::default()
-                .verify_password(secret.expose(), hash)
-                .is_ok()
+            let right = Argon2::default().verify_password(secret.expose(), hash);
+            // The permit moves through: a caller that goes away does not let more run at a time.
+            (right.is_ok(), running)
         };
-        let right = tokio::task::spawn_blocking(check).await.map_err(|_| Busy)?;
-        match (user, tag) {
+        let (right, turn) = tokio::task::spawn_blocking(check)
+            .await
+            .map_err(|_| NotChecked::Busy)?;
+        let user = match (user, tag) {
             (Some(user), Some(tag)) if right => {
                 self.remember(tag);
-                Ok(Some(user))
+                Some(user)
             }
-            _ => Ok(None),
-        }
+            _ => None,
+        };
+        let turn = Some(turn);
+        Ok(Checked { user, turn })
     }
 
     fn state(&self) -> Arc<State> {
@@ -244,7 +280,7 @@ mod tests {
                 .authenticate("jo", &secret("wrong"))
                 .await
                 .unwrap_err(),
-            Busy
+            NotChecked::Busy
         );
         tokio::time::advance(REMEMBERED).await;
         assert_eq!(
@@ -252,7 +288,7 @@ mod tests {
                 .authenticate("jo", &secret("right"))
                 .await
                 .unwrap_err(),
-            Busy
+            NotChecked::Busy
         );
         drop(all);
         assert_eq!(ask("jo", "right").await.as_deref(), Some("jo"));
@@ -281,7 +317,7 @@ mod tests {
         while waiting(&authenticator) < MAX_CHECKS + MAX_WAITING {
             tokio::task::yield_now().await;
         }
-        assert_eq!(ask().await.unwrap().unwrap_err(), Busy);
+        assert_eq!(ask().await.unwrap().unwrap_err(), NotChecked::Busy);
         for task in asking {
             task.abort();
             assert!(task.await.unwrap_err().is_cancelled());
@@ -308,5 +344,21 @@ mod tests {
             state.decoy.params,
             state.users.get("jo").unwrap().hash().params
         );
+    }
+
+    #[tokio::test]
+    async fn a_guess_that_is_refused_when_its_turn_comes_is_not_looked_at() {
+        let (_directory, path) = directory();
+        let authenticator = Authenticator::new(users(&path), Clock::system()).unwrap();
+        let password = secret("right");
+        let late = authenticator.authenticate_unless("jo", &password, || true);
+        assert_eq!(late.await.unwrap_err(), NotChecked::Refused);
+        let checked = authenticator.authenticate_unless("jo", &password, || false);
+        let checked = checked.await.unwrap();
+        assert!(checked.user.is_some());
+        // Its turn lasts until the outcome is counted.
+        assert_eq!(authenticator.0.running.available_permits(), MAX_CHECKS - 1);
+        drop(checked);
+        assert_eq!(authenticator.0.running.available_permits(), MAX_CHECKS);
     }
 }

@@ -3,5 +3,5 @@
 pub mod authenticator;
 pub mod users;
 
-pub use authenticator::{Authenticator, AuthenticatorError, Busy};
+pub use authenticator::{Authenticator, AuthenticatorError, Checked, NotChecked};
 pub use users::{SenderPattern, User, Users, UsersError};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::line::Line;
 use super::settle::outcome;
-use crate::mail::message::MAX_HEADER_OCTETS;
+use crate::mail::message::{MAX_ADDED_OCTETS, MAX_HEADER_OCTETS};
 use crate::mail::{
     Address, DeferReason, Envelope, Final, Level, MessageClass, RecipientState, ReversePath,
     Timestamp,
@@ -15,6 +15,9 @@ use crate::mail::{
 use crate::queue::{Cause, SettledRecipient, Settlement};
 use crate::report::bounce::{self, Bounce, FailedRecipient, Kind};
 use crate::spool::{SpoolError, StagedBody};
+
+/// Octets of a stored message that are looked through for its header.
+const MAX_STORED_HEADER_OCTETS: usize = MAX_HEADER_OCTETS + MAX_ADDED_OCTETS;
 
 /// A DSN, as log and queue know it.
 pub(super) struct Sent {
@@ -116,10 +119,10 @@ async fn stored_header(line: &Line, settlement: &Settlement) -> Vec<u8> {
 async fn read_header(line: &Line, settlement: &Settlement) -> Result<Vec<u8>, SpoolError> {
     let mut reader = line.spool.content(settlement.id).open().await?;
     let mut start = Vec::new();
-    while start.len() < MAX_HEADER_OCTETS {
+    while start.len() < MAX_STORED_HEADER_OCTETS {
         match reader.next().await? {
             Some(chunk) => {
-                let wanted = chunk.len().min(MAX_HEADER_OCTETS - start.len());
+                let wanted = chunk.len().min(MAX_STORED_HEADER_OCTETS - start.len());
                 start.extend_from_slice(chunk.get(..wanted).unwrap_or_default());
             }
             None => break,

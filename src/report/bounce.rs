@@ -260,7 +260,7 @@ fn status(kind: Kind, failed: &FailedRecipient<'_>) -> EnhancedCode {
 fn returned(bounce: &Bounce<'_>) -> String {
     let mut out = String::new();
     // What cannot be read is not given back.
-    let Ok(header) = Header::parse(bounce.header) else {
+    let Ok(header) = Header::parse_stored(bounce.header) else {
         return out;
     };
     let subject = (bounce.level <= Level::Protected).then_some("Subject");

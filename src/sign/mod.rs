@@ -142,7 +142,7 @@ impl Signer {
             return Ok(signature);
         };
         let (block, body) = split(message);
-        let header = Header::parse(block).map_err(|source| SignError::Header {
+        let header = Header::parse_stored(block).map_err(|source| SignError::Header {
             domain: domain.clone(),
             source,
         })?;

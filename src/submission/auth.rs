@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::lockout::Lockouts;
-use crate::directory::{Authenticator, User};
+use crate::directory::{Authenticator, Checked, NotChecked, User};
 use crate::proto::smtp::sasl::Credentials;
 use crate::proto::smtp::server::{Reply, Verdict};
 use crate::report::{DeliveryLog, Event, EventKind};
@@ -57,17 +57,23 @@ impl Doorkeeper {
         }
         let checked = self
             .authenticator
-            .authenticate(name, &credentials.password)
+            .authenticate_unless(name, &credentials.password, || {
+                self.lockouts().is_locked(self.clock.now(), name, address)
+            })
             .await;
         let now = self.clock.now();
         match checked {
-            Err(crate::directory::Busy) => Err(Verdict::Refused(BUSY)),
-            Ok(Some(user)) => {
+            Err(NotChecked::Busy) => Err(Verdict::Refused(BUSY)),
+            Err(NotChecked::Refused) => Err(Verdict::Refused(LOCKED_OUT)),
+            Ok(Checked {
+                user: Some(user), ..
+            }) => {
                 self.lockouts().succeeded(now, name, address);
                 Ok(user)
             }
-            Ok(None) => {
+            Ok(Checked { user: None, turn }) => {
                 let locked = self.lockouts().failed(now, name, address);
+                drop(turn);
                 self.tell(EventKind::AuthFailed, name, address).await;
                 if locked {
                     self.tell(EventKind::LockedOut, name, address).await;

@@ -123,7 +123,13 @@ async fn handshake(
     shared: &Shared,
 ) -> Option<(Box<dyn Stream>, TlsFacts)> {
     let tls = shared.tls.as_ref()?;
-    match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+    let mut draining = shared.draining.clone();
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(stream)) => accepted,
+        // Nobody is there yet to whom anything was promised.
+        _ = draining.wait_for(|draining| *draining) => return None,
+    };
+    match accepted {
         Ok(Ok(opened)) => Some(opened),
         Ok(Err(error)) => {
             tracing::debug!(%error, "a TLS handshake failed");

@@ -285,3 +285,17 @@ fn a_systemd_credential_is_a_master_key() {
         "{missing:?}"
     );
 }
+
+#[test]
+fn a_directory_of_somebody_else_is_not_furnished() {
+    let scratch = tempfile::tempdir().unwrap();
+    put(scratch.path(), "sealpost.toml", GOOD, 0o600);
+    for command in [["serve", "--dev", "."], ["demo", "--once", "--dir=."]] {
+        let ran = run(scratch.path(), &command);
+        assert_eq!(ran.code, Some(2), "{command:?}: {}", ran.err);
+        assert!(ran.err.contains("not of an earlier run"), "{}", ran.err);
+    }
+    let kept = std::fs::read_to_string(scratch.path().join("sealpost.toml")).unwrap();
+    assert_eq!(kept, GOOD);
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+}

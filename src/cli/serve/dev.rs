@@ -18,6 +18,10 @@ pub fn no_home(error: &HomeError) -> Failure {
             Exit::Temporary,
             "stop it first, or choose another directory",
         ),
+        HomeError::NotOurs(_) => (
+            Exit::Usage,
+            "name a new or empty directory: certificates and configuration are written anew in it",
+        ),
         HomeError::Stale(_)
         | HomeError::World(_)
         | HomeError::Ca(_)

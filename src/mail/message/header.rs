@@ -1,6 +1,6 @@
 //! A header block, field by field, every octet kept (RFC 5322 §2.2).
 
-use super::{MAX_HEADER_FIELDS, MAX_HEADER_OCTETS};
+use super::{MAX_ADDED_FIELDS, MAX_ADDED_OCTETS, MAX_HEADER_FIELDS, MAX_HEADER_OCTETS};
 
 /// Why a block is not a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,22 @@ pub struct Field<'a> {
 impl<'a> Header<'a> {
     /// Reads a header block: what [`super::split`] gives first. Never panics, whatever the bytes.
     pub fn parse(block: &'a [u8]) -> Result<Self, HeaderError> {
-        if block.len() > MAX_HEADER_OCTETS {
+        Self::within(block, MAX_HEADER_OCTETS, MAX_HEADER_FIELDS)
+    }
+
+    /// Reads the header block of a message that was taken in: what came in was within the limits
+    /// of [`Header::parse`], and then our own fields were added.
+    pub fn parse_stored(block: &'a [u8]) -> Result<Self, HeaderError> {
+        let octets = MAX_HEADER_OCTETS + MAX_ADDED_OCTETS;
+        Self::within(block, octets, MAX_HEADER_FIELDS + MAX_ADDED_FIELDS)
+    }
+
+    fn within(
+        block: &'a [u8],
+        most_octets: usize,
+        most_fields: usize,
+    ) -> Result<Self, HeaderError> {
+        if block.len() > most_octets {
             return Err(HeaderError::TooLong);
         }
         let mut fields: Vec<Field<'a>> = Vec::new();
@@ -56,7 +71,7 @@ impl<'a> Header<'a> {
                 let field = fields.last_mut().ok_or(HeaderError::NotAField { line })?;
                 field.raw = block.get(start..end).unwrap_or_default();
             } else {
-                if fields.len() == MAX_HEADER_FIELDS {
+                if fields.len() == most_fields {
                     return Err(HeaderError::TooManyFields);
                 }
                 let name = field_name(text).ok_or(HeaderError::NotAField { line })?;
@@ -232,5 +247,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_header_at_the_limits_is_still_read_with_our_fields_added() {
+        let mut block = b"A: b\r\n".repeat(MAX_HEADER_FIELDS);
+        assert!(Header::parse(&block).is_ok());
+        block.extend_from_slice(b"Received: x\r\nDate: x\r\nMessage-ID: x\r\n");
+        assert!(Header::parse(&block).is_err());
+        assert!(Header::parse_stored(&block).is_ok());
+        let long = [
+            b"A: ".to_vec(),
+            vec![b'x'; MAX_HEADER_OCTETS],
+            b"\r\n".to_vec(),
+        ]
+        .concat();
+        assert!(Header::parse(&long).is_err());
+        assert!(Header::parse_stored(&long).is_ok());
+        assert!(Header::parse_stored(&long.repeat(2)).is_err());
     }
 }

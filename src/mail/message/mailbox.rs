@@ -97,7 +97,8 @@ fn comment_len(text: &[u8]) -> Result<usize, MailboxError> {
             b'(' => depth += 1,
             b')' if depth == 1 => return Ok(at + 1),
             b')' => depth -= 1,
-            b'\\' => at += 1,
+            // quoted-pair (RFC 5322 §3.2.1): a visible character or white space.
+            b'\\' if matches!(text.get(at + 1), Some(b' '..=b'~' | b'\t')) => at += 1,
             b' '..=b'~' | b'\t' => {}
             _ => return Err(MailboxError::Syntax),
         }
@@ -111,7 +112,8 @@ fn quoted_len(text: &[u8]) -> Result<usize, MailboxError> {
     while let Some(&byte) = text.get(at) {
         match byte {
             b'"' => return Ok(at + 1),
-            b'\\' => at += 1,
+            // quoted-pair (RFC 5322 §3.2.1): a visible character or white space.
+            b'\\' if matches!(text.get(at + 1), Some(b' '..=b'~' | b'\t')) => at += 1,
             b' '..=b'~' | b'\t' => {}
             _ => return Err(MailboxError::Syntax),
         }
@@ -390,5 +392,11 @@ mod tests {
         {
             drop(mailboxes(&body));
         }
+    }
+
+    #[test]
+    fn a_control_character_cannot_be_quoted() {
+        assert!(read("\"\\\u{1}\" <a@b.example>").is_err());
+        assert!(read("\"\\\"\" <a@b.example>").is_ok());
     }
 }

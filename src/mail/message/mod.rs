@@ -15,6 +15,10 @@ pub use mime::{MimeError, MimeWalk};
 pub const MAX_HEADER_OCTETS: usize = 256 * 1024;
 /// Most fields in a header.
 pub const MAX_HEADER_FIELDS: usize = 1000;
+/// Most octets that we add to a header when we take it in: Received, Date, Message-ID.
+pub const MAX_ADDED_OCTETS: usize = 8 * 1024;
+/// Most fields that we add to a header when we take it in.
+pub const MAX_ADDED_FIELDS: usize = 8;
 /// Deepest nesting of multipart and message parts.
 pub const MAX_MIME_DEPTH: usize = 50;
 /// Most parts of a message, at all depths together.

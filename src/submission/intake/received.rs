@@ -44,14 +44,34 @@ fn protocol(arrival: &Arrival) -> &'static str {
 
 /// Whether a `Received` value says that `hostname` wrote it.
 pub(super) fn is_by(value: &str, hostname: &Domain) -> bool {
-    let mut words = value.split_ascii_whitespace();
-    while let Some(word) = words.next() {
-        if word.eq_ignore_ascii_case("by") {
-            return words.next().is_some_and(|host| {
-                host.trim_end_matches(';')
+    // Every `by`, since a client chooses what stands after `from`.
+    let words: Vec<&str> = value.split_ascii_whitespace().collect();
+    words.windows(2).any(|pair| match pair {
+        [by, host] => {
+            by.eq_ignore_ascii_case("by")
+                && host
+                    .trim_end_matches(';')
                     .eq_ignore_ascii_case(hostname.as_str())
-            });
+        }
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_name_is_found_behind_every_by() {
+        let ours = Domain::parse("mail.clinic.example").unwrap();
+        for (value, by_us) in [
+            ("from a by mail.clinic.example with ESMTP; today", true),
+            ("from by (by x) by MAIL.clinic.example; today", true),
+            ("from mail.clinic.example by b.example; today", false),
+            ("by", false),
+            ("", false),
+        ] {
+            assert_eq!(is_by(value, &ours), by_us, "{value}");
         }
     }
-    false
 }
