@@ -231,3 +231,20 @@ async fn a_gateway_that_is_gone_never_bounces() {
         world.sleep(std::time::Duration::from_secs(90)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_the_operator_named_may_be_on_a_private_network_and_no_mx_may() {
+    let world = World::new();
+    let gw = world.good_mx("gw.partner.example");
+    world.dns.addresses("gw.partner.example", &["10.0.0.7"]);
+    world.at("10.0.0.7:587", &gw);
+    let stranger = world.good_mx("mx.c.example");
+    world.dns.mx("c.example", &[(10, "mx.c.example")]);
+    world.host("mx.c.example", "10.0.0.8", &stranger);
+    let relay = relay(&world, vec![route(Some("b.example"))]);
+    let outcome = deliver_one(&relay, "b.example").await;
+    assert_eq!(brief(&outcome), "delivered: 2.0.0 queued as 1");
+    let outcome = deliver_one(&relay, "c.example").await;
+    assert!(brief(&outcome).contains("not a public address"));
+    assert_eq!(stranger.heard().connections, 0);
+}
