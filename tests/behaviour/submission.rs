@@ -451,6 +451,16 @@ async fn a_drain_ends_idle_sessions_and_lets_a_transaction_finish() {
 }
 
 #[tokio::test]
+async fn a_drain_does_not_wait_for_a_handshake_that_never_comes() {
+    let scene = scene().await;
+    let mut silent = TcpStream::connect(scene.door.implicit).await.unwrap();
+    // Accepted behind it, so it was accepted.
+    drop(scene.door.client().await);
+    assert!(scene.door.submission.drain(Duration::from_secs(10)).await);
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
 async fn a_drain_cuts_what_takes_too_long_and_keeps_nothing_of_it() {
     let scene = scene().await;
     let mut busy = scene.door.client().await;
