@@ -286,22 +286,34 @@ async fn the_queue_is_bounded_and_gives_its_room_back() {
     drop(waits.await.unwrap());
 }
 
-#[tokio::test]
-async fn a_write_that_was_abandoned_spoils_the_body() {
+#[test]
+fn a_write_that_was_abandoned_spoils_the_body() {
+    // The one thread for what blocks is kept busy, so that the write cannot be ready at once.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
     let directory = tempfile::tempdir().unwrap();
     let (spool, _) = open(directory.path());
-    let mut writer = spool.writer(spool.next_id());
-    {
-        let content = body(1, 300_000);
-        let mut write = Box::pin(writer.write(&content));
-        let once = std::future::poll_fn(|context| {
-            std::task::Poll::Ready(write.as_mut().poll(context).is_pending())
-        });
-        assert!(once.await);
-    }
-    assert!(writer.write(&body(1, 300_000)).await.is_err());
-    assert!(matches!(
-        writer.finish().await,
-        Err(SpoolError::Interrupted)
-    ));
+    runtime.block_on(async {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || released.recv());
+        let mut writer = spool.writer(spool.next_id());
+        {
+            let content = body(1, 300_000);
+            let mut write = Box::pin(writer.write(&content));
+            let once = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(write.as_mut().poll(context).is_pending())
+            });
+            assert!(once.await);
+        }
+        release.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        assert!(writer.write(&body(1, 300_000)).await.is_err());
+        assert!(matches!(
+            writer.finish().await,
+            Err(SpoolError::Interrupted)
+        ));
+    });
 }
