@@ -25,6 +25,7 @@ pub mod policy;
 pub mod queue;
 pub mod relay;
 pub mod report;
+pub mod scan;
 pub mod sign;
 
 // -- flow: the straight line, the only place that knows the order

@@ -7,6 +7,7 @@ pub mod address;
 pub mod decision;
 pub mod domain;
 pub mod envelope;
+pub mod finding;
 pub mod id;
 pub mod message;
 pub mod outcome;
@@ -23,6 +24,9 @@ pub use decision::{
 };
 pub use domain::{Domain, DomainError};
 pub use envelope::{Client, Envelope, MessageClass};
+pub use finding::{
+    Finding, Findings, MAX_FINDINGS, MAX_FINDINGS_PER_DETECTOR, Unreadable, Unscannable,
+};
 pub use id::MessageId;
 pub use outcome::{Hop, Outcome, RecipientOutcome, ShortHost};
 pub use rendition::{Prepared, RecipientPlan, Rendition};

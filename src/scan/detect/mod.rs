@@ -1,0 +1,1 @@
+//! The detectors: text in, findings out. Pure.
