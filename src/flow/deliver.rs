@@ -75,7 +75,7 @@ async fn in_force(line: &Arc<Line>, attempt: &Attempt) -> Result<Arc<Prepared>, 
         .recipients
         .iter()
         .filter_map(|&at| attempt.prepared.plan(at))
-        .all(|plan| plan.decision.policy == machinery.policy.hash());
+        .all(|plan| plan.decision.policy == *machinery.policy.hash());
     if current {
         return Ok(Arc::clone(&attempt.prepared));
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::line::{Line, Machinery};
 use crate::mail::{
     Decision, Demand, EnhancedCode, Envelope, MessageClass, Method, Prepared, RecipientPlan,
-    Rendition, Status,
+    Rendition, Status, Terms,
 };
-use crate::policy::Facts;
+use crate::policy::{HeaderFacts, MessageFacts, RecipientFacts};
 use crate::queue::Input;
 use crate::report::events;
 use crate::sign::{SignError, Signature};
@@ -51,14 +51,20 @@ pub(super) async fn prepare(
     envelope: Arc<Envelope>,
 ) -> Result<Arc<Prepared>, PrepareError> {
     let machinery = line.machinery();
-    let decision = machinery.policy.decide(&Facts {
-        class: envelope.class,
-    });
-    let rendition = match demand(&decision, envelope.class) {
+    let facts = message_facts(&envelope);
+    let now = line.clock.now();
+    let first = envelope.recipients.first().cloned();
+    let recipients: Vec<RecipientFacts> = first
+        .map(|address| RecipientFacts::new(address, now))
+        .into_iter()
+        .collect();
+    let decisions = machinery.policy.decide(&facts, &recipients);
+    let decision = decisions.first().ok_or(PrepareError::Interrupted)?;
+    let rendition = match demand(decision, envelope.class) {
         Some(demand) => Some(render(&line, &machinery, &envelope, demand).await?),
         None => None,
     };
-    let prepared = Arc::new(assemble(&envelope, &decision, rendition));
+    let prepared = Arc::new(assemble(&envelope, decision, rendition));
     let change = Change::Prepared {
         id: envelope.id,
         prepared: Arc::clone(&prepared),
@@ -67,7 +73,6 @@ pub(super) async fn prepare(
         .commit(vec![change])
         .await
         .map_err(PrepareError::Store)?;
-    let now = line.clock.now();
     for plan in &prepared.plans {
         let rendition = prepared.rendition(plan);
         line.log
@@ -77,9 +82,27 @@ pub(super) async fn prepare(
     Ok(prepared)
 }
 
+fn message_facts(envelope: &Envelope) -> MessageFacts {
+    let client = envelope.client.as_ref();
+    MessageFacts {
+        class: envelope.class,
+        sender: envelope.reverse_path.clone(),
+        author: envelope.author.clone(),
+        user: client.map(|client| client.user.clone()),
+        listener: client.map(|client| client.listener.clone()),
+        client: client.and_then(|client| client.address),
+        received: envelope.received,
+        size: envelope.size,
+        tags: envelope.tags.clone(),
+        header: HeaderFacts::default(),
+        parts: None,
+        findings: None,
+    }
+}
+
 /// What the chosen method demands of the connection; `None` where no method is left.
 fn demand(decision: &Decision, class: MessageClass) -> Option<Demand> {
-    match (decision.method?, class) {
+    match (decision.method()?, class) {
         (Method::Tls, MessageClass::Submitted) => Demand::content(decision.level),
         (Method::Tls, MessageClass::Dsn) => Some(Demand::dsn()),
         // Policy refuses these until they are built.
@@ -97,6 +120,7 @@ async fn render(
     let signature = sign(line, machinery, envelope).await?;
     Ok(Rendition {
         demand,
+        terms: Terms::default(),
         prefix: signature.prefix,
         signed_by: signature.domains,
     })
@@ -134,13 +158,17 @@ async fn sign(
         .map_err(PrepareError::Sign)
 }
 
-fn assemble(envelope: &Envelope, decision: &Decision, rendition: Option<Rendition>) -> Prepared {
+fn assemble(
+    envelope: &Envelope,
+    decision: &Arc<Decision>,
+    rendition: Option<Rendition>,
+) -> Prepared {
     let index = rendition.as_ref().map(|_| 0);
     let recipients = 0..u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
     let plans = recipients
         .map(|recipient| RecipientPlan {
             recipient,
-            decision: decision.clone(),
+            decision: Arc::clone(decision),
             rendition: index,
         })
         .collect();

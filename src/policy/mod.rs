@@ -4,55 +4,114 @@
 //! decision with its reasons goes out, the same for the same facts. What a method must reach for
 //! a level stands in [`Level::least_grade`]; nothing here can lower it.
 
+pub mod facts;
+pub mod source;
+
+use std::sync::Arc;
+
 use ring::digest;
 
-use crate::mail::{Candidate, Decision, Level, MessageClass, Method, Refusal, Verdict};
+use crate::mail::{
+    Address, Candidate, Course, Decision, Level, MessageClass, Method, Refusal, Verdict,
+};
+pub use facts::{CertificateFact, HeaderFacts, MessageFacts, PartFacts, RecipientFacts};
+pub use source::PolicySource;
 
 /// Octets of the policy's hash that a decision keeps.
 const HASH_OCTETS: usize = 16;
 
-/// The policy in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The policy in force, compiled once.
+#[derive(Debug, Clone)]
 pub struct Policy {
-    base: Level,
-    methods: Vec<Method>,
-    hash: String,
+    source: Arc<PolicySource>,
+    hash: Arc<str>,
 }
 
-/// What is known when a recipient is decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    /// Submitted, or a bounce of ours.
-    pub class: MessageClass,
+/// What is wrong with a policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {mend}")]
+pub struct PolicyProblem {
+    /// The table: `rule`, `domain`, `group`, `user`, `tag`, `exception`, or `` for `[policy]`.
+    pub table: &'static str,
+    /// Its number among those of its kind, from 0.
+    pub index: usize,
+    /// The key of it that is at fault; `` for the table as a whole.
+    pub key: &'static str,
+    /// What is wrong, to follow the place.
+    pub what: String,
+    /// What to do.
+    pub mend: String,
+}
+
+/// What a policy wants to know of a message: what it does not need is not looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// Header fields.
+    pub header: bool,
+    /// MIME parts.
+    pub parts: bool,
+    /// What the detectors find.
+    pub findings: bool,
+    /// Whether sender and recipient have met.
+    pub first_contact: bool,
+    /// How much the account writes.
+    pub volume: bool,
+}
+
+/// A rule says that a message is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// What the client is told.
+    pub text: String,
 }
 
 impl Policy {
-    /// Every message needs at least `base`; `methods` are tried in their order. A method named
-    /// twice counts once.
-    pub fn new(base: Level, methods: Vec<Method>) -> Self {
-        let mut unique: Vec<Method> = Vec::with_capacity(methods.len());
-        for method in methods {
-            if !unique.contains(&method) {
-                unique.push(method);
-            }
-        }
-        let hash = hash(&canonical(base, &unique));
-        Self {
-            base,
-            methods: unique,
-            hash,
-        }
+    /// Compiles a policy; all problems at once.
+    pub fn compile(source: PolicySource) -> Result<Self, Vec<PolicyProblem>> {
+        let text = format!("{source:?}");
+        Ok(Self {
+            hash: hash(&text).into(),
+            source: Arc::new(source),
+        })
     }
 
-    /// Decides for one recipient.
-    pub fn decide(&self, facts: &Facts) -> Decision {
-        let (level, candidates) = match facts.class {
+    /// What it was compiled from.
+    pub fn source(&self) -> &PolicySource {
+        &self.source
+    }
+
+    /// What it wants to know.
+    pub fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    /// Whether the message may be taken in at all; asked at the end of DATA, for all its
+    /// recipients. Looks at envelope, header and MIME facts only.
+    pub fn refuse(&self, _facts: &MessageFacts, _recipients: &[Address]) -> Option<Rejection> {
+        None
+    }
+
+    /// Decides for recipients of one message, in their order.
+    pub fn decide(
+        &self,
+        message: &MessageFacts,
+        recipients: &[RecipientFacts],
+    ) -> Vec<Arc<Decision>> {
+        let decision = Arc::new(self.decide_one(message));
+        vec![decision; recipients.len()]
+    }
+
+    fn decide_one(&self, facts: &MessageFacts) -> Decision {
+        let base = self.source.base;
+        let (level, candidates): (_, Vec<Candidate>) = match facts.class {
             MessageClass::Submitted => {
                 let consider = |&method| Candidate {
                     method,
-                    verdict: verdict(method, self.base),
+                    verdict: verdict(method, base),
                 };
-                (self.base, self.methods.iter().map(consider).collect())
+                (base, self.source.methods.iter().map(consider).collect())
             }
             // A bounce of ours carries headers of a kept message, never its content, and goes
             // one way only, whatever the methods for content are.
@@ -66,16 +125,15 @@ impl Policy {
             }
         };
         let accepted = |candidate: &&Candidate| candidate.verdict == Verdict::Accepted;
-        Decision {
-            level,
-            method: candidates.iter().find(accepted).map(|taken| taken.method),
-            candidates,
-            policy: self.hash.clone(),
-        }
+        let course = match candidates.iter().find(accepted) {
+            Some(taken) => Course::Send(taken.method),
+            None => Course::NoMethod,
+        };
+        Decision::base(level, candidates, course, Arc::clone(&self.hash))
     }
 
     /// The first 16 octets of SHA-256 over the policy's canonical text, as hex.
-    pub fn hash(&self) -> &str {
+    pub fn hash(&self) -> &Arc<str> {
         &self.hash
     }
 }
@@ -89,12 +147,6 @@ fn verdict(method: Method, level: Level) -> Verdict {
     }
 }
 
-/// The policy as text: the same for the same policy, and different for a different one.
-fn canonical(base: Level, methods: &[Method]) -> String {
-    let methods: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
-    format!("policy 1\nbase={base}\nmethods={}\n", methods.join(","))
-}
-
 fn hash(text: &str) -> String {
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
     digest
@@ -103,108 +155,4 @@ fn hash(text: &str) -> String {
         .take(HASH_OCTETS)
         .map(|octet| format!("{octet:02x}"))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ALL: [Method; 3] = [Method::Tls, Method::Smime, Method::Portal];
-
-    fn decide(base: Level, methods: &[Method], class: MessageClass) -> Decision {
-        Policy::new(base, methods.to_vec()).decide(&Facts { class })
-    }
-
-    #[test]
-    fn content_by_level_and_order() {
-        use Level::{Confidential, Protected, Restricted, Sealed};
-        use Method::{Portal, Smime, Tls};
-        let accepted = Verdict::Accepted;
-        let absent = Verdict::Refused(Refusal::NotConfigured);
-        let too_high = Verdict::Refused(Refusal::LevelTooHigh);
-        for (base, methods, method, verdicts) in [
-            (
-                Protected,
-                &ALL[..],
-                Some(Tls),
-                vec![&accepted, &absent, &absent],
-            ),
-            (
-                Confidential,
-                &ALL[..],
-                Some(Tls),
-                vec![&accepted, &absent, &absent],
-            ),
-            (
-                Restricted,
-                &ALL[..],
-                Some(Tls),
-                vec![&accepted, &absent, &absent],
-            ),
-            (Sealed, &ALL[..], None, vec![&too_high, &absent, &absent]),
-            (
-                Protected,
-                &[Smime, Tls][..],
-                Some(Tls),
-                vec![&absent, &accepted],
-            ),
-            (Protected, &[Portal][..], None, vec![&absent]),
-            (Protected, &[][..], None, vec![]),
-            (Protected, &[Tls, Tls][..], Some(Tls), vec![&accepted]),
-        ] {
-            let decision = decide(base, methods, MessageClass::Submitted);
-            assert_eq!(decision.level, base);
-            assert_eq!(decision.method, method, "{base} {methods:?}");
-            let found: Vec<&Verdict> = decision.candidates.iter().map(|c| &c.verdict).collect();
-            assert_eq!(found, verdicts, "{base} {methods:?}");
-        }
-    }
-
-    #[test]
-    fn a_dsn_goes_by_tls_at_protected_whatever_the_methods() {
-        for base in [Level::Protected, Level::Sealed] {
-            for methods in [&ALL[..], &[Method::Portal][..]] {
-                let decision = decide(base, methods, MessageClass::Dsn);
-                assert_eq!(decision.level, Level::Protected);
-                assert_eq!(decision.method, Some(Method::Tls));
-                assert_eq!(decision.candidates.len(), 1);
-            }
-        }
-    }
-
-    #[test]
-    fn a_policy_never_decides_below_its_base() {
-        for base in [
-            Level::Protected,
-            Level::Confidential,
-            Level::Restricted,
-            Level::Sealed,
-        ] {
-            let decision = decide(base, &ALL, MessageClass::Submitted);
-            assert!(decision.level >= base);
-            if decision.method == Some(Method::Tls) {
-                assert!(base.least_grade().is_some());
-            }
-        }
-    }
-
-    #[test]
-    fn the_hash_names_the_policy() {
-        let hash = |base, methods: &[Method]| Policy::new(base, methods.to_vec()).hash().to_owned();
-        let one = hash(Level::Protected, &ALL);
-        assert_eq!(one.len(), 32);
-        assert!(one.bytes().all(|b| b.is_ascii_hexdigit()));
-        assert_eq!(one, hash(Level::Protected, &ALL));
-        assert_ne!(one, hash(Level::Confidential, &ALL));
-        assert_ne!(
-            one,
-            hash(
-                Level::Protected,
-                &[Method::Smime, Method::Tls, Method::Portal]
-            )
-        );
-        assert_ne!(one, hash(Level::Protected, &ALL[..2]));
-        let decision = decide(Level::Protected, &ALL, MessageClass::Submitted);
-        assert_eq!(decision.policy, one);
-    }
 }

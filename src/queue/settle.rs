@@ -64,7 +64,9 @@ impl Queue {
         let message = self.messages.get(&id)?;
         let recipient = message.recipient(outcome.recipient)?;
         let attempts = recipient.record.attempts.saturating_add(1);
+        let unplanned = Status::local(EnhancedCode::new(4, 3, 5), "the policy has changed");
         let (ending, status) = match &outcome.outcome {
+            Outcome::Replan => (Err(DeferReason::Local), &unplanned),
             Outcome::Delivered(status) => (Ok(Final::Delivered), status),
             Outcome::Bounced(status) => (Ok(Final::Bounced), status),
             Outcome::Deferred { reason, status } => (Err(*reason), status),
@@ -95,6 +97,7 @@ impl Queue {
                 attempts,
                 last: Some(status),
                 warned: recipient.warned,
+                ..recipient.record.clone()
             },
             cause,
         })
@@ -169,6 +172,7 @@ impl Queue {
                         attempts,
                         last: Some(status.clone()),
                         warned: recipient.warned,
+                        ..recipient.record.clone()
                     },
                     cause,
                 })

@@ -394,7 +394,7 @@ fn view(message: &Message, at: u32, recipient: &Recipient) -> RecipientView {
     let decision: Option<&Decision> = prepared
         .and_then(|prepared| prepared.plans.get(index).filter(|p| p.recipient == at))
         .or_else(|| prepared.and_then(|prepared| prepared.plan(at)))
-        .map(|plan| &plan.decision);
+        .map(|plan| &*plan.decision);
     let required = message
         .rendition(at)
         .and_then(|rendition| usize::try_from(rendition).ok())
@@ -418,10 +418,10 @@ fn view(message: &Message, at: u32, recipient: &Recipient) -> RecipientView {
         warned: recipient.record.warned,
         status: recipient.record.last.as_ref().map(StatusView::from),
         level: decision.map(|decision| decision.level.to_string()),
-        method: decision.and_then(|d| d.method).map(|m| m.to_string()),
+        method: decision.and_then(|d| d.method()).map(|m| m.to_string()),
         required,
         candidates: decision.map(candidates).unwrap_or_default(),
-        policy: decision.map(|decision| decision.policy.clone()),
+        policy: decision.map(|decision| decision.policy.to_string()),
     }
 }
 

@@ -105,6 +105,8 @@ pub(super) fn shortfall(required: Grade, mut hosts: Vec<(ShortHost, EnhancedCode
     }
     Outcome::Shortfall {
         required,
+        // What a domain is known to offer comes with the memory of it.
+        expected: None,
         hosts: hosts.into_iter().map(|(host, _)| host).collect(),
         status: Status::local(enhanced, text),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::certificate::CertificateError;
 use crate::config::{self, Config, Credentials, LogTarget, RouteSection, SecretError};
 use crate::journal::{MasterKey, MasterKeyError};
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyProblem, PolicySource};
 use crate::queue::{Limits, Retry};
 use crate::relay::{
     Credentials as RouteCredentials, CredentialsError, Relay, RelayConfig, Route, RouteTls,
@@ -34,6 +34,9 @@ pub enum BuildError {
         /// Why not.
         source: CertificateError,
     },
+    /// The policy.
+    #[error("the policy cannot be used")]
+    Policy(Vec<PolicyProblem>),
     /// A signing key.
     #[error("a signing key cannot be used")]
     Dkim(#[source] KeyError),
@@ -80,8 +83,13 @@ pub(super) fn log_target(config: &Config) -> Target {
 }
 
 /// What decides.
-pub(super) fn policy(config: &Config) -> Policy {
-    Policy::new(config.base_level.value, config.methods.clone())
+pub(super) fn policy(config: &Config) -> Result<Policy, BuildError> {
+    let source = PolicySource {
+        base: config.base_level.value,
+        methods: config.methods.clone(),
+        ..PolicySource::default()
+    };
+    Policy::compile(source).map_err(BuildError::Policy)
 }
 
 /// What signs.

@@ -81,7 +81,7 @@ pub(super) fn rebuild(
 ) -> Result<Rebuilt, StartError> {
     Ok(Rebuilt {
         machinery: Machinery {
-            policy: build::policy(config),
+            policy: build::policy(config)?,
             signer: build::signer(config)?,
             relay: build::relay(config, credentials, clock)?,
         },

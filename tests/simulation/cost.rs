@@ -90,6 +90,8 @@ fn a_restart_with_everything_due_is_taken_in_portions() {
                 attempts: 1,
                 last: None,
                 warned: false,
+                released: Vec::new(),
+                suspected_since: None,
             }],
         };
         queue.handle(START, input);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use sealpost::flow::{self, FlowError, Handle, Machinery, Parts};
 use sealpost::journal::{MasterKey, SEGMENT_OCTETS};
-use sealpost::mail::{Address, Envelope, Level, MessageClass, MessageId, Method, ReversePath};
-use sealpost::policy::Policy;
+use sealpost::mail::{Address, Envelope, Level, MessageClass, MessageId, ReversePath};
+use sealpost::policy::{Policy, PolicySource};
 use sealpost::queue::{Limits, Queue, Retry};
 use sealpost::report::{DeliveryLog, Target};
 use sealpost::sign::{Signer, SigningKey};
@@ -30,6 +30,15 @@ pub fn short_retry() -> Retry {
         expire_after: Duration::from_secs(60),
         warn_after: Duration::from_secs(30),
     }
+}
+
+/// Everything at least `base`, by TLS.
+fn policy(base: Level) -> Policy {
+    let source = PolicySource {
+        base,
+        ..PolicySource::default()
+    };
+    Policy::compile(source).unwrap()
 }
 
 /// A running line.
@@ -68,7 +77,7 @@ impl Line {
             hostname: domain("mail.clinic.example"),
             postmaster: Address::parse("postmaster@clinic.example").unwrap(),
             machinery: Machinery {
-                policy: Policy::new(Level::Protected, vec![Method::Tls]),
+                policy: policy(Level::Protected),
                 signer: Signer::new(keys),
                 relay: world.relay(),
             },
@@ -87,7 +96,7 @@ impl Line {
     /// Reloads with another base level.
     pub fn set_base(&self, world: &World, base: Level) {
         self.handle.reload(Machinery {
-            policy: Policy::new(base, vec![Method::Tls]),
+            policy: policy(base),
             signer: Signer::new(Vec::new()),
             relay: world.relay(),
         });
@@ -122,6 +131,7 @@ impl Line {
             received: self.handle.now(),
             size: content.len() as u64,
             eight_bit: false,
+            tags: Vec::new(),
         };
         self.handle.accept(envelope, body).await.unwrap();
         id

@@ -94,6 +94,7 @@ fn a_shortfall_waits_for_security_and_keeps_its_hosts() {
             required: Grade::Pkix,
             hosts: Vec::new(),
             status: status(4),
+            expected: None,
         },
     );
     let settlement = bench.attempted(MINUTE, 1, vec![shortfall.clone()]);

@@ -64,6 +64,8 @@ fn recovered_messages_go_on_where_they_were() {
         attempts: 3,
         last: Some(status(4)),
         warned: true,
+        released: Vec::new(),
+        suspected_since: None,
     };
     let waits = record(RecipientState::Deferred {
         reason: DeferReason::Dns,
