@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DomainPattern, Finding, Timestamp, Unscannable};
+use super::{Domain, DomainPattern, Finding, Timestamp, Unscannable};
 
 /// How much protection a message needs for a recipient. The maximum of all that asks for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -508,6 +508,13 @@ pub struct Terms {
     pub pin_mx: Vec<DomainPattern>,
     /// Whether the key exchange must withstand a quantum computer.
     pub require_pq: bool,
+}
+
+impl Terms {
+    /// Whether `pin_mx` names this host.
+    pub fn names(&self, host: &Domain) -> bool {
+        self.pin_mx.iter().any(|pattern| pattern.matches(host))
+    }
 }
 
 #[cfg(test)]
