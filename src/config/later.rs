@@ -2,12 +2,8 @@
 //! a protection to be on that this version does not have.
 
 /// Dotted keys of later versions.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 4] = [
     "dns.trust_anchor",
-    "policy.rule",
-    "policy.domain",
-    "policy.exception",
-    "retry.downgrade_hold",
     "smime",
     "portal",
     "metrics",

@@ -8,6 +8,7 @@
 //! - `deliver`: the relay makes an attempt;
 //! - `settle`: its outcome becomes durable, then it is logged and, where it failed, bounced;
 //! - `bounce`: the DSN that a settlement owes to the sender;
+//! - [`recorded`]: what a record of a decision keeps of its facts;
 //! - `office`: the one task that owns the queue's core and hands out these pieces of work.
 //!
 //! Only `settle` turns errors into outcomes. Nothing here knows SMTP, TLS or DNS.
@@ -19,6 +20,7 @@ mod line;
 mod office;
 mod plans;
 mod prepare;
+pub mod recorded;
 mod settle;
 
 use std::sync::Arc;
