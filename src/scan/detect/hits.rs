@@ -33,11 +33,6 @@ impl Hits {
             .is_none_or(|found| found.len() >= MAX_FINDINGS_PER_DETECTOR)
     }
 
-    /// Whether nothing fired.
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_detector.iter().all(Vec::is_empty)
-    }
-
     /// Offset and detector, in the order of the text.
     pub(super) fn into_sorted(self) -> Vec<(usize, usize)> {
         let mut all: Vec<(usize, usize)> = self

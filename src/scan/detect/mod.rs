@@ -9,9 +9,18 @@
 //! finds numbers that need no label, and everything else looks only at a fixed window around
 //! those. Ordinary prose has neither, and costs those two passes.
 
+mod beside;
+mod bytes;
+mod date;
 mod hits;
+mod icd;
+mod labels;
+mod number;
 mod own;
+mod person;
+mod shipped;
 mod source;
+mod structured;
 mod view;
 
 use std::borrow::Cow;
@@ -34,6 +43,7 @@ pub struct Detectors {
     /// Dictionaries where capitals do not matter, and where they do.
     words: [Option<own::Words>; 2],
     patterns: Option<own::Patterns>,
+    shipped: Option<shipped::ShippedSet>,
 }
 
 impl Detectors {
@@ -61,6 +71,7 @@ impl Detectors {
                 own::words(&source.dictionaries, true, SHIPPED.len())?,
             ],
             patterns: own::patterns(&source.patterns, first_pattern)?,
+            shipped: shipped::ShippedSet::new(source, enabled)?,
         })
     }
 
@@ -79,6 +90,9 @@ impl Detectors {
         }
         let mut hits = Hits::new(self.names.len());
         let seen = view::view(text, Mode::PLAIN);
+        if let Some(shipped) = &self.shipped {
+            shipped.scan(seen.as_bytes(), &mut hits);
+        }
         if let Some(patterns) = &self.patterns {
             patterns.scan(&seen, &mut hits);
         }
@@ -99,11 +113,19 @@ impl Detectors {
         self.report(part, &sorted, out);
     }
 
-    /// Structured payloads recognised by their magic in the octets of a file of any kind.
+    /// Structured payloads recognised by their first octets in a file of any kind: DICOM, HL7 v2,
+    /// X12. The offset is 0.
     pub fn scan_bytes(&self, part: u32, bytes: &[u8], out: &mut Vec<Finding>) {
-        let dicom = Shipped::Dicom.index();
-        if self.enabled.get(dicom) == Some(&true) && bytes.get(128..132) == Some(b"DICM") {
-            self.report(part, &[(0, dicom)], out);
+        let detector = if structured::is_dicom(bytes) {
+            Shipped::Dicom
+        } else {
+            match structured::other_file(bytes).and_then(labels::Label::detector) {
+                Some(detector) => detector,
+                None => return,
+            }
+        };
+        if self.enabled.get(detector.index()) == Some(&true) {
+            self.report(part, &[(0, detector.index())], out);
         }
     }
 
