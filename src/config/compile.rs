@@ -21,7 +21,11 @@ pub(super) fn policy(config: &Config, now: Timestamp, sheet: &mut Sheet<'_>) {
     };
     match Policy::compile_within(config.policy.clone(), bounds) {
         Ok(policy) => {
-            for warning in policy.warnings(now) {
+            // Nobody wrote the default tags.
+            let default_tags = config.policy_places.has_default_tags;
+            let mut warnings = policy.warnings(now);
+            warnings.retain(|warning| !(default_tags && warning.table == "tag"));
+            for warning in warnings {
                 let (at, what) = located(config, &warning);
                 sheet.warn(at, what, warning.mend);
             }

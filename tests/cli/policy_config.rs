@@ -64,7 +64,7 @@ fn check_lists_the_register_of_exceptions() {
         );
     }
     assert!(
-        ran.out.contains("sealpost.toml:32:11: warning: "),
+        ran.out.contains("sealpost.toml:33:11: warning: "),
         "{}",
         ran.out
     );
