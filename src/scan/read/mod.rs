@@ -142,6 +142,3 @@ impl Reader<'_> {
         octets
     }
 }
-
-#[cfg(test)]
-mod tests;
