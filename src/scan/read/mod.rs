@@ -9,7 +9,7 @@ mod pdf;
 mod sheet;
 mod xml;
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
@@ -59,7 +59,9 @@ impl Sink for Reader<'_> {
             return;
         }
         self.unscannable(0, Unreadable::TooLarge);
-        let mut end = usize::try_from(self.text).unwrap_or(usize::MAX).min(text.len());
+        let mut end = usize::try_from(self.text)
+            .unwrap_or(usize::MAX)
+            .min(text.len());
         while !text.is_char_boundary(end) {
             end -= 1;
         }
@@ -136,8 +138,10 @@ impl Reader<'_> {
             return octets;
         }
         self.expand(octets.len());
-        if read.is_err() {
-            self.unscannable(0, Unreadable::Damaged);
+        match read.map_err(|error| error.kind()) {
+            Ok(_) => {}
+            Err(ErrorKind::OutOfMemory) => self.unscannable(0, Unreadable::TooLarge),
+            Err(_) => self.unscannable(0, Unreadable::Damaged),
         }
         octets
     }

@@ -91,35 +91,25 @@ fn limit(resource: Resource, value: u64) -> io::Result<()> {
     }
 }
 
-/// The filter: [`ALLOWED`], memory that is never executable, and nothing else.
+/// The filter: [`ALLOWED`], four calls with some arguments, and nothing else.
 fn filter() -> io::Result<BpfProgram> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     for call in ALLOWED {
         rules.insert(call, Vec::new());
     }
+    // Memory is never executable.
+    let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-        let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
-        let never = SeccompCondition::new(
-            2,
-            SeccompCmpArgLen::Dword,
-            SeccompCmpOp::MaskedEq(executable),
-            0,
-        )
-        .and_then(|condition| SeccompRule::new(vec![condition]))
-        .map_err(io::Error::other)?;
+        let never = only(2, SeccompCmpOp::MaskedEq(executable), 0)?;
         rules.insert(call, vec![never]);
     }
     // The allocator names its memory; other uses of this call are none of the worker's.
-    let name = SeccompCondition::new(
-        0,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::Eq,
-        u64::from(libc::PR_SET_VMA.unsigned_abs()),
-    )
-    .and_then(|condition| SeccompRule::new(vec![condition]))
-    .map_err(io::Error::other)?;
-    rules.insert(libc::SYS_prctl, vec![name]);
+    let name = u64::from(libc::PR_SET_VMA.unsigned_abs());
+    rules.insert(libc::SYS_prctl, vec![only(0, SeccompCmpOp::Eq, name)?]);
+    // Debug builds ask whether a descriptor is open before they close it.
+    let ask = u64::from(libc::F_GETFD.unsigned_abs());
+    rules.insert(libc::SYS_fcntl, vec![only(1, SeccompCmpOp::Eq, ask)?]);
     let filter = SeccompFilter::new(
         rules,
         SeccompAction::KillProcess,
@@ -128,4 +118,11 @@ fn filter() -> io::Result<BpfProgram> {
     )
     .map_err(io::Error::other)?;
     filter.try_into().map_err(io::Error::other)
+}
+
+/// A rule on the argument at `place`.
+fn only(place: u8, operator: SeccompCmpOp, value: u64) -> io::Result<SeccompRule> {
+    SeccompCondition::new(place, SeccompCmpArgLen::Dword, operator, value)
+        .and_then(|condition| SeccompRule::new(vec![condition]))
+        .map_err(io::Error::other)
 }

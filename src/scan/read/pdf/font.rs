@@ -86,7 +86,11 @@ impl<'a> Font<'a> {
                 }
             } else {
                 let width = rest.next().and_then(|one| number(pdf, one));
-                for code in first..=code(pdf, next).unwrap_or(first).min(first.saturating_add(65_535)) {
+                for code in first
+                    ..=code(pdf, next)
+                        .unwrap_or(first)
+                        .min(first.saturating_add(65_535))
+                {
                     self.set_width(code, width);
                 }
             }
@@ -128,7 +132,10 @@ impl<'a> Font<'a> {
             let width = codes.map(|code| self.width(code)).sum();
             return (octets.len() / 2, width);
         }
-        let width = octets.iter().map(|octet| self.width(u32::from(*octet))).sum();
+        let width = octets
+            .iter()
+            .map(|octet| self.width(u32::from(*octet)))
+            .sum();
         (octets.len(), width)
     }
 
@@ -137,14 +144,17 @@ impl<'a> Font<'a> {
             return *width;
         }
         // The widths of Helvetica, roughly: fonts that every reader has need not say theirs.
-        self.other_width.unwrap_or(match u8::try_from(code).map(char::from) {
-            Ok(' ' | '.' | ',' | ':' | ';' | '!' | '/' | 'i' | 'j' | 'l' | 'I' | 't' | 'f') => 0.278,
-            Ok('-' | '(' | ')' | 'r') => 0.333,
-            Ok('A'..='Z') => 0.68,
-            Ok('m' | 'w') => 0.8,
-            Ok('0'..='9') => 0.556,
-            _ => 0.52,
-        })
+        self.other_width
+            .unwrap_or(match u8::try_from(code).map(char::from) {
+                Ok(' ' | '.' | ',' | ':' | ';' | '!' | '/' | 'i' | 'j' | 'l' | 'I' | 't' | 'f') => {
+                    0.278
+                }
+                Ok('-' | '(' | ')' | 'r') => 0.333,
+                Ok('A'..='Z') => 0.68,
+                Ok('m' | 'w') => 0.8,
+                Ok('0'..='9') => 0.556,
+                _ => 0.52,
+            })
     }
 }
 

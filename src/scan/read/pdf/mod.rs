@@ -6,8 +6,8 @@
 mod font;
 mod page;
 
-use lopdf::{Dictionary, Document as Pdf, Error, LoadOptions, Object};
 use lopdf::xref::XrefRecovery;
+use lopdf::{Dictionary, Document as Pdf, Error, LoadOptions, Object};
 
 use self::page::Pages;
 use super::Reader;
@@ -19,8 +19,18 @@ const MAX_NESTING: u32 = 8;
 
 /// Keys whose string is a text for a person.
 const TEXT_KEYS: [&[u8]; 12] = [
-    b"Contents", b"RC", b"V", b"DV", b"TU", b"Title", b"Subject", b"Keywords", b"Author", b"Alt",
-    b"ActualText", b"UF",
+    b"Contents",
+    b"RC",
+    b"V",
+    b"DV",
+    b"TU",
+    b"Title",
+    b"Subject",
+    b"Keywords",
+    b"Author",
+    b"Alt",
+    b"ActualText",
+    b"UF",
 ];
 
 impl Reader<'_> {
@@ -55,7 +65,11 @@ impl Reader<'_> {
         for object in pdf.objects.values() {
             collect(object, MAX_NESTING, &mut texts);
         }
-        collect(&Object::Dictionary(pdf.trailer.clone()), MAX_NESTING, &mut texts);
+        collect(
+            &Object::Dictionary(pdf.trailer.clone()),
+            MAX_NESTING,
+            &mut texts,
+        );
         self.text(0, &texts);
         let forms = pdf.objects.values().filter_map(|object| xfa(pdf, object));
         let files = pdf.objects.values().filter_map(|object| {

@@ -140,7 +140,9 @@ impl<'a, 'r, 'l> Pages<'a, 'r, 'l> {
         let Ok((own, inherited)) = pdf.get_page_resources(id) else {
             return Scope::default();
         };
-        let inherited = inherited.into_iter().filter_map(|id| pdf.get_dictionary(id).ok());
+        let inherited = inherited
+            .into_iter()
+            .filter_map(|id| pdf.get_dictionary(id).ok());
         Scope {
             resources: own.into_iter().chain(inherited).collect(),
         }
@@ -307,9 +309,16 @@ impl<'a, 'r, 'l> Pages<'a, 'r, 'l> {
         if !self.reader.expand(content.len()) {
             return;
         }
-        let own = stream.dict.get_deref(b"Resources", self.pdf).and_then(Object::as_dict);
+        let own = stream
+            .dict
+            .get_deref(b"Resources", self.pdf)
+            .and_then(Object::as_dict);
         let inner = Scope {
-            resources: own.ok().into_iter().chain(scope.resources.iter().copied()).collect(),
+            resources: own
+                .ok()
+                .into_iter()
+                .chain(scope.resources.iter().copied())
+                .collect(),
         };
         let matrix = stream
             .dict
