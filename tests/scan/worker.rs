@@ -195,7 +195,11 @@ async fn a_worker_without_memory_dies_alone() {
     let strings = format!("<sst>{}</sst>", "<si/>".repeat(4_000_000));
     let hungry = xlsx(&cells, &[("xl/sharedStrings.xml", strings.as_bytes())]);
     let findings = scanner.scan(message(&[("application/zip", &hungry)])).await;
-    assert_eq!(findings.unscannable, unscannable(2, Unreadable::ReaderDied));
+    let died = Unscannable {
+        part: 2,
+        why: Unreadable::ReaderDied,
+    };
+    assert!(findings.unscannable.contains(&died), "{findings:?}");
     let findings = scanner.scan(message(&[("application/zip", &word())])).await;
     assert_eq!(places(&findings), [("secret", 2)]);
 }

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::entity::{Entity, Structure};
-use super::{Item, Sink, read_item};
+use super::{Item, Sink, item, kind, read_item};
 use crate::mail::finding::Unreadable;
 use crate::mail::message::{MAX_HEADER_OCTETS, MAX_MIME_DEPTH, MAX_MIME_PARTS};
 use crate::scan::limits::Limits;
@@ -101,7 +101,7 @@ impl Walk<'_> {
                 }
             }
         }
-        self.finish(content.len());
+        self.close(content.len());
     }
 
     /// The next line from `at` (the start of a line) that might be a delimiter.
@@ -225,10 +225,6 @@ impl Walk<'_> {
         }
     }
 
-    fn finish(&mut self, end: usize) {
-        self.close(end);
-    }
-
     fn index(&self, own: u32) -> u32 {
         self.within.unwrap_or(own)
     }
@@ -281,8 +277,6 @@ impl Walk<'_> {
         true
     }
 }
-
-use super::{item, kind};
 
 /// Where the line that starts at `at` ends, its line feed included.
 fn line_end(content: &[u8], at: usize) -> usize {
