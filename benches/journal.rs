@@ -119,6 +119,7 @@ async fn accept(directory: &Path, producers: usize) -> Result<f64, Failure> {
         received: Timestamp::from_secs(1),
         size: BODY_OCTETS as u64,
         eight_bit: false,
+        tags: Vec::new(),
     };
     let producer = spool.clone();
     let rate = drive(producers, move || {

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost::mail::{
-    Address, Candidate, Decision, DeferReason, Demand, Domain, EnhancedCode, Envelope, Final,
-    Grade, Level, MessageClass, MessageId, Method, Outcome, Prepared, RecipientOutcome,
+    Address, Candidate, Course, Decision, DeferReason, Demand, Domain, EnhancedCode, Envelope,
+    Final, Grade, Level, MessageClass, MessageId, Method, Outcome, Prepared, RecipientOutcome,
     RecipientPlan, RecipientRecord, RecipientState, Refusal, Rendition, ReversePath, Status,
     Timestamp, Verdict,
 };
@@ -511,6 +511,7 @@ impl World {
                 required: Grade::Pkix,
                 hosts: Vec::new(),
                 status: status(4, 7),
+                expected: None,
             },
             Site::Flaky => match self.random.below(10) {
                 0..=3 => Outcome::Delivered(status(2, 0)),
@@ -658,6 +659,7 @@ fn envelope(
         received,
         size: 1000,
         eight_bit: false,
+        tags: Vec::new(),
     })
 }
 
@@ -665,24 +667,28 @@ fn envelope(
 fn plans(renditions: &[Option<u32>]) -> Prepared {
     let plan = |(recipient, &rendition): (u32, &Option<u32>)| RecipientPlan {
         recipient,
-        decision: Decision {
-            level: Level::Protected,
-            candidates: vec![Candidate {
+        decision: Arc::new(Decision::base(
+            Level::Protected,
+            vec![Candidate {
                 method: Method::Tls,
                 verdict: match rendition {
                     Some(_) => Verdict::Accepted,
                     None => Verdict::Refused(Refusal::LevelTooHigh),
                 },
             }],
-            method: rendition.map(|_| Method::Tls),
-            policy: "0".repeat(32),
-        },
+            match rendition {
+                Some(_) => Course::Send(Method::Tls),
+                None => Course::NoMethod,
+            },
+            "0".repeat(32).into(),
+        )),
         rendition,
     };
     let rendition = Rendition {
         demand: Demand::dsn(),
         prefix: Vec::new(),
         signed_by: Vec::new(),
+        terms: sealpost::mail::Terms::default(),
     };
     Prepared {
         renditions: vec![rendition.clone(), rendition],

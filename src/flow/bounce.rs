@@ -164,6 +164,7 @@ fn compose(
         received: now,
         size: u64::try_from(content.len()).unwrap_or(u64::MAX),
         eight_bit: false,
+        tags: Vec::new(),
     };
     Made {
         sent: Sent {

@@ -1,10 +1,11 @@
 //! The envelope of an accepted message: what SMTP said around the content.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, MessageId, RenditionClass, ReversePath, Timestamp, TlsFacts};
+use super::{Address, Level, MessageId, RenditionClass, ReversePath, Timestamp, TlsFacts};
 
 /// Where a message came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub struct Client {
     pub helo: String,
     /// The account it acts as.
     pub user: String,
+    /// The listener that it came in by, as the configuration names its address.
+    pub listener: String,
     /// TLS, where there was.
     pub tls: Option<TlsFacts>,
 }
@@ -61,4 +64,15 @@ pub struct Envelope {
     pub size: u64,
     /// Whether the content has octets above 127: the next hop must then offer 8BITMIME.
     pub eight_bit: bool,
+    /// What the sender asked for by tags, which were taken out of the content.
+    pub tags: Vec<Tag>,
+}
+
+/// A level that the sender asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    /// The subject tag as the policy writes it; `None` for the `X-Sealpost-Level` field.
+    pub text: Option<Arc<str>>,
+    /// The level.
+    pub level: Level,
 }

@@ -11,6 +11,7 @@ pub mod finding;
 pub mod id;
 pub mod message;
 pub mod outcome;
+pub mod pattern;
 pub mod rendition;
 pub mod secret;
 pub mod state;
@@ -20,15 +21,17 @@ pub mod tls;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use decision::{
-    Candidate, Decision, Demand, Grade, Level, Method, Refusal, RenditionClass, Verdict,
+    Allowance, Asker, Candidate, Course, Decision, Demand, ExceptionUse, Grade, Level, Method,
+    Reason, Refusal, RenditionClass, Terms, TlsStanding, Verdict,
 };
 pub use domain::{Domain, DomainError};
-pub use envelope::{Client, Envelope, MessageClass};
+pub use envelope::{Client, Envelope, MessageClass, Tag};
 pub use finding::{
     Finding, Findings, MAX_FINDINGS, MAX_FINDINGS_PER_DETECTOR, Unreadable, Unscannable,
 };
 pub use id::MessageId;
 pub use outcome::{Hop, Outcome, RecipientOutcome, ShortHost};
+pub use pattern::{AddressPattern, DomainPattern, PatternError};
 pub use rendition::{Prepared, RecipientPlan, Rendition};
 pub use secret::SecretBytes;
 pub use state::{DeferReason, Final, RecipientRecord, RecipientState};

@@ -43,10 +43,15 @@ pub enum Outcome {
     },
     /// Never.
     Bounced(Status),
+    /// The policy has changed since the message was prepared: nothing was tried.
+    Replan,
     /// No reachable host was good enough: policy looks again.
     Shortfall {
         /// The grade demanded.
         required: Grade,
+        /// What the domain is known to offer; `None` where nothing is known. A domain that falls
+        /// short of what is known of it may be under attack.
+        expected: Option<Grade>,
         /// What each host lacked, best first. Never empty.
         hosts: Vec<ShortHost>,
         /// The same for log and DSN.

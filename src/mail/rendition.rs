@@ -1,8 +1,10 @@
 //! What was made of a message for its recipients: decided, sealed, signed.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Demand};
+use super::{Decision, Demand, Terms};
 
 /// The bytes for a group of recipients. For method `tls`: header fields to put in front of the
 /// accepted content, which is referred to and not copied.
@@ -10,6 +12,8 @@ use super::{Decision, Demand};
 pub struct Rendition {
     /// What a connection must reach to carry it.
     pub demand: Demand,
+    /// What else the channel must be.
+    pub terms: Terms,
     /// Complete header fields, CRLF-terminated (`DKIM-Signature`), newest first.
     pub prefix: Vec<u8>,
     /// The domains that signed, for the log.
@@ -21,8 +25,8 @@ pub struct Rendition {
 pub struct RecipientPlan {
     /// Its index in the envelope.
     pub recipient: u32,
-    /// Why it goes the way it goes.
-    pub decision: Decision,
+    /// Why it goes the way it goes; recipients that were decided alike share it.
+    pub decision: Arc<Decision>,
     /// Its rendition's index in [`Prepared::renditions`]; `None` where no method is left.
     pub rendition: Option<u32>,
 }

@@ -1,6 +1,7 @@
 //! Where a recipient stands, as the spool keeps it and the operator sees it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +130,10 @@ pub struct RecipientRecord {
     pub last: Option<Status>,
     /// Whether the sender has been told of a delay.
     pub warned: bool,
+    /// The holds that a person has released, by name.
+    pub released: Vec<Arc<str>>,
+    /// Since when the domain offers less than is known of it.
+    pub suspected_since: Option<Timestamp>,
 }
 
 impl RecipientRecord {
@@ -139,6 +144,8 @@ impl RecipientRecord {
             attempts: 0,
             last: None,
             warned: false,
+            released: Vec::new(),
+            suspected_since: None,
         }
     }
 

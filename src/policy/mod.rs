@@ -1,210 +1,372 @@
 //! How each recipient is protected, and why. Pure.
 //!
 //! Owns the choice of the level and of the method. Never looks anything up: facts come in, a
-//! decision with its reasons goes out, the same for the same facts. What a method must reach for
-//! a level stands in [`Level::least_grade`]; nothing here can lower it.
+//! decision with its reasons goes out, the same for the same facts. The way of a decision:
+//! [`index`] finds the rules that may match, [`conditions`] says whether they do, [`evaluate`]
+//! puts together who asks for which level, [`choose`] takes a method, and every elementary
+//! judgement on that way stands in [`judge`]. [`prove`](prove()) runs all combinations of facts through
+//! the same code. What a method must reach for a level stands in `Level::least_grade` and
+//! `RenditionClass::least_grade`; nothing here can lower it.
 
-use ring::digest;
+pub mod canonical;
+mod choose;
+mod compile;
+mod conditions;
+mod evaluate;
+pub mod facts;
+mod index;
+pub mod judge;
+pub mod lookalike;
+mod sets;
+pub mod source;
 
-use crate::mail::{Candidate, Decision, Level, MessageClass, Method, Refusal, Verdict};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-/// Octets of the policy's hash that a decision keeps.
-const HASH_OCTETS: usize = 16;
+use crate::mail::{
+    Address, Decision, Demand, Domain, ExceptionUse, Level, MessageClass, Method, Reason,
+    Timestamp, TlsStanding,
+};
+use choose::{Setting, Standing};
+use compile::{AccountSetting, Compiled, DomainSetting};
+use conditions::{Doubt, MessageView};
+use evaluate::Matching;
+pub use evaluate::{MAX_NAMES, MAX_REASONS};
+pub use facts::{CertificateFact, HeaderFacts, MessageFacts, PartFacts, RecipientFacts};
+pub use judge::{Judge, Standard};
+pub use lookalike::lookalike;
+use sets::Party;
+pub use source::PolicySource;
 
-/// The policy in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The methods of a bounce: it carries headers of a kept message, never its content, and goes
+/// one way only, whatever the methods for content are.
+const DSN_METHODS: &[Method] = &[Method::Tls];
+
+/// The policy in force, compiled once. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Policy {
-    base: Level,
-    methods: Vec<Method>,
-    hash: String,
+    source: Arc<PolicySource>,
+    compiled: Arc<Compiled>,
+    hash: Arc<str>,
 }
 
-/// What is known when a recipient is decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    /// Submitted, or a bounce of ours.
-    pub class: MessageClass,
+/// What is wrong with a policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {mend}")]
+pub struct PolicyProblem {
+    /// The table: `rule`, `domain`, `group`, `user`, `tag`, `exception`, or `` for `[policy]`.
+    pub table: &'static str,
+    /// Its number among those of its kind, from 0.
+    pub index: usize,
+    /// The key of it that is at fault; `` for the table as a whole.
+    pub key: &'static str,
+    /// What is wrong, to follow the place.
+    pub what: String,
+    /// What to do.
+    pub mend: String,
+}
+
+/// What a policy wants to know of a message: what it does not need is not looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// Header fields.
+    pub header: bool,
+    /// MIME parts.
+    pub parts: bool,
+    /// What the detectors find.
+    pub findings: bool,
+    /// Whether sender and recipient have met.
+    pub first_contact: bool,
+    /// How much the account writes.
+    pub volume: bool,
+}
+
+/// A rule says that a message is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// What the client is told.
+    pub text: String,
+}
+
+/// A decision whose facts were not all known: what it is if every unknown is as the rules ask,
+/// and if none is. The truth lies between the two, since no condition is negated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// What the product would decide: doubt raises.
+    pub if_all_match: Arc<Decision>,
+    /// What it would be if nothing unknown were so.
+    pub if_none_match: Arc<Decision>,
+}
+
+impl Judged {
+    /// The decision, if it does not hang on what is unknown: level, candidates, course, terms,
+    /// factors and exception are the same. The reasons may differ.
+    pub fn certain(&self) -> Option<&Arc<Decision>> {
+        let (a, b) = (&self.if_all_match, &self.if_none_match);
+        let same = a.level == b.level
+            && a.candidates == b.candidates
+            && a.course == b.course
+            && a.terms == b.terms
+            && a.factors == b.factors
+            && a.exception == b.exception;
+        same.then_some(a)
+    }
 }
 
 impl Policy {
-    /// Every message needs at least `base`; `methods` are tried in their order. A method named
-    /// twice counts once.
-    pub fn new(base: Level, methods: Vec<Method>) -> Self {
-        let mut unique: Vec<Method> = Vec::with_capacity(methods.len());
-        for method in methods {
-            if !unique.contains(&method) {
-                unique.push(method);
-            }
-        }
-        let hash = hash(&canonical(base, &unique));
-        Self {
-            base,
-            methods: unique,
-            hash,
-        }
+    /// Compiles a policy; all problems at once.
+    pub fn compile(source: PolicySource) -> Result<Self, Vec<PolicyProblem>> {
+        let compiled = Compiled::new(&source)?;
+        Ok(Self {
+            hash: canonical::hash(&source).into(),
+            compiled: Arc::new(compiled),
+            source: Arc::new(source),
+        })
     }
 
-    /// Decides for one recipient.
-    pub fn decide(&self, facts: &Facts) -> Decision {
-        let (level, candidates) = match facts.class {
-            MessageClass::Submitted => {
-                let consider = |&method| Candidate {
-                    method,
-                    verdict: verdict(method, self.base),
-                };
-                (self.base, self.methods.iter().map(consider).collect())
-            }
-            // A bounce of ours carries headers of a kept message, never its content, and goes
-            // one way only, whatever the methods for content are.
-            MessageClass::Dsn => {
-                let verdict = verdict(Method::Tls, Level::Protected);
-                let tls = Candidate {
-                    method: Method::Tls,
-                    verdict,
-                };
-                (Level::Protected, vec![tls])
-            }
-        };
-        let accepted = |candidate: &&Candidate| candidate.verdict == Verdict::Accepted;
-        Decision {
-            level,
-            method: candidates.iter().find(accepted).map(|taken| taken.method),
-            candidates,
-            policy: self.hash.clone(),
-        }
+    /// What it was compiled from.
+    pub fn source(&self) -> &PolicySource {
+        &self.source
     }
 
     /// The first 16 octets of SHA-256 over the policy's canonical text, as hex.
-    pub fn hash(&self) -> &str {
+    pub fn hash(&self) -> &Arc<str> {
         &self.hash
     }
-}
 
-/// Whether a method can carry a level here. Exhaustive, so that a new method must be judged.
-fn verdict(method: Method, level: Level) -> Verdict {
-    match method {
-        Method::Tls if level.least_grade().is_some() => Verdict::Accepted,
-        Method::Tls => Verdict::Refused(Refusal::LevelTooHigh),
-        Method::Smime | Method::Portal => Verdict::Refused(Refusal::NotConfigured),
+    /// What it wants to know of a message and its recipients to decide.
+    pub fn needs(&self) -> Needs {
+        self.compiled.needs
     }
-}
 
-/// The policy as text: the same for the same policy, and different for a different one.
-fn canonical(base: Level, methods: &[Method]) -> String {
-    let methods: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
-    format!("policy 1\nbase={base}\nmethods={}\n", methods.join(","))
-}
+    /// What it wants to know at the end of DATA, for [`Policy::refuse`].
+    pub fn refusal_needs(&self) -> Needs {
+        self.compiled.refusal_needs
+    }
 
-fn hash(text: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    digest
-        .as_ref()
-        .iter()
-        .take(HASH_OCTETS)
-        .map(|octet| format!("{octet:02x}"))
+    /// The windows, in seconds, over which rules ask how much an account wrote; ascending.
+    pub fn volume_windows(&self) -> &[u64] {
+        &self.compiled.windows
+    }
+
+    /// The header fields that rules look at, in lower case; ascending.
+    pub fn header_fields(&self) -> &[String] {
+        &self.compiled.header_fields
+    }
+
+    /// The partner that a domain looks like without being one.
+    pub fn lookalike(&self, domain: &Domain) -> Option<&Domain> {
+        self.compiled.lookalikes.find(domain)
+    }
+
+    /// Whether the message may be taken in at all; asked at the end of DATA, for all its
+    /// recipients: a rule that names one of them refuses the message as a whole. Looks at
+    /// envelope, header and MIME facts only. Of several rules the first by name speaks.
+    pub fn refuse(&self, facts: &MessageFacts, recipients: &[Address]) -> Option<Rejection> {
+        let set = &self.compiled.rejects;
+        if set.rules.is_empty() || facts.class == MessageClass::Dsn {
+            return None;
+        }
+        let view = self.view(facts, Doubt::Matches);
+        let mut matching = Matching::new(set, &self.compiled.probes, &view);
+        let for_everyone = matching.everyone().min_by_key(|rule| &rule.name);
+        let rule = for_everyone.or_else(|| {
+            recipients.iter().find_map(|address| {
+                let recipient = RecipientFacts::new(address.clone(), facts.received);
+                let party = Party::new(address);
+                let alike = self.compiled.looks_alike(&recipient);
+                let rules = matching.recipient(&recipient, &party, alike);
+                rules.into_iter().min_by_key(|rule| &rule.name)
+            })
+        })?;
+        Some(Rejection {
+            rule: Arc::clone(&rule.name),
+            text: rule.reject.clone().unwrap_or_default(),
+        })
+    }
+
+    /// Decides for recipients of one message, in their order. Equal decisions are one. What is
+    /// not known counts as the conditions ask for.
+    pub fn decide(
+        &self,
+        message: &MessageFacts,
+        recipients: &[RecipientFacts],
+    ) -> Vec<Arc<Decision>> {
+        self.decide_by(&Standard, message, recipients, Doubt::Matches)
+    }
+
+    /// Decides twice, for and against everything that is not known: for records, which keep only
+    /// what the policy of their time looked at.
+    pub fn judge(&self, message: &MessageFacts, recipients: &[RecipientFacts]) -> Vec<Judged> {
+        let all = self.decide_by(&Standard, message, recipients, Doubt::Matches);
+        let none = self.decide_by(&Standard, message, recipients, Doubt::Fails);
+        let both = all.into_iter().zip(none);
+        both.map(|(if_all_match, if_none_match)| Judged {
+            if_all_match,
+            if_none_match,
+        })
         .collect()
+    }
+
+    fn view<'a>(&'a self, facts: &'a MessageFacts, doubt: Doubt) -> MessageView<'a> {
+        let account = self.compiled.account(facts.user.as_deref());
+        MessageView::new(
+            facts,
+            &account.groups,
+            self.source.utc_offset_minutes,
+            doubt,
+        )
+    }
+
+    /// Decides by another judge's word: for the proof.
+    fn decide_by<J: Judge>(
+        &self,
+        judge: &J,
+        message: &MessageFacts,
+        recipients: &[RecipientFacts],
+        doubt: Doubt,
+    ) -> Vec<Arc<Decision>> {
+        let compiled = &*self.compiled;
+        let view = self.view(message, doubt);
+        let mut matching = match message.class {
+            MessageClass::Submitted => Some(Matching::new(&compiled.live, &compiled.probes, &view)),
+            MessageClass::Dsn => None,
+        };
+        let of_message = self.message_reasons(&view);
+        let mut decided: HashMap<SameFacts<'_>, Arc<Decision>> = HashMap::new();
+        let mut distinct: HashSet<Arc<Decision>> = HashSet::new();
+        let mut decisions = Vec::with_capacity(recipients.len());
+        for recipient in recipients {
+            let party = Party::new(&recipient.address);
+            let alike = compiled.looks_alike(recipient);
+            let key = SameFacts::new(compiled, recipient, &party, alike);
+            if let Some(known) = decided.get(&key) {
+                decisions.push(Arc::clone(known));
+                continue;
+            }
+            let domain = compiled.domain(party.domain);
+            let base = self.base(message.class);
+            let asked = match &mut matching {
+                Some(matching) => {
+                    let rules = matching.recipient(recipient, &party, alike);
+                    evaluate::asked(judge, base, &of_message, &domain.reasons, &rules)
+                }
+                None => evaluate::asked(judge, base, &of_message, &[], &[]),
+            };
+            let exceptions = compiled.exceptions(&party.key, party.domain);
+            let account = compiled.account(message.user.as_deref());
+            let setting = self.setting(message.class, domain, account, exceptions);
+            let standing = Standing::new(message.class, recipient);
+            let decision = Arc::new(choose::choose(judge, &setting, standing, asked));
+            let decision = match distinct.get(&decision) {
+                Some(equal) => Arc::clone(equal),
+                None => decision,
+            };
+            distinct.insert(Arc::clone(&decision));
+            decided.insert(key, Arc::clone(&decision));
+            decisions.push(decision);
+        }
+        decisions
+    }
+
+    /// The least level: of a bounce of ours, whatever the policy says of content.
+    fn base(&self, class: MessageClass) -> Level {
+        match class {
+            MessageClass::Submitted => self.source.base,
+            MessageClass::Dsn => Level::Protected,
+        }
+    }
+
+    fn message_reasons(&self, view: &MessageView<'_>) -> Vec<Reason> {
+        let class = view.facts.class;
+        let mut reasons = vec![evaluate::base_reason(self.base(class))];
+        if class == MessageClass::Submitted {
+            let account = self.compiled.account(view.facts.user.as_deref());
+            reasons.extend(account.reasons.iter().cloned());
+            evaluate::content_reasons(&self.source, view, &mut reasons);
+        }
+        reasons
+    }
+
+    /// What the policy says, rules aside. A bounce keeps to what is said of its recipient's
+    /// servers (pins, key exchange), and skips what is said of content.
+    fn setting<'a>(
+        &'a self,
+        class: MessageClass,
+        domain: &'a DomainSetting,
+        account: &AccountSetting,
+        exceptions: [Option<&'a ExceptionUse>; 2],
+    ) -> Setting<'a> {
+        let submitted = class == MessageClass::Submitted;
+        Setting {
+            methods: match (class, &domain.methods) {
+                (MessageClass::Dsn, _) => DSN_METHODS,
+                (MessageClass::Submitted, Some(methods)) => methods,
+                (MessageClass::Submitted, None) => &self.source.methods,
+            },
+            ways: self.compiled.ways,
+            downgrade_hold: self.source.downgrade_hold,
+            domain_not_enough: submitted && domain.tls_not_enough,
+            account_not_enough: submitted && account.tls_not_enough,
+            pins: &domain.pin_mx,
+            domain_pq: domain.require_pq,
+            account_pq: submitted && account.require_pq,
+            exceptions,
+            policy: &self.hash,
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What content of this decision demands of its connection: a row of the table, or of the
+/// register. `None` where it does not go by TLS: then there is no plain rendition.
+pub fn demand_of(decision: &Decision, class: MessageClass) -> Option<Demand> {
+    demand_by(&Standard, decision, class)
+}
 
-    const ALL: [Method; 3] = [Method::Tls, Method::Smime, Method::Portal];
-
-    fn decide(base: Level, methods: &[Method], class: MessageClass) -> Decision {
-        Policy::new(base, methods.to_vec()).decide(&Facts { class })
+fn demand_by<J: Judge>(judge: &J, decision: &Decision, class: MessageClass) -> Option<Demand> {
+    match decision.method()? {
+        Method::Tls => judge.demand(class, decision.level, decision.exception.as_ref()),
+        // Their renditions are sealed, or fixed: they come with those methods.
+        Method::Smime | Method::Portal => None,
     }
+}
 
-    #[test]
-    fn content_by_level_and_order() {
-        use Level::{Confidential, Protected, Restricted, Sealed};
-        use Method::{Portal, Smime, Tls};
-        let accepted = Verdict::Accepted;
-        let absent = Verdict::Refused(Refusal::NotConfigured);
-        let too_high = Verdict::Refused(Refusal::LevelTooHigh);
-        for (base, methods, method, verdicts) in [
-            (
-                Protected,
-                &ALL[..],
-                Some(Tls),
-                vec![&accepted, &absent, &absent],
-            ),
-            (
-                Confidential,
-                &ALL[..],
-                Some(Tls),
-                vec![&accepted, &absent, &absent],
-            ),
-            (
-                Restricted,
-                &ALL[..],
-                Some(Tls),
-                vec![&accepted, &absent, &absent],
-            ),
-            (Sealed, &ALL[..], None, vec![&too_high, &absent, &absent]),
-            (
-                Protected,
-                &[Smime, Tls][..],
-                Some(Tls),
-                vec![&absent, &accepted],
-            ),
-            (Protected, &[Portal][..], None, vec![&absent]),
-            (Protected, &[][..], None, vec![]),
-            (Protected, &[Tls, Tls][..], Some(Tls), vec![&accepted]),
-        ] {
-            let decision = decide(base, methods, MessageClass::Submitted);
-            assert_eq!(decision.level, base);
-            assert_eq!(decision.method, method, "{base} {methods:?}");
-            let found: Vec<&Verdict> = decision.candidates.iter().map(|c| &c.verdict).collect();
-            assert_eq!(found, verdicts, "{base} {methods:?}");
+/// All that can make the decision of one recipient of a message differ from another's.
+#[derive(PartialEq, Eq, Hash)]
+struct SameFacts<'a> {
+    /// Where the policy names the address itself.
+    address: Option<String>,
+    /// Where it says something of the domain.
+    domain: Option<&'a str>,
+    looks_alike: bool,
+    now: Timestamp,
+    tls: &'a TlsStanding,
+    certificate: CertificateFact,
+    released: &'a [Arc<str>],
+    first_contact: Option<bool>,
+    volume: &'a [(u64, u64)],
+}
+
+impl<'a> SameFacts<'a> {
+    fn new(
+        compiled: &Compiled,
+        recipient: &'a RecipientFacts,
+        party: &Party<'a>,
+        looks_alike: bool,
+    ) -> Self {
+        let mentioned = &compiled.mentioned;
+        Self {
+            address: mentioned.names_address(party).then(|| party.key.clone()),
+            domain: mentioned.has_domain(party.domain).then_some(party.domain),
+            looks_alike,
+            now: recipient.now,
+            tls: &recipient.tls,
+            certificate: recipient.certificate,
+            released: &recipient.released,
+            first_contact: recipient.first_contact,
+            volume: &recipient.volume,
         }
-    }
-
-    #[test]
-    fn a_dsn_goes_by_tls_at_protected_whatever_the_methods() {
-        for base in [Level::Protected, Level::Sealed] {
-            for methods in [&ALL[..], &[Method::Portal][..]] {
-                let decision = decide(base, methods, MessageClass::Dsn);
-                assert_eq!(decision.level, Level::Protected);
-                assert_eq!(decision.method, Some(Method::Tls));
-                assert_eq!(decision.candidates.len(), 1);
-            }
-        }
-    }
-
-    #[test]
-    fn a_policy_never_decides_below_its_base() {
-        for base in [
-            Level::Protected,
-            Level::Confidential,
-            Level::Restricted,
-            Level::Sealed,
-        ] {
-            let decision = decide(base, &ALL, MessageClass::Submitted);
-            assert!(decision.level >= base);
-            if decision.method == Some(Method::Tls) {
-                assert!(base.least_grade().is_some());
-            }
-        }
-    }
-
-    #[test]
-    fn the_hash_names_the_policy() {
-        let hash = |base, methods: &[Method]| Policy::new(base, methods.to_vec()).hash().to_owned();
-        let one = hash(Level::Protected, &ALL);
-        assert_eq!(one.len(), 32);
-        assert!(one.bytes().all(|b| b.is_ascii_hexdigit()));
-        assert_eq!(one, hash(Level::Protected, &ALL));
-        assert_ne!(one, hash(Level::Confidential, &ALL));
-        assert_ne!(
-            one,
-            hash(
-                Level::Protected,
-                &[Method::Smime, Method::Tls, Method::Portal]
-            )
-        );
-        assert_ne!(one, hash(Level::Protected, &ALL[..2]));
-        let decision = decide(Level::Protected, &ALL, MessageClass::Submitted);
-        assert_eq!(decision.policy, one);
     }
 }

@@ -34,6 +34,7 @@ fn envelope(recipients: usize) -> Envelope {
         received: NOW,
         size: 42,
         eight_bit: false,
+        tags: Vec::new(),
     }
 }
 
@@ -43,6 +44,8 @@ fn record(state: RecipientState, last: Option<Status>) -> RecipientRecord {
         attempts: 3,
         last,
         warned: false,
+        released: Vec::new(),
+        suspected_since: None,
     }
 }
 
@@ -231,6 +234,7 @@ fn the_want_of_security_is_explained() {
             required: Grade::Pkix,
             hosts: vec![short],
             status: learnt.clone(),
+            expected: None,
         },
         hop: None,
         duplicate_possible: false,
@@ -384,7 +388,7 @@ proptest! {
         let hop = Hop { next_hop: domain("tls.example"), mx: domain("mx.tls.example"), address: None, grade: Grade::None, tls: None };
         let outcome = RecipientOutcome {
             recipient: 0,
-            outcome: Outcome::Shortfall { required: Grade::Pkix, hosts: vec![ShortHost { hop, why }], status: learnt.clone() },
+            outcome: Outcome::Shortfall { required: Grade::Pkix, hosts: vec![ShortHost { hop, why }], status: learnt.clone(), expected: None,},
             hop: None,
             duplicate_possible: false,
         };

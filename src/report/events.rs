@@ -30,8 +30,8 @@ pub fn decided(
     rendition: Option<&Rendition>,
 ) -> Event {
     let mut event = of(time, EventKind::Decided, envelope);
-    event.policy = Some(plan.decision.policy.clone());
-    if plan.decision.method.is_none() {
+    event.policy = Some(plan.decision.policy.to_string());
+    if plan.decision.method().is_none() {
         let refusal = |candidate: &crate::mail::Candidate| match &candidate.verdict {
             Verdict::Accepted => None,
             Verdict::Refused(refusal) => Some(format!("{}: {refusal}", candidate.method)),
@@ -130,7 +130,7 @@ impl Event {
     /// As decided: level, method, the grade demanded, who signed.
     pub fn planned(mut self, plan: &RecipientPlan, rendition: Option<&Rendition>) -> Self {
         self.level = Some(plan.decision.level);
-        self.method = plan.decision.method;
+        self.method = plan.decision.method();
         if let Some(rendition) = rendition {
             // What an attempt was refused for stands; the policy may have been raised since.
             self.required = self.required.or(Some(rendition.demand.least()));
@@ -176,10 +176,12 @@ mod tests {
                 helo: "app".into(),
                 user: "billing".into(),
                 tls: None,
+                listener: "127.0.0.1:465".to_owned(),
             }),
             received: Timestamp::from_secs(1000),
             size: 42,
             eight_bit: false,
+            tags: Vec::new(),
         }
     }
 
@@ -218,6 +220,7 @@ mod tests {
                     why: "no STARTTLS".into(),
                 }],
                 status: status.clone(),
+                expected: None,
             },
             hop: None,
             duplicate_possible: false,
@@ -230,6 +233,8 @@ mod tests {
             attempts: 1,
             last: Some(status),
             warned: false,
+            released: Vec::new(),
+            suspected_since: None,
         };
         let time = Timestamp::from_secs(1001);
         let event = settled(time, &envelope(), 0, &record, Some(&outcome)).unwrap();

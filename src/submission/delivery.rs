@@ -116,6 +116,7 @@ impl Incoming {
             received: flow.now(),
             size,
             eight_bit,
+            tags: Vec::new(),
         };
         match flow.accept(envelope, body).await {
             Ok(()) => Ok(self.id),

@@ -355,6 +355,7 @@ impl Driver {
             address: self.address,
             helo: transaction.hello.name.clone(),
             user: self.account.clone().unwrap_or_default(),
+            listener: String::new(),
             tls: self.tls.clone(),
         };
         incoming

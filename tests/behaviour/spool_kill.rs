@@ -55,6 +55,7 @@ fn envelope(id: MessageId) -> Arc<Envelope> {
         received: Timestamp::from_secs(1),
         size: 0,
         eight_bit: false,
+        tags: Vec::new(),
     })
 }
 

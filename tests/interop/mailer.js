@@ -21,7 +21,7 @@ const message =
         subject: "Grüße aus der Praxis",
         messageId: "<composed-by-nodemailer@clinic.test>",
         text: "Zeile eins\n.\n..\nÄÖÜ\n",
-        attachments: [{ filename: "scan.bin", content: Buffer.alloc(100000, 0xa5) }],
+        attachments: [{ filename: "table.csv", content: "zeile\n".repeat(20000) }],
       }
     : { envelope: { from: sender, to: [recipient] }, raw: fs.readFileSync(raw) };
 transport.sendMail(message).then(

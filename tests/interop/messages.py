@@ -3,7 +3,6 @@
 import base64
 import email.utils
 import hashlib
-import os
 import secrets
 
 # Found nowhere but in message bodies and subjects: what a search of the disk looks for.
@@ -66,10 +65,14 @@ def long_lines(sender, recipient):
 
 
 def attachment(sender, recipient, octets=20_000_000):
-    data = base64.encodebytes(os.urandom(octets)).replace(b"\n", b"\r\n")
+    # Text of a table, for what nobody can read would raise the level.
+    letters = str.maketrans("0123456789", "ghijklmnop")
+    row = lambda: f"{secrets.token_hex(8)},{secrets.token_hex(24)}".translate(letters)
+    rows = "".join(f"{row()}\r\n" for _ in range(1000)).encode()
+    data = base64.encodebytes(rows * (octets // len(rows))).replace(b"\n", b"\r\n")
     body = (f"--part\r\nContent-Type: text/plain\r\n\r\n{BODY_CANARY}\r\n--part\r\n"
-            "Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n"
-            'Content-Disposition: attachment; filename="scan.bin"\r\n\r\n').encode() + data + b"--part--\r\n"
+            "Content-Type: text/csv\r\nContent-Transfer-Encoding: base64\r\n"
+            'Content-Disposition: attachment; filename="table.csv"\r\n\r\n').encode() + data + b"--part--\r\n"
     return Message(sender, recipient, body, ['Content-Type: multipart/mixed; boundary="part"'])
 
 

@@ -114,6 +114,7 @@ pub fn job_of(destination: &str, recipients: usize, level: Level, content: &[u8]
         received: START,
         size: content.len() as u64,
         eight_bit: !content.is_ascii(),
+        tags: Vec::new(),
     };
     Job {
         envelope: Arc::new(envelope),
@@ -123,6 +124,7 @@ pub fn job_of(destination: &str, recipients: usize, level: Level, content: &[u8]
             demand: Demand::content(level).unwrap(),
             prefix: PREFIX.to_vec(),
             signed_by: vec![],
+            terms: sealpost::mail::Terms::default(),
         },
         content: Content::from_bytes(content.to_vec()),
     }
@@ -151,6 +153,7 @@ pub async fn deliver_one(relay: &Relay, destination: &str) -> RecipientOutcome {
 /// `word: enhanced code, text`, to be compared at a glance.
 pub fn brief(outcome: &RecipientOutcome) -> String {
     let (word, status) = match &outcome.outcome {
+        Outcome::Replan => return "replan".to_owned(),
         Outcome::Delivered(status) => ("delivered".to_owned(), status),
         Outcome::Deferred { reason, status } => (format!("deferred({reason})"), status),
         Outcome::Bounced(status) => ("bounced".to_owned(), status),

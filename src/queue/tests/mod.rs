@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::mail::{
-    Address, Candidate, Decision, DeferReason, Demand, EnhancedCode, Envelope, Final, Grade, Level,
-    MessageClass, MessageId, Method, Outcome, Prepared, RecipientOutcome, RecipientPlan,
-    RecipientRecord, RecipientState, Refusal, Rendition, ReversePath, Status, Timestamp, Verdict,
+    Address, Candidate, Course, Decision, DeferReason, Demand, EnhancedCode, Envelope, Final,
+    Grade, Level, MessageClass, MessageId, Method, Outcome, Prepared, RecipientOutcome,
+    RecipientPlan, RecipientRecord, RecipientState, Refusal, Rendition, ReversePath, Status,
+    Timestamp, Verdict,
 };
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -36,6 +37,7 @@ fn envelope(id: u64, recipients: &[&str]) -> Envelope {
         received: START,
         size: 1000,
         eight_bit: false,
+        tags: Vec::new(),
     }
 }
 
@@ -53,9 +55,9 @@ fn prepared(recipients: u32, without: &[u32]) -> Arc<Prepared> {
         let has = !without.contains(&recipient);
         RecipientPlan {
             recipient,
-            decision: Decision {
-                level: Level::Protected,
-                candidates: vec![Candidate {
+            decision: Arc::new(Decision::base(
+                Level::Protected,
+                vec![Candidate {
                     method: Method::Tls,
                     verdict: if has {
                         Verdict::Accepted
@@ -63,9 +65,13 @@ fn prepared(recipients: u32, without: &[u32]) -> Arc<Prepared> {
                         Verdict::Refused(Refusal::LevelTooHigh)
                     },
                 }],
-                method: has.then_some(Method::Tls),
-                policy: "00".repeat(16),
-            },
+                if has {
+                    Course::Send(Method::Tls)
+                } else {
+                    Course::NoMethod
+                },
+                "00".repeat(16).into(),
+            )),
             rendition: has.then_some(0),
         }
     };
@@ -74,6 +80,7 @@ fn prepared(recipients: u32, without: &[u32]) -> Arc<Prepared> {
             demand: Demand::content(Level::Protected).unwrap(),
             prefix: Vec::new(),
             signed_by: Vec::new(),
+            terms: crate::mail::Terms::default(),
         }],
         plans: (0..recipients).map(plan).collect(),
     })
@@ -160,10 +167,7 @@ impl Bench {
     fn ready(&mut self, envelope: Envelope) -> Vec<Output> {
         let (id, recipients) = (envelope.id, envelope.recipients.len());
         let prepared = prepared(u32::try_from(recipients).unwrap(), &[]);
-        assert!(matches!(
-            self.accept(envelope)[..],
-            [Output::Prepare { .. }]
-        ));
+        assert!(matches!(self.accept(envelope)[..], [Output::Prepare(_)]));
         self.tell(Duration::ZERO, Input::Prepared { id, prepared })
     }
 
@@ -177,6 +181,13 @@ fn settlement(outputs: Vec<Output>) -> Settlement {
     match <[Output; 1]>::try_from(outputs) {
         Ok([Output::Settle(settlement)]) => settlement,
         other => panic!("one settlement, not {other:?}"),
+    }
+}
+
+fn preparation(outputs: Vec<Output>) -> Preparation {
+    match <[Output; 1]>::try_from(outputs) {
+        Ok([Output::Prepare(preparation)]) => preparation,
+        other => panic!("one preparation, not {other:?}"),
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) fn envelope(id: MessageId, recipients: usize) -> Arc<Envelope> {
         received: Timestamp::from_secs(1_800_000_000),
         size: 0,
         eight_bit: false,
+        tags: Vec::new(),
     })
 }
 
@@ -80,6 +81,7 @@ pub(super) fn prepared(seed: u8) -> Arc<Prepared> {
             demand: crate::mail::Demand::dsn(),
             prefix: format!("DKIM-Signature: {CANARY} {seed}\r\n").into_bytes(),
             signed_by: vec!["example.test".to_owned()],
+            terms: crate::mail::Terms::default(),
         }],
         plans: Vec::new(),
     })
@@ -98,6 +100,8 @@ pub(super) fn record(seed: u32) -> RecipientRecord {
         attempts: seed,
         last: Some(Status::local(EnhancedCode::new(4, 0, 0), CANARY)),
         warned: seed.is_multiple_of(2),
+        released: Vec::new(),
+        suspected_since: None,
     }
 }
 

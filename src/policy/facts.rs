@@ -1,0 +1,108 @@
+//! What is known when a message is decided: of the message, of a recipient.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::mail::{Address, Findings, MessageClass, ReversePath, Tag, Timestamp, TlsStanding};
+
+/// What is known of a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MessageFacts {
+    /// Submitted, or a bounce of ours.
+    pub class: MessageClass,
+    /// Where bounces go.
+    pub sender: ReversePath,
+    /// The address in From.
+    pub author: Option<Address>,
+    /// The account.
+    pub user: Option<String>,
+    /// The listener, as the configuration names its address.
+    pub listener: Option<String>,
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// When it was accepted.
+    pub received: Timestamp,
+    /// Octets of the content.
+    pub size: u64,
+    /// What the sender asked for by tags.
+    pub tags: Vec<Tag>,
+    /// The header.
+    pub header: HeaderFacts,
+    /// The MIME parts; `None` where they were not looked at.
+    pub parts: Option<Vec<PartFacts>>,
+    /// What the detectors found; `None` where the content was not looked at.
+    pub findings: Option<Findings>,
+}
+
+/// What is known of a header.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HeaderFacts {
+    /// Field names in lower case with their decoded values, in the order of the message.
+    pub fields: Vec<(String, String)>,
+    /// The names, in lower case, of the fields that `fields` covers; `None` if it covers them all.
+    /// Others are unknown: a record keeps only what the policy of its time looked at.
+    pub only: Option<Vec<String>>,
+    /// Addresses in To and Cc.
+    pub visible_recipients: u32,
+}
+
+/// What is known of a MIME part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartFacts {
+    /// The declared type in lower case: `application/pdf`.
+    pub kind: String,
+    /// The decoded file name, where it has one.
+    pub name: Option<String>,
+}
+
+/// What is known of a recipient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecipientFacts {
+    /// Who.
+    pub address: Address,
+    /// When it is decided.
+    pub now: Timestamp,
+    /// How far TLS got.
+    pub tls: TlsStanding,
+    /// Its certificate.
+    pub certificate: CertificateFact,
+    /// Holds that a person has released, by name.
+    pub released: Vec<Arc<str>>,
+    /// Whether nothing was ever sent from this sender to it; `None` if nobody looked.
+    pub first_contact: Option<bool>,
+    /// Recipients that the account wrote to lately, by the windows that rules ask for, in seconds;
+    /// empty if nobody looked.
+    pub volume: Vec<(u64, u64)>,
+}
+
+/// What is known of a recipient's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateFact {
+    /// None that could be used.
+    #[default]
+    None,
+    /// A valid chain, or imported by the operator.
+    Valid,
+    /// From the operator's directory.
+    Directory,
+    /// Pinned by the operator for this address.
+    Pinned,
+}
+
+impl RecipientFacts {
+    /// A recipient of which nothing is known but the address.
+    pub fn new(address: Address, now: Timestamp) -> Self {
+        Self {
+            address,
+            now,
+            tls: TlsStanding::Untried,
+            certificate: CertificateFact::None,
+            released: Vec::new(),
+            first_contact: None,
+            volume: Vec::new(),
+        }
+    }
+}
