@@ -282,3 +282,41 @@ fn a_pdf_that_lies_about_its_sizes_or_holds_itself_ends() {
     let selfish = page(stream("", b"/X1 Do"), &[b"<< >>".to_vec(), form]);
     assert!(read(Pdf, selfish).unreadable.contains(&Unreadable::TooDeep));
 }
+
+#[test]
+fn large_hostile_mime_is_linear() {
+    use sealpost::scan::parts::take_apart;
+    // Fifty open boundaries, and nothing but lines that might be delimiters of each.
+    let mut header = String::new();
+    for at in 0..49 {
+        header.push_str(&format!(
+            "Content-Type: multipart/mixed; boundary=b{at:02}\r\n\r\n--b{at:02}\r\n"
+        ));
+    }
+    let lines = "--b\r\n".repeat(2 << 20);
+    let parts = take_apart(
+        &bytes::Bytes::from(format!("{header}\r\n{lines}")),
+        &Limits::default(),
+    );
+    assert_eq!(parts.unscannable, []);
+    let text: usize = parts.texts.iter().map(|(_, text)| text.len()).sum();
+    assert!(text >= lines.len(), "{text}");
+    for body in [
+        "<".repeat(4 << 20),
+        "&".repeat(4 << 20),
+        "<!--".repeat(1 << 20),
+        "<a ".repeat(1 << 20),
+        "<a b='".repeat(1 << 20),
+    ] {
+        let html = format!("Content-Type: text/html\r\n\r\n{body}");
+        let parts = take_apart(&bytes::Bytes::from(html), &Limits::default());
+        assert!(
+            parts
+                .texts
+                .iter()
+                .map(|(_, text)| text.len())
+                .sum::<usize>()
+                > 1 << 20
+        );
+    }
+}

@@ -69,6 +69,7 @@ fn word_reads_tables_breaks_and_everything_beside_the_body() {
         "in a comment",
         "the title",
         "under an odd name",
+        "under a false name",
     ] {
         assert!(read.says(text), "{text}: {read:?}");
     }

@@ -92,10 +92,10 @@ impl Walk<'_> {
                     };
                     let end = line_end(&content, line);
                     let text = content.get(line..end).unwrap_or_default();
-                    if let Some(delimiter) = self.delimiter(text) {
-                        if !self.delimit(&delimiter, line, end) {
-                            return;
-                        }
+                    if let Some(delimiter) = self.delimiter(text)
+                        && !self.delimit(&delimiter, line, end)
+                    {
+                        return;
                     }
                     at = end;
                 }
@@ -120,10 +120,8 @@ impl Walk<'_> {
     fn header_line(&mut self, content: &[u8], at: usize) -> Option<usize> {
         let end = line_end(content, at);
         let line = content.get(at..end).unwrap_or_default();
-        if line.starts_with(b"--") {
-            if let Some(delimiter) = self.delimiter(line) {
-                return self.delimit(&delimiter, at, end).then_some(end);
-            }
+        if let Some(delimiter) = self.delimiter(line) {
+            return self.delimit(&delimiter, at, end).then_some(end);
         }
         let too_long = at - self.start > MAX_HEADER_OCTETS;
         if line.trim_ascii().is_empty() || too_long {

@@ -38,7 +38,7 @@ enum Element {
 }
 
 /// The local name of an element, and of an attribute.
-pub(super) fn local<'a>(name: &'a str) -> &'a str {
+pub(super) fn local(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, local)| local)
 }
 
