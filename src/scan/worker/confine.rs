@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{
@@ -47,21 +48,8 @@ const ALLOWED: [libc::c_long; 22] = [
 /// confined in part, and must not go on.
 pub fn confine(memory: u64, seconds: u64) -> io::Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    if rustix::process::geteuid().is_root() {
-        let gid = rustix::process::Gid::from_raw(NOBODY);
-        let uid = rustix::process::Uid::from_raw(NOBODY);
-        rustix::thread::set_thread_groups(&[])?;
-        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-        rustix::thread::set_thread_res_uid(uid, uid, uid)?;
-    }
-    rustix::thread::set_capabilities(
-        None,
-        CapabilitySets {
-            effective: CapabilitySet::empty(),
-            permitted: CapabilitySet::empty(),
-            inheritable: CapabilitySet::empty(),
-        },
-    )?;
+    become_nobody()?;
+    drop_capabilities()?;
     limit(Resource::Core, 0)?;
     limit(Resource::Fsize, 0)?;
     limit(Resource::Nproc, 0)?;
@@ -70,6 +58,39 @@ pub fn confine(memory: u64, seconds: u64) -> io::Result<()> {
     limit(Resource::Cpu, seconds)?;
     rustix::thread::set_no_new_privs(true)?;
     seccompiler::apply_filter(&filter()?).map_err(io::Error::other)
+}
+
+/// Gives up root. A root without the right to change its user, as in some containers, stays: it
+/// has no capabilities either, and the filter leaves no call that asks for a user.
+fn become_nobody() -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let gid = rustix::process::Gid::from_raw(NOBODY);
+    let uid = rustix::process::Uid::from_raw(NOBODY);
+    let became = rustix::thread::set_thread_groups(&[])
+        .and_then(|()| rustix::thread::set_thread_res_gid(gid, gid, gid))
+        .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid));
+    match became {
+        Ok(()) | Err(Errno::PERM) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn drop_capabilities() -> io::Result<()> {
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    match rustix::thread::set_capabilities(None, none) {
+        Ok(()) => Ok(()),
+        // A filter around us may forbid the call: then there must be nothing to give up.
+        Err(error) => match rustix::thread::capabilities(None) {
+            Ok(has) if has.permitted.is_empty() => Ok(()),
+            _ => Err(error.into()),
+        },
+    }
 }
 
 fn limit(resource: Resource, value: u64) -> io::Result<()> {
