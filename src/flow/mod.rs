@@ -15,6 +15,7 @@
 pub mod accept;
 mod bounce;
 mod deliver;
+mod facts;
 mod line;
 mod office;
 mod prepare;
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use accept::{AcceptError, NotNow};
+pub use facts::{message_facts, of_overview};
 pub use line::Machinery;
 
 use crate::mail::{Address, Domain, Envelope, MessageId, Timestamp};
@@ -122,6 +124,12 @@ impl Handle {
     /// The time, as the line sees it.
     pub fn now(&self) -> Timestamp {
         self.intake.now()
+    }
+
+    /// Policy, signer and relay in force. Who asks one of them twice about the same message asks
+    /// the same snapshot.
+    pub fn machinery(&self) -> Arc<Machinery> {
+        self.line.machinery()
     }
 
     /// Replaces policy, signer and relay; work in flight ends with what it began with.

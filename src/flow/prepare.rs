@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::facts::message_facts;
 use super::line::{Line, Machinery};
 use crate::mail::{
     Decision, Demand, EnhancedCode, Envelope, MessageClass, Method, Prepared, RecipientPlan,
     Rendition, Status, Terms,
 };
-use crate::policy::{HeaderFacts, MessageFacts, RecipientFacts};
+use crate::policy::RecipientFacts;
 use crate::queue::Input;
 use crate::report::events;
 use crate::sign::{SignError, Signature};
@@ -51,7 +52,7 @@ pub(super) async fn prepare(
     envelope: Arc<Envelope>,
 ) -> Result<Arc<Prepared>, PrepareError> {
     let machinery = line.machinery();
-    let facts = message_facts(&envelope);
+    let facts = message_facts(&envelope, None);
     let now = line.clock.now();
     let first = envelope.recipients.first().cloned();
     let recipients: Vec<RecipientFacts> = first
@@ -80,24 +81,6 @@ pub(super) async fn prepare(
             .await;
     }
     Ok(prepared)
-}
-
-fn message_facts(envelope: &Envelope) -> MessageFacts {
-    let client = envelope.client.as_ref();
-    MessageFacts {
-        class: envelope.class,
-        sender: envelope.reverse_path.clone(),
-        author: envelope.author.clone(),
-        user: client.map(|client| client.user.clone()),
-        listener: client.map(|client| client.listener.clone()),
-        client: client.and_then(|client| client.address),
-        received: envelope.received,
-        size: envelope.size,
-        tags: envelope.tags.clone(),
-        header: HeaderFacts::default(),
-        parts: None,
-        findings: None,
-    }
 }
 
 /// What the chosen method demands of the connection; `None` where no method is left.

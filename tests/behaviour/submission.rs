@@ -168,18 +168,18 @@ async fn a_listener_without_tls_is_local_and_names_an_account() {
     let app = || ListenerTls::None { user: "app".into() };
     let open = TcpListener::bind("0.0.0.0:0").await.unwrap();
     assert!(matches!(
-        Listener::new(Socket::Tcp(open), app()),
+        Listener::new("open", Socket::Tcp(open), app()),
         Err(ListenerError::NotLocal(_))
     ));
     let loopback = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    assert!(Listener::new(Socket::Tcp(loopback), app()).is_ok());
+    assert!(Listener::new("loopback", Socket::Tcp(loopback), app()).is_ok());
     let directory = tempfile::tempdir().unwrap();
     let unix = UnixListener::bind(directory.path().join("s")).unwrap();
     let nobody = ListenerTls::None {
         user: String::new(),
     };
     assert!(matches!(
-        Listener::new(Socket::Unix(unix), nobody),
+        Listener::new("unix", Socket::Unix(unix), nobody),
         Err(ListenerError::NoAccount)
     ));
 }
