@@ -481,13 +481,12 @@ fn the_overview_is_that_of_what_is_stored() {
 fn a_subject_that_grows_past_the_limit_is_refused() {
     // Written anew in UTF-8 it takes more octets than the client sent.
     let words =
-        "\r\n =?iso-8859-1?b?5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk?=".repeat(3900);
+        "\r\n =?iso-8859-1?b?5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk?=".repeat(3500);
     let content = format!("From: jo@clinic.example\r\nSubject: [secure]{words}\r\n\r\n");
     assert!(content.len() < MAX_HEADER_OCTETS);
-    match take(&content) {
-        Err(refusal) => assert_eq!(refusal, Refusal::Header(HeaderError::TooLong)),
-        Ok((out, _)) => assert!(Header::parse_stored(out.as_bytes()).is_ok()),
-    }
+    assert_eq!(take(&content), Err(Refusal::Header(HeaderError::TooLong)));
+    let untagged = content.replace("[secure]", "");
+    assert!(take(&untagged).is_ok());
 }
 
 proptest! {
