@@ -8,6 +8,7 @@
 //! - `deliver`: the relay makes an attempt;
 //! - `settle`: its outcome becomes durable, then it is logged and, where it failed, bounced;
 //! - `bounce`: the DSN that a settlement owes to the sender;
+//! - [`recorded`]: what a record of a decision keeps of its facts;
 //! - `office`: the one task that owns the queue's core and hands out these pieces of work.
 //!
 //! Only `settle` turns errors into outcomes. Nothing here knows SMTP, TLS or DNS.
@@ -18,7 +19,9 @@ mod deliver;
 mod facts;
 mod line;
 mod office;
+mod plans;
 mod prepare;
+pub mod recorded;
 mod settle;
 
 use std::sync::Arc;
@@ -33,7 +36,10 @@ pub use facts::{message_facts, of_overview};
 pub use line::Machinery;
 
 use crate::mail::{Address, Domain, Envelope, MessageId, Timestamp};
-use crate::queue::{Input, Queue, QueueDetail, QueueFilter, QueuePage, QueueSummary};
+use crate::queue::{
+    Input, Order, Queue, QueueDetail, QueueExplanation, QueueFilter, QueuePage, QueueSummary,
+    Selection, Tally,
+};
 use crate::report::DeliveryLog;
 use crate::spool::{BodyWriter, Recovered, Spool, StagedBody};
 use crate::world::clock::Clock;
@@ -145,6 +151,20 @@ impl Handle {
     /// What is known of a message; also of one that ended a short while ago.
     pub async fn show(&self, id: MessageId) -> Option<QueueDetail> {
         self.ask(|asker| Message::Show(id, asker)).await.flatten()
+    }
+
+    /// Why each recipient of a message goes the way it goes; also of one that ended a short while
+    /// ago.
+    pub async fn explain(&self, id: MessageId) -> Option<QueueExplanation> {
+        self.ask(|asker| Message::Explain(id, asker))
+            .await
+            .flatten()
+    }
+
+    /// Carries out one slice of an order; answered once what it changed is durable.
+    pub async fn operate(&self, selection: Selection, order: Order) -> Option<Tally> {
+        self.ask(|asker| Message::Operate(selection, Arc::new(order), asker))
+            .await
     }
 
     /// Counts by state.

@@ -1,15 +1,17 @@
-//! Decide, seal, sign, and make it durable: once per message, before anything is sent.
+//! Decide, seal, sign, and make it durable, before anything is sent: for all recipients of a message
+//! at first, for some of them again when their facts have changed.
 
 use std::sync::Arc;
 
 use super::facts::message_facts;
 use super::line::{Line, Machinery};
+use super::plans::{self, Decided};
 use crate::mail::{
-    Decision, Demand, EnhancedCode, Envelope, MessageClass, Method, Prepared, RecipientPlan,
-    Rendition, Status, Terms,
+    Decision, Demand, EnhancedCode, Envelope, MessageClass, Method, Prepared, Rendition, Status,
+    Terms, Timestamp,
 };
 use crate::policy::RecipientFacts;
-use crate::queue::Input;
+use crate::queue::{Input, Preparation, ToDecide};
 use crate::report::events;
 use crate::sign::{SignError, Signature};
 use crate::spool::{Change, SpoolError};
@@ -30,10 +32,10 @@ pub(super) enum PrepareError {
     Interrupted,
 }
 
-/// Prepares a message and tells the queue.
-pub(super) async fn run(line: Arc<Line>, envelope: Arc<Envelope>) {
-    let id = envelope.id;
-    let work = tokio::spawn(prepare(Arc::clone(&line), envelope));
+/// Decides recipients of a message and tells the queue.
+pub(super) async fn run(line: Arc<Line>, preparation: Preparation) {
+    let id = preparation.id;
+    let work = tokio::spawn(prepare(Arc::clone(&line), preparation));
     let result = work.await.unwrap_or(Err(PrepareError::Interrupted));
     let input = match result {
         Ok(prepared) => Input::Prepared { id, prepared },
@@ -47,25 +49,34 @@ pub(super) async fn run(line: Arc<Line>, envelope: Arc<Envelope>) {
 }
 
 /// Decides, signs, and makes it durable.
-pub(super) async fn prepare(
-    line: Arc<Line>,
-    envelope: Arc<Envelope>,
-) -> Result<Arc<Prepared>, PrepareError> {
+async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepared>, PrepareError> {
     let machinery = line.machinery();
-    let facts = message_facts(&envelope, None);
+    let envelope = &preparation.envelope;
     let now = line.clock.now();
-    let first = envelope.recipients.first().cloned();
-    let recipients: Vec<RecipientFacts> = first
-        .map(|address| RecipientFacts::new(address, now))
-        .into_iter()
-        .collect();
+    let recipients = recipient_facts(&preparation, now);
+    let facts = message_facts(envelope, None);
     let decisions = machinery.policy.decide(&facts, &recipients);
-    let decision = decisions.first().ok_or(PrepareError::Interrupted)?;
-    let rendition = match demand(decision, envelope.class) {
-        Some(demand) => Some(render(&line, &machinery, &envelope, demand).await?),
-        None => None,
-    };
-    let prepared = Arc::new(assemble(&envelope, decision, rendition));
+    let mut made: Vec<Rendition> = Vec::new();
+    let mut decided = Vec::with_capacity(decisions.len());
+    for (to_decide, decision) in preparation.recipients.iter().zip(decisions) {
+        let rendition = match demand(&decision, envelope.class) {
+            Some(demand) => match made.iter().find(|made| made.demand == demand) {
+                Some(made) => Some(made.clone()),
+                None => {
+                    let rendition = render(&line, &machinery, envelope, demand).await?;
+                    made.push(rendition.clone());
+                    Some(rendition)
+                }
+            },
+            None => None,
+        };
+        decided.push(Decided {
+            recipient: to_decide.recipient,
+            decision,
+            rendition,
+        });
+    }
+    let prepared = Arc::new(plans::merge(preparation.previous.as_deref(), decided));
     let change = Change::Prepared {
         id: envelope.id,
         prepared: Arc::clone(&prepared),
@@ -74,13 +85,29 @@ pub(super) async fn prepare(
         .commit(vec![change])
         .await
         .map_err(PrepareError::Store)?;
-    for plan in &prepared.plans {
-        let rendition = prepared.rendition(plan);
-        line.log
-            .record(events::decided(now, &envelope, plan, rendition))
-            .await;
+    for to_decide in &preparation.recipients {
+        if let Some(plan) = prepared.plan(to_decide.recipient) {
+            let rendition = prepared.rendition(plan);
+            line.log
+                .record(events::decided(now, envelope, plan, rendition))
+                .await;
+        }
     }
     Ok(prepared)
+}
+
+/// What is known of those to decide, in their order.
+fn recipient_facts(preparation: &Preparation, now: Timestamp) -> Vec<RecipientFacts> {
+    let facts = |to_decide: &ToDecide| {
+        let index = usize::try_from(to_decide.recipient).ok()?;
+        let address = preparation.envelope.recipients.get(index)?.clone();
+        Some(RecipientFacts {
+            tls: to_decide.tls.clone(),
+            released: to_decide.released.clone(),
+            ..RecipientFacts::new(address, now)
+        })
+    };
+    preparation.recipients.iter().filter_map(facts).collect()
 }
 
 /// What the chosen method demands of the connection; `None` where no method is left.
@@ -139,24 +166,4 @@ async fn sign(
         .await
         .map_err(|_| PrepareError::Interrupted)?
         .map_err(PrepareError::Sign)
-}
-
-fn assemble(
-    envelope: &Envelope,
-    decision: &Arc<Decision>,
-    rendition: Option<Rendition>,
-) -> Prepared {
-    let index = rendition.as_ref().map(|_| 0);
-    let recipients = 0..u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
-    let plans = recipients
-        .map(|recipient| RecipientPlan {
-            recipient,
-            decision: Arc::clone(decision),
-            rendition: index,
-        })
-        .collect();
-    Prepared {
-        renditions: rendition.into_iter().collect(),
-        plans,
-    }
 }

@@ -106,8 +106,8 @@ fn plan<'a>(
 pub(super) fn outcome(cause: &Cause) -> Option<&RecipientOutcome> {
     match cause {
         Cause::Attempted(outcome) => Some(outcome),
-        Cause::Expired { outcome, .. } => outcome.as_ref(),
-        Cause::NoMethod | Cause::PrepareFailed | Cause::DelayWarning => None,
+        Cause::Expired { outcome, .. } | Cause::Ordered { outcome, .. } => outcome.as_ref(),
+        Cause::NoMethod | Cause::PrepareFailed | Cause::Rules(_) | Cause::DelayWarning => None,
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::collections::VecDeque;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{
-    Decision, Domain, Envelope, MessageClass, MessageId, RecipientState, Source, Status, Timestamp,
-    Verdict,
+    Course, Decision, Domain, Envelope, ExceptionUse, MessageClass, MessageId, Reason,
+    RecipientState, Source, Status, Timestamp, Verdict,
 };
 
 use super::core::Queue;
@@ -184,6 +185,72 @@ pub struct RecipientView {
     /// The policy that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// Holds that a person has released.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub released: Vec<String>,
+    /// Since when its domain offers less than is known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspected_since: Option<String>,
+    /// What a person ordered and that is done once nobody is busy with it: `hold` or `cancel`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<String>,
+}
+
+/// Why each recipient of a message goes the way it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueExplanation {
+    /// Its queue id.
+    pub queue_id: String,
+    /// `submitted` or `dsn`.
+    pub class: String,
+    /// The reverse-path; empty for the null one.
+    pub sender: String,
+    /// Every recipient.
+    pub recipients: Vec<RecipientExplanation>,
+}
+
+/// Why a recipient goes the way it goes: the whole decision, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipientExplanation {
+    /// Where it stands, and its candidates.
+    #[serde(flatten)]
+    pub standing: RecipientView,
+    /// `send`, `wait`, `hold` or `no_method`; absent before the first decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub course: Option<String>,
+    /// What asked for a level, highest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<ReasonView>,
+    /// With `wait`: when other methods are considered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// With `hold`: the rules that hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// The level whose factors the portal asks for, where it is above the level.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factors: Option<String>,
+    /// The only MX hosts that may be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pin_mx: Vec<String>,
+    /// The key exchange must withstand a quantum computer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_pq: bool,
+    /// The exception that lets the content travel below `pkix`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<ExceptionUse>,
+    /// Rules that ask for a person's attention.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<String>,
+}
+
+/// Something that asked for a level.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonView {
+    /// The level.
+    pub level: String,
+    /// What asked for it.
+    pub asker: String,
 }
 
 /// A method that was considered.
@@ -318,6 +385,23 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// Why each recipient of a message goes the way it goes: one in the queue, or one that ended
+    /// lately.
+    pub fn explain(&self, id: MessageId) -> Option<QueueExplanation> {
+        let message = self.messages.get(&id).or_else(|| self.finished.find(id))?;
+        Some(QueueExplanation {
+            queue_id: id.to_string(),
+            class: class(&message.envelope),
+            sender: message.envelope.reverse_path.to_string(),
+            recipients: message
+                .numbered()
+                .map(|(at, recipient)| explanation(message, at, recipient))
+                .collect(),
+        })
+    }
+}
+
 fn class(envelope: &Envelope) -> String {
     match envelope.class {
         MessageClass::Submitted => "submitted",
@@ -329,15 +413,7 @@ fn class(envelope: &Envelope) -> String {
 /// The message as an entry, if any of its recipients matches.
 fn entry(message: &Message, filter: &QueueFilter) -> Option<QueueEntry> {
     let envelope = &message.envelope;
-    let sender = || envelope.reverse_path.to_string();
-    if filter.dsn && envelope.class != MessageClass::Dsn {
-        return None;
-    }
-    if filter
-        .sender
-        .as_ref()
-        .is_some_and(|s| !s.eq_ignore_ascii_case(&sender()))
-    {
+    if !selects(message, filter) {
         return None;
     }
     let mut recipients = Vec::new();
@@ -355,7 +431,7 @@ fn entry(message: &Message, filter: &QueueFilter) -> Option<QueueEntry> {
     (!recipients.is_empty()).then(|| QueueEntry {
         queue_id: envelope.id.to_string(),
         class: class(envelope),
-        sender: sender(),
+        sender: envelope.reverse_path.to_string(),
         size: envelope.size,
         received: envelope.received.to_rfc3339(),
         recipients,
@@ -363,7 +439,22 @@ fn entry(message: &Message, filter: &QueueFilter) -> Option<QueueEntry> {
     })
 }
 
-fn matches(envelope: &Envelope, at: u32, recipient: &Recipient, filter: &QueueFilter) -> bool {
+/// Whether a filter is for recipients of this message at all.
+pub(super) fn selects(message: &Message, filter: &QueueFilter) -> bool {
+    let envelope = &message.envelope;
+    let right_class = !filter.dsn || envelope.class == MessageClass::Dsn;
+    let sender = || envelope.reverse_path.to_string();
+    let right_sender = |wanted: &String| wanted.eq_ignore_ascii_case(&sender());
+    right_class && filter.sender.as_ref().is_none_or(right_sender)
+}
+
+/// Whether a recipient that has not ended is one that a filter is for.
+pub(super) fn matches(
+    envelope: &Envelope,
+    at: u32,
+    recipient: &Recipient,
+    filter: &QueueFilter,
+) -> bool {
     if recipient.standing() == Standing::Ended {
         return false;
     }
@@ -422,7 +513,66 @@ fn view(message: &Message, at: u32, recipient: &Recipient) -> RecipientView {
         required,
         candidates: decision.map(candidates).unwrap_or_default(),
         policy: decision.map(|decision| decision.policy.to_string()),
+        released: strings(&recipient.record.released),
+        suspected_since: recipient.record.suspected_since.map(Timestamp::to_rfc3339),
+        ordered: recipient
+            .wish
+            .as_ref()
+            .map(|order| order.operation.to_string()),
     }
+}
+
+fn strings(names: &[Arc<str>]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+fn explanation(message: &Message, at: u32, recipient: &Recipient) -> RecipientExplanation {
+    let standing = view(message, at, recipient);
+    let mut explained = RecipientExplanation {
+        standing,
+        course: None,
+        reasons: Vec::new(),
+        until: None,
+        rules: Vec::new(),
+        factors: None,
+        pin_mx: Vec::new(),
+        require_pq: false,
+        exception: None,
+        alerts: Vec::new(),
+    };
+    let Some(decision) = message.plan(at).map(|plan| &*plan.decision) else {
+        return explained;
+    };
+    let course = match &decision.course {
+        Course::Send(_) => "send",
+        Course::Wait { until } => {
+            explained.until = Some(until.to_rfc3339());
+            "wait"
+        }
+        Course::Hold(rules) => {
+            explained.rules = strings(rules);
+            "hold"
+        }
+        Course::NoMethod => "no_method",
+    };
+    explained.course = Some(course.to_owned());
+    let reason = |reason: &Reason| ReasonView {
+        level: reason.level.to_string(),
+        asker: reason.asker.to_string(),
+    };
+    explained.reasons = decision.reasons.iter().map(reason).collect();
+    let above = (decision.factors > decision.level).then_some(decision.factors);
+    explained.factors = above.map(|level| level.to_string());
+    explained.pin_mx = decision
+        .terms
+        .pin_mx
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    explained.require_pq = decision.terms.require_pq;
+    explained.exception.clone_from(&decision.exception);
+    explained.alerts = strings(&decision.alerts);
+    explained
 }
 
 fn candidates(decision: &Decision) -> Vec<CandidateView> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::certificate::CertificateError;
 use crate::config::{self, Config, Credentials, LogTarget, RouteSection, SecretError};
 use crate::journal::{MasterKey, MasterKeyError};
-use crate::policy::{Policy, PolicyProblem, PolicySource};
+use crate::policy::{Policy, PolicyProblem};
 use crate::queue::{Limits, Retry};
 use crate::relay::{
     Credentials as RouteCredentials, CredentialsError, Relay, RelayConfig, Route, RouteTls,
@@ -84,12 +84,7 @@ pub(super) fn log_target(config: &Config) -> Target {
 
 /// What decides.
 pub(super) fn policy(config: &Config) -> Result<Policy, BuildError> {
-    let source = PolicySource {
-        base: config.base_level.value,
-        methods: config.methods.clone(),
-        ..PolicySource::default()
-    };
-    Policy::compile(source).map_err(BuildError::Policy)
+    Policy::compile(config.policy.clone()).map_err(BuildError::Policy)
 }
 
 /// What signs.

@@ -29,7 +29,7 @@ fn submit(queue: &mut Queue, number: u64, domain: &str) -> bool {
     let envelope = envelope(number, MessageClass::Submitted, from, to, START);
     let id = envelope.id;
     queue.handle(START, Input::Accepted { envelope });
-    assert!(matches!(outputs(queue)[..], [Output::Prepare { .. }]));
+    assert!(matches!(outputs(queue)[..], [Output::Prepare(_)]));
     let prepared = Arc::new(plans(&[Some(0)]));
     queue.handle(START, Input::Prepared { id, prepared });
     let attempted = matches!(outputs(queue)[..], [Output::Attempt(_)]);
