@@ -93,6 +93,15 @@ impl Line {
         }
     }
 
+    /// Reloads with another policy.
+    pub fn set_policy(&self, world: &World, source: PolicySource) {
+        self.handle.reload(Machinery {
+            policy: Policy::compile(source).unwrap(),
+            signer: Signer::new(Vec::new()),
+            relay: world.relay(),
+        });
+    }
+
     /// Reloads with another base level.
     pub fn set_base(&self, world: &World, base: Level) {
         self.handle.reload(Machinery {
