@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::intake::{Accepted, Intake, SubjectTags, Wishes};
-use crate::flow::{AcceptError, Handle, Machinery, NotNow, message_facts};
+use crate::flow::{AcceptError, Handle, Machinery, NotNow, facts};
 use crate::mail::{Client, Envelope, MessageClass, MessageId};
 use crate::policy::{Policy, Rejection};
 use crate::proto::smtp::server::{MAX_REPLY_TEXT_OCTETS, Reply, Transaction};
@@ -165,9 +165,10 @@ impl Incoming {
             tags,
         };
         if let Some(overview) = overview {
-            let facts = message_facts(&envelope, Some(overview));
+            let mut message = facts::of_envelope(&envelope);
+            facts::show(&mut message, overview);
             let policy = &self.machinery.policy;
-            if let Some(rejection) = policy.refuse(&facts, &envelope.recipients) {
+            if let Some(rejection) = policy.refuse(&message, &envelope.recipients) {
                 return Err(rejected(rejection, policy));
             }
         }

@@ -2,8 +2,8 @@
 //! reject at the end of data.
 
 use sealpost::mail::Level;
-use sealpost::policy::PolicySource;
 use sealpost::policy::source::{Condition, Rule, SubjectTag};
+use sealpost::policy::{Policy, PolicySource};
 
 use super::submission::{Scene, queue_id, scene};
 use crate::support::door::Client;
@@ -19,19 +19,20 @@ fn rule(name: &str, when: Vec<Condition>, reject: &str) -> Rule {
     }
 }
 
-fn policy(rules: Vec<Rule>) -> PolicySource {
+fn policy(rules: Vec<Rule>) -> Policy {
     let tag = |text: &str, raise| SubjectTag {
         text: text.to_owned(),
         raise,
     };
-    PolicySource {
+    let source = PolicySource {
         rules,
         tags: vec![
             tag("[secure]", Level::Confidential),
             tag("[open]", Level::Protected),
         ],
         ..PolicySource::default()
-    }
+    };
+    Policy::compile(source).unwrap()
 }
 
 async fn scene_under(rules: Vec<Rule>) -> Scene {
@@ -107,9 +108,8 @@ async fn a_mistyped_tag_is_refused_and_nothing_is_kept() {
     queue_id(&submit(&mut client, "\r\nbody\r\n").await);
 }
 
-#[tokio::test]
-async fn rules_reject_at_the_end_of_data_by_header_parts_and_envelope() {
-    let rules = vec![
+fn house_rules() -> Vec<Rule> {
+    vec![
         rule(
             "no programs",
             vec![Condition::AttachmentName("(?i)\\.exe$".to_owned())],
@@ -143,8 +143,12 @@ async fn rules_reject_at_the_end_of_data_by_header_parts_and_envelope() {
             ],
             "Batches come by the socket",
         ),
-    ];
-    let scene = scene_under(rules).await;
+    ]
+}
+
+#[tokio::test]
+async fn rules_reject_at_the_end_of_data_by_header_parts_and_envelope() {
+    let scene = scene_under(house_rules()).await;
     let mut client = scene.door.client().await;
     let attached = |field: &str| {
         format!(
