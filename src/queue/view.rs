@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{
-    Decision, Domain, Envelope, MessageClass, MessageId, RecipientState, Source, Status, Timestamp,
-    Verdict,
+    Decision, Domain, Envelope, Grade, MessageClass, MessageId, RecipientState, Refusal, Source,
+    Status, Timestamp, Verdict,
 };
 
 use super::core::Queue;
@@ -358,15 +358,11 @@ pub(super) fn view(message: &Message, at: u32, recipient: &Recipient) -> Recipie
     let index = usize::try_from(at).unwrap_or(usize::MAX);
     let address = message.envelope.recipients.get(index);
     let prepared = message.prepared.as_deref();
-    let decision: Option<&Decision> = prepared
-        .and_then(|prepared| prepared.plans.get(index).filter(|p| p.recipient == at))
-        .or_else(|| prepared.and_then(|prepared| prepared.plan(at)))
-        .map(|plan| &*plan.decision);
-    let required = message
-        .rendition(at)
-        .and_then(|rendition| usize::try_from(rendition).ok())
-        .and_then(|rendition| prepared?.renditions.get(rendition))
-        .map(|rendition| rendition.demand.least().to_string());
+    let decision = message.plan(at).map(|plan| &*plan.decision);
+    let planned = prepared
+        .and_then(|prepared| prepared.rendition(message.plan(at)?))
+        .map(|rendition| rendition.demand.least());
+    let required = planned.or_else(|| decision.and_then(fallen_short_of));
     // Reason and time are those of the wait that goes on, not of one that is over.
     let (reason, next_attempt) = match (&recipient.record.state, recipient.standing()) {
         (RecipientState::Deferred { reason, .. }, Standing::Deferred) => (
@@ -386,7 +382,7 @@ pub(super) fn view(message: &Message, at: u32, recipient: &Recipient) -> Recipie
         status: recipient.record.last.as_ref().map(StatusView::from),
         level: decision.map(|decision| decision.level.to_string()),
         method: decision.and_then(|d| d.method()).map(|m| m.to_string()),
-        required,
+        required: required.map(|grade| grade.to_string()),
         candidates: decision.map(candidates).unwrap_or_default(),
         policy: decision.map(|decision| decision.policy.to_string()),
         released: strings(&recipient.record.released),
@@ -400,6 +396,18 @@ pub(super) fn view(message: &Message, at: u32, recipient: &Recipient) -> Recipie
 
 pub(super) fn strings(names: &[Arc<str>]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
+}
+
+/// The grade that a connection would have had to reach, where it did not.
+fn fallen_short_of(decision: &Decision) -> Option<Grade> {
+    decision
+        .candidates
+        .iter()
+        .find_map(|candidate| match candidate.verdict {
+            Verdict::Refused(Refusal::Short { required, .. }) => Some(required),
+            Verdict::Refused(Refusal::DowngradeSuspected { .. }) => decision.level.least_grade(),
+            Verdict::Accepted | Verdict::Refused(_) => None,
+        })
 }
 
 fn candidates(decision: &Decision) -> Vec<CandidateView> {

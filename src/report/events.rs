@@ -107,7 +107,7 @@ pub fn ordered(
     order: &Ordered<'_>,
 ) -> Event {
     let mut event = changed(time, kind, envelope, recipient, record, outcome);
-    event.reason = Some(order.reason.to_owned());
+    event.reason = (!order.reason.is_empty()).then(|| order.reason.to_owned());
     event.actor = Some(order.actor.to_owned());
     event.rule = (!order.lifted.is_empty()).then(|| order.lifted.join(", "));
     event
