@@ -169,7 +169,7 @@ impl Queue {
             }
             return;
         }
-        self.grant_wishes(id, &changed);
+        self.grant_wishes(now, id, &changed);
         self.call_time(now, id, &changed);
         let released = |at: &u32| {
             let recipient = self.messages.get(&id)?.recipient(*at)?;
@@ -181,14 +181,14 @@ impl Queue {
     }
 
     /// Does what was ordered while records were on their way to the disk.
-    fn grant_wishes(&mut self, id: MessageId, settled: &[u32]) {
+    fn grant_wishes(&mut self, now: Timestamp, id: MessageId, settled: &[u32]) {
         let mut changes = Vec::new();
         for &at in settled {
             let message = self.messages.get(&id);
             let phase = message.and_then(|m| m.recipient(at)).map(|r| r.phase);
             // The record of one that goes on meanwhile was only a warning.
             if matches!(phase, Some(Phase::Waiting | Phase::Queued)) {
-                changes.extend(self.wished(id, at, None));
+                changes.extend(self.wished(now, id, at, None));
             }
         }
         self.settle(id, changes);
