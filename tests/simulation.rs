@@ -718,8 +718,10 @@ impl World {
                 story.failures += 1;
             }
             RecipientState::Final(Final::Delivered) => {}
-            RecipientState::Final(Final::Cancelled) | RecipientState::Queued => {
+            RecipientState::Final(Final::Cancelled) => assert!(by_order, "seed {seed}"),
+            RecipientState::Queued => {
                 assert!(by_order, "seed {seed}");
+                story.not_before = None;
             }
             RecipientState::Held { name } => match name.as_str() {
                 OPERATOR_HOLD => assert!(by_order, "seed {seed}"),

@@ -474,8 +474,7 @@ fn the_administrative_socket_answers_every_line_and_is_ours_alone() {
         r#"{"request":"queue_order","operation":"cancel","reason":"nobody is named"}"#,
         r#"{"request":"queue_order","operation":"cancel","filter":{"limit":5}}"#,
         r#"{"request":"queue_order","operation":"shred","all":true}"#,
-        r#"{"request":"queue_order","operation":"cancel","all":true,"reason":"a
-b"}"#,
+        r#"{"request":"queue_order","operation":"cancel","all":true,"reason":"a\nb"}"#,
     ] {
         assert_eq!(ask(line)["error"]["code"], "bad_request", "{line}");
     }
