@@ -12,5 +12,7 @@ mod bad_configs;
 mod commands;
 #[path = "cli/daemon.rs"]
 mod daemon;
+#[path = "cli/orders.rs"]
+mod orders;
 #[path = "cli/support.rs"]
 mod support;
