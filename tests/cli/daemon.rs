@@ -48,7 +48,7 @@ impl Served {
     }
 
     /// Reads what it says until a line has `text`.
-    fn wait_for(&mut self, text: &str) -> String {
+    pub fn wait_for(&mut self, text: &str) -> String {
         let mut before = String::new();
         loop {
             let mut line = String::new();
@@ -64,7 +64,7 @@ impl Served {
         }
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
     }

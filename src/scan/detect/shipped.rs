@@ -146,7 +146,9 @@ impl ShippedSet {
             Some(rows) if own => rows,
             _ => &mut none,
         };
-        let accept = |text: &[u8], at: usize| accepts(place.label, text, at);
+        let accept = |text: &[u8], at: usize| {
+            accepts(place.label, text, at) && (place.label != Label::Card || self.pays(text, at))
+        };
         let found = if vouched {
             beside::value(text, place, rows, accept)
         } else {
@@ -293,16 +295,23 @@ impl ShippedSet {
         let Some(seen) = number::card(text, start) else {
             return false;
         };
+        let from = start.saturating_sub(100);
+        let spoken_of =
+            || seen.separator != 0 || self.hints.any(text, from, seen.end + 40, Hint::Card);
+        !person::is_spoken_for(text, start) && self.pays(text, start) && spoken_of()
+    }
+
+    /// Whether nothing says that the card number at `start` pays nothing: a gift card, a test.
+    fn pays(&self, text: &[u8], start: usize) -> bool {
+        let Some(seen) = number::card(text, start) else {
+            return false;
+        };
         let near = |before: usize, after: usize, hint: Hint| {
             let from = start.saturating_sub(before);
             self.hints.any(text, from, seen.end + after, hint)
         };
-        let spoken_of = seen.separator != 0 || near(100, 40, Hint::Card);
         let test = number::is_test_card(slice(text, start, seen.end));
-        spoken_of
-            && !near(48, 0, Hint::OtherCard)
-            && !person::is_spoken_for(text, start)
-            && !(test && near(256, 100, Hint::Test))
+        !near(48, 0, Hint::OtherCard) && !(test && near(256, 100, Hint::Test))
     }
 
     /// A DEA number whose digits start at `digits`.
