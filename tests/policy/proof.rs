@@ -170,15 +170,6 @@ fault! { an_exception_holds_under_suspicion, "where a downgrade is suspected",
     fn exception_applies(&self, exception: &ExceptionUse, level: Level, now: Timestamp, _: bool) -> bool {
         Standard.exception_applies(exception, level, now, false)
     }
-    fn waits_until(&self, _: Timestamp, _: Duration, _: Timestamp) -> Option<Timestamp> {
-        None
-    }
-    fn is_still_short(&self, _: Grade, _: Grade, _: Grade) -> bool {
-        false
-    }
-    fn factors(&self, _: Level, _: &TlsStanding) -> Level {
-        Level::Sealed
-    }
     fn refuses_suspected(&self) -> bool {
         false
     }
