@@ -3,7 +3,7 @@
 //! Every reader takes the text and the place where the number would start, and says where it
 //! ends. It looks at a few dozen octets at most, and not at what stands before: a label may.
 
-use super::bytes::{at, closes, digits, grouped, number, slice};
+use super::bytes::{at, closes, digits, grouped, number, separator, slice};
 
 /// Social Security numbers printed by advertisers: never issued to a person, or void.
 const FAMOUS_SSN: [&[u8; 9]; 3] = [b"078051120", b"219099999", b"457555462"];
@@ -148,15 +148,20 @@ pub(super) fn card(text: &[u8], from: usize) -> Option<Seen> {
             let all = slice(text, from, from + run);
             is_card(all).then_some(Seen::bare(from + run))
         }
-        4 => [
-            grouped_card::<19>(text, from, &[4, 4, 4, 4, 3]),
-            grouped_card::<16>(text, from, &[4, 4, 4, 4]),
-            grouped_card::<15>(text, from, &[4, 6, 5]),
-            grouped_card::<14>(text, from, &[4, 6, 4]),
-        ]
-        .into_iter()
-        .flatten()
-        .next(),
+        // Four or six digits more, or it is not worth the reading.
+        4 if separator(text, from + 4)
+            .is_some_and(|it| matches!(digits(text, it.end, 7), 4 | 6)) =>
+        {
+            [
+                grouped_card::<19>(text, from, &[4, 4, 4, 4, 3]),
+                grouped_card::<16>(text, from, &[4, 4, 4, 4]),
+                grouped_card::<15>(text, from, &[4, 6, 5]),
+                grouped_card::<14>(text, from, &[4, 6, 4]),
+            ]
+            .into_iter()
+            .flatten()
+            .next()
+        }
         _ => None,
     }?;
     (closes(text, found.end) && !goes_on(text, from, found)).then_some(found)
@@ -209,7 +214,7 @@ fn is_card(all: &[u8]) -> bool {
             _ => false,
         },
     };
-    fits && luhn_sum(all).is_multiple_of(10) && !is_one_digit(slice(all, 1, length))
+    fits && luhn_sum(all).is_multiple_of(10)
 }
 
 /// The numbers that payment processors print in their manuals; no card has them.
