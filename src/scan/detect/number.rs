@@ -44,7 +44,7 @@ pub(super) fn ssn(text: &[u8], from: usize) -> Option<Seen> {
     (valid && closes(text, found.end)).then_some(Seen {
         end: found.end,
         separator: found.kind,
-        folded: found.folded,
+        folded: found.folds > 0,
     })
 }
 
@@ -169,24 +169,33 @@ pub(super) fn card(text: &[u8], from: usize) -> Option<Seen> {
 
 fn grouped_card<const N: usize>(text: &[u8], from: usize, sizes: &[usize]) -> Option<Seen> {
     let found = grouped::<N>(text, from, sizes)?;
-    (matches!(found.kind, b' ' | b'-') && is_card(&found.digits)).then_some(Seen {
-        end: found.end,
-        separator: found.kind,
-        folded: found.folded,
-    })
+    // A number may be broken once; four lines of four digits are a list of four numbers.
+    (matches!(found.kind, b' ' | b'-') && found.folds <= 1 && is_card(&found.digits)).then_some(
+        Seen {
+            end: found.end,
+            separator: found.kind,
+            folded: found.folds > 0,
+        },
+    )
 }
 
 /// Whether more groups of the same kind stand before or after: an IBAN, a serial number, a table.
+/// Where the number itself runs over two lines, what stands on other lines counts.
 fn goes_on(text: &[u8], from: usize, found: Seen) -> bool {
     if found.separator != b' ' {
         return false;
     }
-    let one = from.checked_sub(1).map_or(0, |i| at(text, i));
-    let two = from.checked_sub(2).map_or(0, |i| at(text, i));
-    let joined_before = one == b' ' && two.is_ascii_digit();
+    let joins = |b: &u8| *b == b' ' || (found.folded && matches!(b, b'\r' | b'\n' | b'\t'));
+    let left = slice(text, from.saturating_sub(4), from);
+    let right = slice(text, found.end, found.end + 4);
+    let before = left.iter().rev().take_while(|b| joins(b)).count();
+    let after = right.iter().take_while(|b| joins(b)).count();
+    let joined = before > 0
+        && from
+            .checked_sub(before + 1)
+            .is_some_and(|it| at(text, it).is_ascii_digit());
     // An expiry (`12/29`) or a security code (`123`) may follow.
-    let follows = digits(text, found.end + 1, 5);
-    joined_before || (at(text, found.end) == b' ' && follows >= 4)
+    joined || (after > 0 && digits(text, found.end + after, 5) >= 4)
 }
 
 /// Issuer ranges and lengths, and the check digit.

@@ -245,12 +245,10 @@ impl ShippedSet {
                     }
                 }
             }
-            3 if !is_word(at(text, start + 3)) => {
-                if self.is_ssn(text, start) {
-                    memory.persons.push(start);
-                    if block.owns(start) {
-                        self.add(hits, Shipped::Ssn, start);
-                    }
+            3 if !is_word(at(text, start + 3)) && self.is_ssn(text, start) => {
+                memory.persons.push(start);
+                if block.owns(start) {
+                    self.add(hits, Shipped::Ssn, start);
                 }
             }
             4 | 13..=19 if block.owns(start) && matches!(at(text, start), b'2'..=b'6' | b'8') => {
@@ -307,7 +305,9 @@ impl ShippedSet {
             self.hints.any(text, from, seen.end + after, hint)
         };
         let test = number::is_test_card(slice(text, start, seen.end));
-        !near(48, 0, Hint::OtherCard) && !(test && near(256, 100, Hint::Test))
+        let elsewhere = near(48, 0, Hint::OtherCard);
+        let tried = test && near(256, 100, Hint::Test);
+        !elsewhere && !tried
     }
 
     /// A DEA number whose digits start at `digits`.

@@ -91,7 +91,7 @@ pub(super) fn to_text(text: &str, mode: Mode, offsets: &mut [usize]) {
             step.end - step.start
         };
         while let Some(offset) = left.next_if(|offset| **offset < seen + length) {
-            let into = if step.changed { 0 } else { **&offset - seen };
+            let into = if step.changed { 0 } else { *offset - seen };
             *offset = step.start + into;
         }
         seen += length;
