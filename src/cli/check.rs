@@ -75,13 +75,23 @@ fn table(exceptions: &[RegisterEntry]) -> String {
             entry.max_level.to_string(),
             owners,
             entry.reason.clone(),
-            entry.expires.chars().take("2027-01-31T00:00".len()).collect(),
+            entry
+                .expires
+                .chars()
+                .take("2027-01-31T00:00".len())
+                .collect(),
             entry.state.to_string(),
         ]
     };
     let rows: Vec<Vec<String>> = exceptions.iter().map(row).collect();
     let heads = [
-        "EXCEPTION", "ALLOW", "UP TO", "OWNERS", "REASON", "EXPIRES (UTC)", "STATE",
+        "EXCEPTION",
+        "ALLOW",
+        "UP TO",
+        "OWNERS",
+        "REASON",
+        "EXPIRES (UTC)",
+        "STATE",
     ];
     output::table(&heads, &rows)
 }

@@ -46,9 +46,10 @@ fn detector(config: &Config, problem: &DetectorProblem) -> (Spot, &'static str) 
         ),
         P::PatternTooLarge { name } => (place(name, "regex"), "use fewer or smaller repetitions"),
         P::PatternsTooLarge => (top(""), "remove or simplify some"),
-        P::PatternMatchesEmpty { name } => {
-            (place(name, "regex"), "let it ask for at least one character")
-        }
+        P::PatternMatchesEmpty { name } => (
+            place(name, "regex"),
+            "let it ask for at least one character",
+        ),
         P::BadCode { .. } => (
             top("icd10_codes"),
             "write one code a line, as in E11.9, or E119 with its name behind it",
@@ -81,7 +82,10 @@ fn detector_place(config: &Config, name: &str, key: &str) -> Spot {
     if let Some(number) = pattern {
         return places.find("pattern", number, key);
     }
-    let dictionary = detectors.dictionaries.iter().rposition(|it| it.name == name);
+    let dictionary = detectors
+        .dictionaries
+        .iter()
+        .rposition(|it| it.name == name);
     match dictionary {
         Some(number) => places.find("dictionary", number, key),
         None => places.find("", 0, ""),

@@ -95,7 +95,12 @@ fn expand(entry: &At<PathBuf>, base: &Path, sheet: &mut Sheet<'_>) -> Vec<PathBu
     let directory = path.parent().unwrap_or(Path::new(""));
     let is_pattern = |text: &str| text.contains(['*', '?']);
     // Of the base nothing is known, and it may have such characters.
-    if entry.value.parent().and_then(Path::to_str).is_some_and(is_pattern) {
+    if entry
+        .value
+        .parent()
+        .and_then(Path::to_str)
+        .is_some_and(is_pattern)
+    {
         let what = format!("an entry of policy.include, {shown}, has a pattern in its directory");
         sheet.wrong(entry.at, what, "use * and ? in the name of the file alone");
         return Vec::new();
@@ -115,8 +120,15 @@ fn expand(entry: &At<PathBuf>, base: &Path, sheet: &mut Sheet<'_>) -> Vec<PathBu
         Ok(names) => names,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            let what = format!("policy.include: {} cannot be read: {error}", listed.display());
-            sheet.wrong(entry.at, what, "make it readable for the user of the daemon");
+            let what = format!(
+                "policy.include: {} cannot be read: {error}",
+                listed.display()
+            );
+            sheet.wrong(
+                entry.at,
+                what,
+                "make it readable for the user of the daemon",
+            );
             return Vec::new();
         }
     };

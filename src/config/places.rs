@@ -36,12 +36,7 @@ struct Place {
 
 impl Places {
     /// Notes where the next table of this kind stands.
-    pub(super) fn add(
-        &mut self,
-        table: &'static str,
-        at: Spot,
-        keys: Vec<(&'static str, Spot)>,
-    ) {
+    pub(super) fn add(&mut self, table: &'static str, at: Spot, keys: Vec<(&'static str, Spot)>) {
         self.tables
             .entry(table)
             .or_default()
@@ -76,7 +71,11 @@ mod tests {
         let spot = |at: usize| Spot::new(0, at..at);
         assert_eq!(places.find("", 0, "base"), Spot::default());
         places.top(spot(1), vec![("base", spot(2))]);
-        places.add("rule", spot(3), vec![("when", spot(4)), ("subject", spot(5))]);
+        places.add(
+            "rule",
+            spot(3),
+            vec![("when", spot(4)), ("subject", spot(5))],
+        );
         for (table, index, key, at) in [
             ("", 0, "base", 2),
             ("", 0, "methods", 1),

@@ -206,18 +206,21 @@ impl<'t> Sheet<'t> {
                 (file, text, lines)
             })
             .collect();
-        let located = self.found.into_iter().filter_map(|(at, weight, what, mend)| {
-            let (file, text, lines) = files.get(usize::from(at.file))?;
-            let (line, column) = lines.line_and_column(text, at.offset);
-            Some(Problem {
-                file: file.clone(),
-                line,
-                column,
-                weight,
-                what,
-                mend,
-            })
-        });
+        let located = self
+            .found
+            .into_iter()
+            .filter_map(|(at, weight, what, mend)| {
+                let (file, text, lines) = files.get(usize::from(at.file))?;
+                let (line, column) = lines.line_and_column(text, at.offset);
+                Some(Problem {
+                    file: file.clone(),
+                    line,
+                    column,
+                    weight,
+                    what,
+                    mend,
+                })
+            });
         Problems(located.collect())
     }
 }

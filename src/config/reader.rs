@@ -256,13 +256,7 @@ impl<'a> Section<'a> {
     }
 
     /// Refuses keys that belong elsewhere.
-    pub fn refuse(
-        &mut self,
-        sheet: &mut Sheet<'_>,
-        keys: &[&'static str],
-        what: &str,
-        mend: &str,
-    ) {
+    pub fn refuse(&mut self, sheet: &mut Sheet<'_>, keys: &[&'static str], what: &str, mend: &str) {
         for (key, _) in self.table {
             let name: &str = key.get_ref();
             if let Some(known) = keys.iter().find(|known| **known == name) {

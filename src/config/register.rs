@@ -75,11 +75,7 @@ pub(super) fn shown(scope: &ExceptionScope) -> String {
 }
 
 /// Whether an exception does anything.
-pub(super) fn state(
-    policy: &PolicySource,
-    exception: &Exception,
-    now: Timestamp,
-) -> RegisterState {
+pub(super) fn state(policy: &PolicySource, exception: &Exception, now: Timestamp) -> RegisterState {
     if exception.expires <= now {
         RegisterState::Expired
     } else if least_level(policy, exception) > exception.max_level {

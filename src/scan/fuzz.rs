@@ -20,7 +20,9 @@ struct Counter {
 
 impl Sink for Counter {
     fn text(&mut self, part: u32, text: &str) {
-        self.texts = self.texts.saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX));
+        self.texts = self
+            .texts
+            .saturating_add(u64::try_from(text.len()).unwrap_or(u64::MAX));
         self.last_part = self.last_part.max(part);
     }
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use super::Sight;
 use super::limits::Limits;
 use super::parts::{self, Document, Sink};
 use super::tally::Tally;
 use super::worker::driver::{self, Piece};
-use super::Sight;
 use crate::mail::Timestamp;
 use crate::mail::finding::{Finding, Findings, Unreadable};
 use crate::world::clock::Clock;
@@ -128,7 +128,10 @@ impl Scanner {
     /// Has a worker read `document`; what it said and how long it took.
     async fn read(&self, document: Document, left: Duration) -> (Vec<Piece>, Duration) {
         let Ok(_permit) = self.inner.workers.acquire().await else {
-            return (vec![Piece::Unreadable(Unreadable::ReaderDied)], Duration::ZERO);
+            return (
+                vec![Piece::Unreadable(Unreadable::ReaderDied)],
+                Duration::ZERO,
+            );
         };
         let started = self.inner.clock.now();
         let mut limits = self.inner.config.limits;

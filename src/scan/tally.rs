@@ -97,7 +97,9 @@ impl Tally {
 
     /// All of it, in the order of the message.
     pub(super) fn finish(mut self) -> Findings {
-        self.findings.found.sort_by_key(|found| (found.part, found.offset));
+        self.findings
+            .found
+            .sort_by_key(|found| (found.part, found.offset));
         self.findings.unscannable.sort_by_key(|one| one.part);
         self.findings
     }
@@ -150,6 +152,10 @@ mod tests {
         tally.unscannable(7, Unreadable::Encrypted);
         let unscannable = tally.finish().unscannable;
         assert_eq!(unscannable.len(), MAX_FINDINGS);
-        assert!(unscannable.iter().any(|one| one.why == Unreadable::Encrypted));
+        assert!(
+            unscannable
+                .iter()
+                .any(|one| one.why == Unreadable::Encrypted)
+        );
     }
 }

@@ -52,10 +52,7 @@ pub enum BuildError {
 }
 
 /// The key that seals the spool.
-pub(super) fn master_key(
-    config: &Config,
-    credentials: &Credentials,
-) -> Result<MasterKey, BuildError> {
+pub fn master_key(config: &Config, credentials: &Credentials) -> Result<MasterKey, BuildError> {
     // Its permissions were looked at by `config::examine`; a systemd credential has its own.
     let text = config
         .master_key
@@ -83,7 +80,7 @@ pub(super) fn log_target(config: &Config) -> Target {
 }
 
 /// What decides.
-pub(super) fn policy(config: &Config) -> Result<Policy, BuildError> {
+pub fn policy(config: &Config) -> Result<Policy, BuildError> {
     Policy::compile(config.policy.clone()).map_err(BuildError::Policy)
 }
 
@@ -97,7 +94,7 @@ pub(super) fn signer(config: &Config) -> Result<Signer, BuildError> {
 }
 
 /// What carries.
-pub(super) fn relay(
+pub fn relay(
     config: &Config,
     credentials: &Credentials,
     clock: Clock,

@@ -111,12 +111,20 @@ impl Granted {
 
     fn strangers(&self, patterns: &[AddressPattern]) -> Vec<String> {
         let known = |pattern: &&AddressPattern| !self.0.iter().any(|it| meet(it, pattern));
-        patterns.iter().filter(known).map(|it| it.to_string()).collect()
+        patterns
+            .iter()
+            .filter(known)
+            .map(|it| it.to_string())
+            .collect()
     }
 
     fn strange_domains(&self, patterns: &[DomainPattern]) -> Vec<String> {
         let known = |pattern: &&DomainPattern| !self.0.iter().any(|it| reaches(it, pattern));
-        patterns.iter().filter(known).map(|it| it.to_string()).collect()
+        patterns
+            .iter()
+            .filter(known)
+            .map(|it| it.to_string())
+            .collect()
     }
 }
 
@@ -243,7 +251,9 @@ fn base(config: &Config, others: bool, sheet: &mut Sheet<'_>) {
             "pin the MX hosts of your partners (policy.domain.pin_mx), or write \"protected\"",
         ),
         Some(grade) => (
-            format!("this version reaches grade pinned at most, {grade} is needed, and all mail will wait"),
+            format!(
+                "this version reaches grade pinned at most, {grade} is needed, and all mail will wait"
+            ),
             "write \"protected\", and raise by rule",
         ),
         None => (

@@ -184,7 +184,10 @@ fn shipped_detectors(sheet: &mut Sheet<'_>, section: &mut Section<'_>, draft: &m
             Some(At {
                 value: Some(level), ..
             }) => {
-                draft.source.detectors.insert(detector.name.to_owned(), level);
+                draft
+                    .source
+                    .detectors
+                    .insert(detector.name.to_owned(), level);
             }
             Some(At { value: None, at }) => {
                 draft.source.detectors.remove(detector.name);

@@ -39,7 +39,11 @@ pub(super) fn read_leaf(entity: &Entity, item: Item, limits: &Limits, sink: &mut
 
 /// Reads a body; `declared` says what it is meant to be.
 pub fn read_item(item: Item, declared: &Declared, limits: &Limits, sink: &mut dyn Sink) {
-    let Item { part, depth, octets } = item;
+    let Item {
+        part,
+        depth,
+        octets,
+    } = item;
     sink.octets(part, &octets);
     let kind = kind::classify(declared, &octets);
     match kind {

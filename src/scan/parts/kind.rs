@@ -255,8 +255,8 @@ fn is_media(head: &[u8]) -> bool {
         b"\x30\x26\xB2\x75\x8E\x66\xCF\x11",
         b"MThd\x00",
     ];
-    let riff = head.starts_with(b"RIFF")
-        && matches!(head.get(8..12), Some(b"WEBP" | b"WAVE" | b"AVI "));
+    let riff =
+        head.starts_with(b"RIFF") && matches!(head.get(8..12), Some(b"WEBP" | b"WAVE" | b"AVI "));
     let film = head.get(4..8) == Some(b"ftyp") && head.first() == Some(&0);
     let bitmap = head.starts_with(b"BM") && head.get(6..10) == Some(&[0; 4]);
     riff || film || bitmap || marks.iter().any(|mark| head.starts_with(mark))
@@ -351,17 +351,42 @@ mod tests {
             ("text/plain", "x", b"PK\x03\x04..", Kind::Document(Zip)),
             (octet, "x", b"\x1F\x8B\x08\x00", Kind::Document(Gzip)),
             (octet, "x", b"\x89PNG\r\n\x1A\n", Kind::Unreadable(Media)),
-            ("text/plain", "x", b"\xFF\xD8\xFF\xE0", Kind::Unreadable(Media)),
+            (
+                "text/plain",
+                "x",
+                b"\xFF\xD8\xFF\xE0",
+                Kind::Unreadable(Media),
+            ),
             ("image/x-odd", "x", b"\x00\x01\x02", Kind::Unreadable(Media)),
             ("image/png", "x.png", b"MSH|^~\\&|A", Kind::Text),
             ("audio/wav", "x", b"plain words", Kind::Text),
-            (octet, "x.bin", b"\x00\x01\x02", Kind::Unreadable(UnknownKind)),
+            (
+                octet,
+                "x.bin",
+                b"\x00\x01\x02",
+                Kind::Unreadable(UnknownKind),
+            ),
             (octet, "x", &dicom, Kind::Unreadable(UnknownKind)),
-            ("application/ms-tnef", "winmail.dat", b"\x78\x9F\x3E\x22\x00", Kind::Unreadable(UnknownKind)),
+            (
+                "application/ms-tnef",
+                "winmail.dat",
+                b"\x78\x9F\x3E\x22\x00",
+                Kind::Unreadable(UnknownKind),
+            ),
             (octet, "smime.p7m", enveloped, Kind::Unreadable(Encrypted)),
             (octet, "smime.p7m", signed, Kind::NotText),
-            ("application/pkcs7-signature", "smime.p7s", signed, Kind::Nothing),
-            ("application/msword", "x.doc", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1\x00", Kind::Unreadable(UnknownKind)),
+            (
+                "application/pkcs7-signature",
+                "smime.p7s",
+                signed,
+                Kind::Nothing,
+            ),
+            (
+                "application/msword",
+                "x.doc",
+                b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1\x00",
+                Kind::Unreadable(UnknownKind),
+            ),
             (octet, "x.docx", &package, Kind::Unreadable(Encrypted)),
             ("text/plain", "x", b"{\\rtf1 x}", Kind::Rtf),
             ("text/html", "x", b"<p>1", Kind::Html),
@@ -376,13 +401,24 @@ mod tests {
             ("", "", b"ordinary", Kind::Text),
         ];
         for (ctype, name, octets, expected) in cases {
-            assert_eq!(kind(ctype, name, octets), *expected, "{ctype} {name} {octets:?}");
+            assert_eq!(
+                kind(ctype, name, octets),
+                *expected,
+                "{ctype} {name} {octets:?}"
+            );
         }
     }
 
     #[test]
     fn every_mark_alone_is_something() {
-        let marks: [&[u8]; 6] = [b"%PDF-", b"PK\x03\x04", b"\x1F\x8B\x08", b"BZh91", b"{\\rtf", b"MZ"];
+        let marks: [&[u8]; 6] = [
+            b"%PDF-",
+            b"PK\x03\x04",
+            b"\x1F\x8B\x08",
+            b"BZh91",
+            b"{\\rtf",
+            b"MZ",
+        ];
         for mark in marks {
             // Never a panic, whatever is missing behind the mark.
             let _kind = kind("application/octet-stream", "", mark);

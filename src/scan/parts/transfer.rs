@@ -103,7 +103,10 @@ fn quoted_printable(octets: &[u8]) -> (Vec<u8>, bool) {
         let (plain, behind) = rest.split_at(at);
         out.extend_from_slice(plain);
         rest = behind.get(1..).unwrap_or_default();
-        let line = rest.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        let line = rest
+            .iter()
+            .take_while(|b| matches!(b, b' ' | b'\t'))
+            .count();
         let after = rest.get(line..).unwrap_or_default();
         if let Some(next) = after.strip_prefix(b"\r\n").or(after.strip_prefix(b"\n")) {
             rest = next; // a soft line break

@@ -26,7 +26,9 @@ struct Open {
 
 /// What the octets since `Walk::start` belong to.
 enum Place {
-    Header { digest: bool },
+    Header {
+        digest: bool,
+    },
     Leaf(Box<Entity>, u32),
     /// A preamble or an epilogue of this container.
     Loose(u32),

@@ -59,7 +59,9 @@ impl Reader<'_> {
 
     /// The octets of the member at `at`; `None` for a directory and for what cannot be read.
     pub(super) fn unzip(&mut self, archive: &mut Archive, at: usize) -> Option<Vec<u8>> {
-        let raw = archive.by_index_raw(at).map(|file| (file.is_dir(), file.encrypted()));
+        let raw = archive
+            .by_index_raw(at)
+            .map(|file| (file.is_dir(), file.encrypted()));
         let why = match raw {
             Ok((true, _)) => return None,
             Ok((false, true)) => Unreadable::Encrypted,

@@ -59,7 +59,9 @@ impl Sink for Reader<'_> {
             return;
         }
         self.unscannable(0, Unreadable::TooLarge);
-        let mut end = usize::try_from(self.text).unwrap_or(usize::MAX).min(text.len());
+        let mut end = usize::try_from(self.text)
+            .unwrap_or(usize::MAX)
+            .min(text.len());
         while !text.is_char_boundary(end) {
             end -= 1;
         }

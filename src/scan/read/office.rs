@@ -145,10 +145,18 @@ impl Reader<'_> {
         let mut used: HashMap<usize, ()> = HashMap::new();
         for (_, octets) in &package.sheets {
             let (decoded, _) = text::decode(octets, None);
-            let bound = usize::try_from(self.text).unwrap_or(usize::MAX).saturating_add(1);
-            let read = sheet::rows(&decoded, &package.strings, &package.styles, bound, &mut |at| {
-                used.insert(at, ());
-            });
+            let bound = usize::try_from(self.text)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1);
+            let read = sheet::rows(
+                &decoded,
+                &package.strings,
+                &package.styles,
+                bound,
+                &mut |at| {
+                    used.insert(at, ());
+                },
+            );
             self.text(0, &read.text);
             self.whole(read.whole);
         }
@@ -177,8 +185,20 @@ fn extension(name: &str) -> &str {
 fn is_picture(name: &str) -> bool {
     matches!(
         extension(name),
-        "png" | "jpg" | "jpeg" | "gif" | "bmp" | "tif" | "tiff" | "emf" | "wmf" | "svm" | "wdp"
-            | "ico" | "webp" | "jfif"
+        "png"
+            | "jpg"
+            | "jpeg"
+            | "gif"
+            | "bmp"
+            | "tif"
+            | "tiff"
+            | "emf"
+            | "wmf"
+            | "svm"
+            | "wdp"
+            | "ico"
+            | "webp"
+            | "jfif"
     )
 }
 
@@ -190,9 +210,17 @@ fn is_binary_sheet(name: &str) -> bool {
 
 /// Parts that a word processor keeps for itself: they show nothing.
 fn is_known_blob(name: &str) -> bool {
-    let own = ["printersettings", "vbaproject", "activex", "customproperty", "thumbnails/"];
-    matches!(extension(name), "odttf" | "fntdata" | "ttf" | "otf" | "rdf" | "xba")
-        || own.iter().any(|part| name.contains(part))
+    let own = [
+        "printersettings",
+        "vbaproject",
+        "activex",
+        "customproperty",
+        "thumbnails/",
+    ];
+    matches!(
+        extension(name),
+        "odttf" | "fntdata" | "ttf" | "otf" | "rdf" | "xba"
+    ) || own.iter().any(|part| name.contains(part))
         || name == "mimetype"
         || name.starts_with("configurations2/")
 }

@@ -122,7 +122,12 @@ fn date(number: &str, from_1904: bool) -> Option<String> {
     };
     let epoch = time::Date::from_calendar_date(1899, time::Month::December, 30).ok()?;
     let date = epoch.checked_add(time::Duration::days(days))?;
-    Some(format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day()))
+    Some(format!(
+        "{:04}-{:02}-{:02}",
+        date.year(),
+        u8::from(date.month()),
+        date.day()
+    ))
 }
 
 /// A whole number in a mask: 123456789 in `000-00-0000` is 123-45-6789.
@@ -134,7 +139,13 @@ fn masked(number: &str, mask: &str) -> Option<String> {
     }
     let mut digits = format!("{digits:0>places$}").into_bytes().into_iter();
     mask.chars()
-        .map(|c| if c == '0' { digits.next().map(char::from) } else { Some(c) })
+        .map(|c| {
+            if c == '0' {
+                digits.next().map(char::from)
+            } else {
+                Some(c)
+            }
+        })
         .collect()
 }
 
@@ -145,8 +156,7 @@ fn plain(number: &str) -> String {
         .and_then(|(digits, exponent)| {
             let exponent: usize = exponent.trim_start_matches('+').parse().ok()?;
             let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-            (exponent <= 20 && part.len() <= exponent)
-                .then(|| format!("{whole}{part:0<exponent$}"))
+            (exponent <= 20 && part.len() <= exponent).then(|| format!("{whole}{part:0<exponent$}"))
         });
     expanded.unwrap_or_else(|| number.to_owned())
 }
@@ -322,12 +332,19 @@ fn close_cell(
         _ => styles.show(cell.format, cell.value.trim()),
     };
     // A line break within a cell would look like a row.
-    out.extend(value.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));
+    out.extend(
+        value
+            .chars()
+            .map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }),
+    );
 }
 
 /// The column of a cell reference: `C7` is 2.
 fn column_of(reference: &str) -> Option<usize> {
-    let letters = reference.bytes().take_while(u8::is_ascii_alphabetic).take(4);
+    let letters = reference
+        .bytes()
+        .take_while(u8::is_ascii_alphabetic)
+        .take(4);
     let number = letters.fold(0_usize, |column, letter| {
         column * 26 + usize::from(letter.to_ascii_uppercase() - b'A') + 1
     });
@@ -345,7 +362,10 @@ mod tests {
         assert_eq!(date("27759.5", true).as_deref(), Some("1980-01-01"));
         assert_eq!(date("0.5", false), None);
         assert_eq!(date("99999999999999", false), None);
-        assert_eq!(masked("12345678", "000-00-0000").as_deref(), Some("012-34-5678"));
+        assert_eq!(
+            masked("12345678", "000-00-0000").as_deref(),
+            Some("012-34-5678")
+        );
         assert_eq!(masked("1.2", "000-00-0000"), None);
         for (number, shown) in [
             ("1.23456789E8", "123456789"),
@@ -370,7 +390,12 @@ mod tests {
 
     #[test]
     fn columns_have_letters() {
-        for (reference, column) in [("A1", Some(0)), ("C7", Some(2)), ("AA1", Some(26)), ("7", None)] {
+        for (reference, column) in [
+            ("A1", Some(0)),
+            ("C7", Some(2)),
+            ("AA1", Some(26)),
+            ("7", None),
+        ] {
             assert_eq!(column_of(reference), column, "{reference}");
         }
     }

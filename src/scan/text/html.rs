@@ -11,7 +11,14 @@ const MAX_ENTITY_OCTETS: usize = 40;
 
 /// Attributes whose value is text.
 const TEXT_ATTRIBUTES: [&str; 8] = [
-    "alt", "title", "value", "placeholder", "content", "summary", "label", "aria-label",
+    "alt",
+    "title",
+    "value",
+    "placeholder",
+    "content",
+    "summary",
+    "label",
+    "aria-label",
 ];
 
 /// The texts of a page.
@@ -138,7 +145,10 @@ impl Html {
             .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_' | b'.'))
             .count();
         let (name, attributes) = named.split_at(length);
-        let name = name.get(..name.len().min(24)).unwrap_or(name).to_ascii_lowercase();
+        let name = name
+            .get(..name.len().min(24))
+            .unwrap_or(name)
+            .to_ascii_lowercase();
         let rest = self.attributes(attributes);
         self.lay_out(&name, closing);
         if !closing && matches!(name.as_str(), "script" | "style") {
@@ -152,11 +162,11 @@ impl Html {
     fn lay_out(&mut self, name: &str, closing: bool) {
         match name {
             "td" | "th" if closing => self.shown.push('\t'),
-            "br" | "hr" | "p" | "div" | "tr" | "table" | "li" | "ul" | "ol" | "dl" | "dt" | "dd"
-            | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "title" | "head" | "body" | "html"
-            | "section" | "article" | "header" | "footer" | "blockquote" | "pre" | "form"
-            | "option" | "select" | "textarea" | "center" | "caption" | "address" | "thead"
-            | "tbody" => {
+            "br" | "hr" | "p" | "div" | "tr" | "table" | "li" | "ul" | "ol" | "dl" | "dt"
+            | "dd" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "title" | "head" | "body"
+            | "html" | "section" | "article" | "header" | "footer" | "blockquote" | "pre"
+            | "form" | "option" | "select" | "textarea" | "center" | "caption" | "address"
+            | "thead" | "tbody" => {
                 if !self.shown.ends_with('\n') {
                     self.shown.push('\n');
                 }
@@ -200,13 +210,18 @@ impl Html {
     }
 
     fn value(&mut self, name: &str, value: &str) {
-        if TEXT_ATTRIBUTES.iter().any(|known| name.eq_ignore_ascii_case(known)) {
+        if TEXT_ATTRIBUTES
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
+        {
             let mut page = Self::default();
             page.text_with_entities(value);
             self.hide(&page.shown);
         }
         let start = value.trim_start().as_bytes();
-        let data = start.get(..5).is_some_and(|begin| begin.eq_ignore_ascii_case(b"data:"));
+        let data = start
+            .get(..5)
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(b"data:"));
         self.embeds |= data && start.len() > 5;
         self.embeds |= name.eq_ignore_ascii_case("style")
             && memchr::memmem::find(value.as_bytes(), b"data:image").is_some();

@@ -19,7 +19,16 @@ pub(super) fn decode<'a>(octets: &'a [u8], charset: Option<&str>) -> (Cow<'a, st
         return text;
     }
     let charset = charset.unwrap_or_default();
-    let stateful = ["utf-7", "utf7", "utf-16", "utf16", "utf-32", "iso-2022", "hz-gb", "csiso2022"];
+    let stateful = [
+        "utf-7",
+        "utf7",
+        "utf-16",
+        "utf16",
+        "utf-32",
+        "iso-2022",
+        "hz-gb",
+        "csiso2022",
+    ];
     if stateful.iter().any(|begin| charset.starts_with(begin)) {
         if charset.starts_with("utf-32") {
             return (Cow::Owned(utf32(octets, !charset.ends_with("le"))), false);
@@ -144,7 +153,8 @@ pub(super) fn armoured(text: &str) -> Option<Unreadable> {
         let at = from + found;
         let line_start = at == 0 || octets.get(at - 1) == Some(&b'\n');
         let mode = octets.get(at + 6..at + 10).unwrap_or_default();
-        let is_mode = matches!(mode, [a, b, c, b' '] if [a, b, c].iter().all(|d| (b'0'..=b'7').contains(d)));
+        let is_mode =
+            matches!(mode, [a, b, c, b' '] if [a, b, c].iter().all(|d| (b'0'..=b'7').contains(d)));
         if line_start && is_mode {
             return Some(Unreadable::UnknownKind);
         }
@@ -176,7 +186,11 @@ mod tests {
             (b"1\x002\x003\x004\x005\x00", None, "12345", false),
         ];
         for (octets, charset, text, broken) in cases {
-            assert_eq!(decode(octets, charset), (Cow::Borrowed(text), broken), "{octets:?}");
+            assert_eq!(
+                decode(octets, charset),
+                (Cow::Borrowed(text), broken),
+                "{octets:?}"
+            );
         }
         assert_eq!(decode(b"+AMQ-", Some("utf-7")).0, "Ä");
         assert_eq!(decode(b"\x1B$B$\"\x1B(B", Some("iso-2022-jp")).0, "あ");
@@ -185,7 +199,10 @@ mod tests {
     #[test]
     fn ascii_and_utf8_are_not_copied() {
         for charset in [None, Some("utf-8"), Some("us-ascii"), Some("iso-8859-15")] {
-            assert!(matches!(decode(b"plain", charset).0, Cow::Borrowed(_)), "{charset:?}");
+            assert!(
+                matches!(decode(b"plain", charset).0, Cow::Borrowed(_)),
+                "{charset:?}"
+            );
         }
     }
 

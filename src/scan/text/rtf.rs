@@ -175,8 +175,16 @@ impl Reader {
                     self.charset = format!("windows-{page}");
                 }
             }
-            b"fonttbl" | b"colortbl" | b"stylesheet" | b"listtable" | b"listoverridetable"
-            | b"rsidtbl" | b"themedata" | b"colorschememapping" | b"latentstyles" | b"datastore" => {
+            b"fonttbl"
+            | b"colortbl"
+            | b"stylesheet"
+            | b"listtable"
+            | b"listoverridetable"
+            | b"rsidtbl"
+            | b"themedata"
+            | b"colorschememapping"
+            | b"latentstyles"
+            | b"datastore" => {
                 self.flush();
                 self.group.skip = true;
             }

@@ -90,7 +90,10 @@ async fn take(mut stdout: ChildStdout, answer: &mut Answer) -> Result<(), Garbag
         // Grows as octets come: a length alone costs nothing.
         let mut payload = Vec::new();
         let mut source = (&mut stdout).take(bound);
-        source.read_to_end(&mut payload).await.map_err(|_| Garbage)?;
+        source
+            .read_to_end(&mut payload)
+            .await
+            .map_err(|_| Garbage)?;
         if payload.len() != length {
             return Err(Garbage);
         }

@@ -100,7 +100,9 @@ pub fn write_piece(sink: &mut impl Write, piece: &Piece) -> io::Result<()> {
         Piece::Octets(octets) => write_frame(sink, OCTETS, octets),
         Piece::Unreadable(why) => {
             let place = Unreadable::ALL.iter().position(|one| one == why);
-            let code = place.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX);
+            let code = place
+                .and_then(|at| u8::try_from(at).ok())
+                .unwrap_or(u8::MAX);
             write_frame(sink, UNREADABLE, &[code])
         }
     }
@@ -230,7 +232,10 @@ mod tests {
         let mut wire = request(&document, &limits);
         assert_eq!(wire.len(), REQUEST_OCTETS);
         wire.extend_from_slice(&document.octets);
-        assert_eq!(read_request(&mut wire.as_slice()).unwrap(), (document, limits));
+        assert_eq!(
+            read_request(&mut wire.as_slice()).unwrap(),
+            (document, limits)
+        );
         for end in 0..wire.len() {
             assert!(read_request(&mut &wire[..end]).is_err(), "{end}");
         }

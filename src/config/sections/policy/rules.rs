@@ -17,10 +17,7 @@ const MAX_SIZE: u64 = 1 << 30;
 /// Most recipients that a condition may name.
 const MAX_RECIPIENTS: u64 = 1_000_000;
 /// The windows that volume is counted in.
-const WINDOW: (Duration, Duration) = (
-    Duration::from_secs(60),
-    Duration::from_secs(24 * 60 * 60),
-);
+const WINDOW: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
 
 /// Reads all rules of a file.
 pub(super) fn read(sheet: &mut Sheet<'_>, policy: &mut Section<'_>, draft: &mut Draft<'_>) {
@@ -142,9 +139,17 @@ impl When<'_, '_, '_, '_> {
 
     fn people(&mut self) {
         self.any("sender", words::address_pattern, Condition::Sender);
-        self.any("sender_domain", words::domain_pattern, Condition::SenderDomain);
+        self.any(
+            "sender_domain",
+            words::domain_pattern,
+            Condition::SenderDomain,
+        );
         self.any("author", words::address_pattern, Condition::Author);
-        self.any("author_domain", words::domain_pattern, Condition::AuthorDomain);
+        self.any(
+            "author_domain",
+            words::domain_pattern,
+            Condition::AuthorDomain,
+        );
         self.any("user", value::word, Condition::User);
         self.any("group", value::word, Condition::Group);
         self.any("recipient", words::address_pattern, Condition::Recipient);
@@ -164,7 +169,11 @@ impl When<'_, '_, '_, '_> {
         self.any("attachment_name", words::expression, |list| {
             Condition::AttachmentName(words::any_of(list))
         });
-        self.any("attachment_type", words::media_type, Condition::AttachmentType);
+        self.any(
+            "attachment_type",
+            words::media_type,
+            Condition::AttachmentType,
+        );
         self.any("detector", value::word, Condition::Detector);
         self.flag("unscannable", Condition::Unscannable);
     }

@@ -141,7 +141,9 @@ pub(super) fn reply(value: &DeValue<'_>) -> Result<String, Wrong> {
     if !fits(text) || text.trim() != text {
         return Err(Wrong::new(
             "is no line of printable ASCII",
-            format!("write one of at most {MAX_REPLY_OCTETS} characters: clients show it to people"),
+            format!(
+                "write one of at most {MAX_REPLY_OCTETS} characters: clients show it to people"
+            ),
         ));
     }
     Ok(text.to_owned())
@@ -371,7 +373,14 @@ mod tests {
             shown("2001:db8::1/64"),
             Err("write 2001:db8::/64".to_owned())
         );
-        for text in ["", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "10/8", "::/129"] {
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "10/8",
+            "::/129",
+        ] {
             assert!(network(&string(text)).is_err(), "{text}");
         }
     }
