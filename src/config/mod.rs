@@ -135,4 +135,6 @@ pub fn parse(sheet: &mut Sheet<'_>) -> Option<Config> {
 }
 
 #[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
 mod tests;

@@ -217,7 +217,7 @@ fn policy(
     let mut source = policy::default_source();
     let mut detectors = DetectorSource::all_shipped();
     let mut places = Places::default();
-    let mut draft = policy::Draft {
+    let mut draft = Draft {
         source: &mut source,
         detectors: &mut detectors,
         places: &mut places,

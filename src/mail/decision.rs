@@ -173,6 +173,28 @@ impl RenditionClass {
             Self::Report => "report",
         }
     }
+
+    /// Every class.
+    pub const ALL: [Self; 6] = [
+        Self::Content,
+        Self::Sealed,
+        Self::Notice,
+        Self::Code,
+        Self::Dsn,
+        Self::Report,
+    ];
+
+    /// The table of the security model: the least grade for this class at a level; `None` where
+    /// no grade is ever enough. Only content demands more at a higher level. "Best available" is
+    /// the grade `none`: such mail says nothing that a sender wrote.
+    pub const fn least_grade(self, level: Level) -> Option<Grade> {
+        match self {
+            Self::Content => level.least_grade(),
+            Self::Sealed => Some(Grade::Any),
+            Self::Notice | Self::Code | Self::Report => Some(Grade::None),
+            Self::Dsn => Some(Grade::Pkix),
+        }
+    }
 }
 
 /// What a connection must reach before a rendition may travel on it. Only the rows of the table
@@ -187,7 +209,7 @@ pub struct Demand {
 impl Demand {
     /// What content of `level` demands; `None` where no TLS grade is ever enough.
     pub const fn content(level: Level) -> Option<Self> {
-        match level.least_grade() {
+        match RenditionClass::Content.least_grade(level) {
             Some(least) => Some(Self {
                 class: RenditionClass::Content,
                 level,
@@ -394,6 +416,8 @@ pub enum Asker {
     Detector(Finding),
     /// Something that could not be read.
     Unscannable(Unscannable),
+    /// Nobody looked at the content, and the policy has detectors.
+    NotScanned,
 }
 
 impl fmt::Display for Asker {
@@ -414,6 +438,7 @@ impl fmt::Display for Asker {
             Self::Unscannable(part) => {
                 write!(f, "part {} could not be read ({})", part.part, part.why)
             }
+            Self::NotScanned => f.write_str("the content was not looked at"),
         }
     }
 }
@@ -514,6 +539,13 @@ impl Terms {
     /// Whether `pin_mx` names this host.
     pub fn names(&self, host: &Domain) -> bool {
         self.pin_mx.iter().any(|pattern| pattern.matches(host))
+    }
+
+    /// Whether a connection to `host` meets them; `post_quantum` says whether its key exchange
+    /// withstands a quantum computer.
+    pub fn are_met_by(&self, host: &Domain, post_quantum: bool) -> bool {
+        let pinned = self.pin_mx.is_empty() || self.names(host);
+        pinned && (post_quantum || !self.require_pq)
     }
 }
 

@@ -1,29 +1,52 @@
 //! How each recipient is protected, and why. Pure.
 //!
 //! Owns the choice of the level and of the method. Never looks anything up: facts come in, a
-//! decision with its reasons goes out, the same for the same facts. What a method must reach for
-//! a level stands in [`Level::least_grade`]; nothing here can lower it.
+//! decision with its reasons goes out, the same for the same facts. The way of a decision:
+//! [`index`] finds the rules that may match, [`conditions`] says whether they do, [`evaluate`]
+//! puts together who asks for which level, [`choose`] takes a method, and every elementary
+//! judgement on that way stands in [`judge`]. [`prove`](prove()) runs all combinations of facts through
+//! the same code. What a method must reach for a level stands in `Level::least_grade` and
+//! `RenditionClass::least_grade`; nothing here can lower it.
 
+pub mod canonical;
+mod choose;
+mod compile;
+mod conditions;
+mod evaluate;
 pub mod facts;
+mod index;
+pub mod judge;
+pub mod lookalike;
+mod sets;
 pub mod source;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use ring::digest;
-
 use crate::mail::{
-    Address, Candidate, Course, Decision, Level, MessageClass, Method, Refusal, Verdict,
+    Address, Decision, Demand, Domain, ExceptionUse, Level, MessageClass, Method, Reason,
+    Timestamp, TlsStanding,
 };
+use choose::{Setting, Standing};
+use compile::{AccountSetting, Compiled, DomainSetting};
+use conditions::{Doubt, MessageView};
+use evaluate::Matching;
+pub use evaluate::{MAX_NAMES, MAX_REASONS};
 pub use facts::{CertificateFact, HeaderFacts, MessageFacts, PartFacts, RecipientFacts};
+pub use judge::{Judge, Standard};
+pub use lookalike::lookalike;
+use sets::Party;
 pub use source::PolicySource;
 
-/// Octets of the policy's hash that a decision keeps.
-const HASH_OCTETS: usize = 16;
+/// The methods of a bounce: it carries headers of a kept message, never its content, and goes
+/// one way only, whatever the methods for content are.
+const DSN_METHODS: &[Method] = &[Method::Tls];
 
-/// The policy in force, compiled once.
+/// The policy in force, compiled once. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Policy {
     source: Arc<PolicySource>,
+    compiled: Arc<Compiled>,
     hash: Arc<str>,
 }
 
@@ -67,12 +90,38 @@ pub struct Rejection {
     pub text: String,
 }
 
+/// A decision whose facts were not all known: what it is if every unknown is as the rules ask,
+/// and if none is. The truth lies between the two, since no condition is negated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// What the product would decide: doubt raises.
+    pub if_all_match: Arc<Decision>,
+    /// What it would be if nothing unknown were so.
+    pub if_none_match: Arc<Decision>,
+}
+
+impl Judged {
+    /// The decision, if it does not hang on what is unknown: level, candidates, course, terms,
+    /// factors and exception are the same. The reasons may differ.
+    pub fn certain(&self) -> Option<&Arc<Decision>> {
+        let (a, b) = (&self.if_all_match, &self.if_none_match);
+        let same = a.level == b.level
+            && a.candidates == b.candidates
+            && a.course == b.course
+            && a.terms == b.terms
+            && a.factors == b.factors
+            && a.exception == b.exception;
+        same.then_some(a)
+    }
+}
+
 impl Policy {
     /// Compiles a policy; all problems at once.
     pub fn compile(source: PolicySource) -> Result<Self, Vec<PolicyProblem>> {
-        let text = format!("{source:?}");
+        let compiled = Compiled::new(&source)?;
         Ok(Self {
-            hash: hash(&text).into(),
+            hash: canonical::hash(&source).into(),
+            compiled: Arc::new(compiled),
             source: Arc::new(source),
         })
     }
@@ -82,77 +131,242 @@ impl Policy {
         &self.source
     }
 
-    /// What it wants to know.
+    /// The first 16 octets of SHA-256 over the policy's canonical text, as hex.
+    pub fn hash(&self) -> &Arc<str> {
+        &self.hash
+    }
+
+    /// What it wants to know of a message and its recipients to decide.
     pub fn needs(&self) -> Needs {
-        Needs::default()
+        self.compiled.needs
+    }
+
+    /// What it wants to know at the end of DATA, for [`Policy::refuse`].
+    pub fn refusal_needs(&self) -> Needs {
+        self.compiled.refusal_needs
+    }
+
+    /// The windows, in seconds, over which rules ask how much an account wrote; ascending.
+    pub fn volume_windows(&self) -> &[u64] {
+        &self.compiled.windows
+    }
+
+    /// The header fields that rules look at, in lower case; ascending.
+    pub fn header_fields(&self) -> &[String] {
+        &self.compiled.header_fields
+    }
+
+    /// The partner that a domain looks like without being one.
+    pub fn lookalike(&self, domain: &Domain) -> Option<&Domain> {
+        self.compiled.lookalikes.find(domain)
     }
 
     /// Whether the message may be taken in at all; asked at the end of DATA, for all its
-    /// recipients. Looks at envelope, header and MIME facts only.
-    pub fn refuse(&self, _facts: &MessageFacts, _recipients: &[Address]) -> Option<Rejection> {
-        None
+    /// recipients: a rule that names one of them refuses the message as a whole. Looks at
+    /// envelope, header and MIME facts only. Of several rules the first by name speaks.
+    pub fn refuse(&self, facts: &MessageFacts, recipients: &[Address]) -> Option<Rejection> {
+        let set = &self.compiled.rejects;
+        if set.rules.is_empty() || facts.class == MessageClass::Dsn {
+            return None;
+        }
+        let view = self.view(facts, Doubt::Matches);
+        let mut matching = Matching::new(set, &self.compiled.probes, &view);
+        let for_everyone = matching.everyone().min_by_key(|rule| &rule.name);
+        let rule = for_everyone.or_else(|| {
+            recipients.iter().find_map(|address| {
+                let recipient = RecipientFacts::new(address.clone(), facts.received);
+                let party = Party::new(address);
+                let alike = self.compiled.looks_alike(&recipient);
+                let rules = matching.recipient(&recipient, &party, alike);
+                rules.into_iter().min_by_key(|rule| &rule.name)
+            })
+        })?;
+        Some(Rejection {
+            rule: Arc::clone(&rule.name),
+            text: rule.reject.clone().unwrap_or_default(),
+        })
     }
 
-    /// Decides for recipients of one message, in their order.
+    /// Decides for recipients of one message, in their order. Equal decisions are one. What is
+    /// not known counts as the conditions ask for.
     pub fn decide(
         &self,
         message: &MessageFacts,
         recipients: &[RecipientFacts],
     ) -> Vec<Arc<Decision>> {
-        let decision = Arc::new(self.decide_one(message));
-        vec![decision; recipients.len()]
+        self.decide_by(&Standard, message, recipients, Doubt::Matches)
     }
 
-    fn decide_one(&self, facts: &MessageFacts) -> Decision {
-        let base = self.source.base;
-        let (level, candidates): (_, Vec<Candidate>) = match facts.class {
-            MessageClass::Submitted => {
-                let consider = |&method| Candidate {
-                    method,
-                    verdict: verdict(method, base),
-                };
-                (base, self.source.methods.iter().map(consider).collect())
-            }
-            // A bounce of ours carries headers of a kept message, never its content, and goes
-            // one way only, whatever the methods for content are.
-            MessageClass::Dsn => {
-                let verdict = verdict(Method::Tls, Level::Protected);
-                let tls = Candidate {
-                    method: Method::Tls,
-                    verdict,
-                };
-                (Level::Protected, vec![tls])
-            }
-        };
-        let accepted = |candidate: &&Candidate| candidate.verdict == Verdict::Accepted;
-        let course = match candidates.iter().find(accepted) {
-            Some(taken) => Course::Send(taken.method),
-            None => Course::NoMethod,
-        };
-        Decision::base(level, candidates, course, Arc::clone(&self.hash))
-    }
-
-    /// The first 16 octets of SHA-256 over the policy's canonical text, as hex.
-    pub fn hash(&self) -> &Arc<str> {
-        &self.hash
-    }
-}
-
-/// Whether a method can carry a level here. Exhaustive, so that a new method must be judged.
-fn verdict(method: Method, level: Level) -> Verdict {
-    match method {
-        Method::Tls if level.least_grade().is_some() => Verdict::Accepted,
-        Method::Tls => Verdict::Refused(Refusal::LevelTooHigh),
-        Method::Smime | Method::Portal => Verdict::Refused(Refusal::NotConfigured),
-    }
-}
-
-fn hash(text: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    digest
-        .as_ref()
-        .iter()
-        .take(HASH_OCTETS)
-        .map(|octet| format!("{octet:02x}"))
+    /// Decides twice, for and against everything that is not known: for records, which keep only
+    /// what the policy of their time looked at.
+    pub fn judge(&self, message: &MessageFacts, recipients: &[RecipientFacts]) -> Vec<Judged> {
+        let all = self.decide_by(&Standard, message, recipients, Doubt::Matches);
+        let none = self.decide_by(&Standard, message, recipients, Doubt::Fails);
+        let both = all.into_iter().zip(none);
+        both.map(|(if_all_match, if_none_match)| Judged {
+            if_all_match,
+            if_none_match,
+        })
         .collect()
+    }
+
+    fn view<'a>(&'a self, facts: &'a MessageFacts, doubt: Doubt) -> MessageView<'a> {
+        let account = self.compiled.account(facts.user.as_deref());
+        MessageView::new(
+            facts,
+            &account.groups,
+            self.source.utc_offset_minutes,
+            doubt,
+        )
+    }
+
+    /// Decides by another judge's word: for the proof.
+    fn decide_by<J: Judge>(
+        &self,
+        judge: &J,
+        message: &MessageFacts,
+        recipients: &[RecipientFacts],
+        doubt: Doubt,
+    ) -> Vec<Arc<Decision>> {
+        let compiled = &*self.compiled;
+        let view = self.view(message, doubt);
+        let mut matching = match message.class {
+            MessageClass::Submitted => Some(Matching::new(&compiled.live, &compiled.probes, &view)),
+            MessageClass::Dsn => None,
+        };
+        let of_message = self.message_reasons(&view);
+        let mut decided: HashMap<SameFacts<'_>, Arc<Decision>> = HashMap::new();
+        let mut distinct: HashSet<Arc<Decision>> = HashSet::new();
+        let mut decisions = Vec::with_capacity(recipients.len());
+        for recipient in recipients {
+            let party = Party::new(&recipient.address);
+            let alike = compiled.looks_alike(recipient);
+            let key = SameFacts::new(compiled, recipient, &party, alike);
+            if let Some(known) = decided.get(&key) {
+                decisions.push(Arc::clone(known));
+                continue;
+            }
+            let domain = compiled.domain(party.domain);
+            let base = self.base(message.class);
+            let asked = match &mut matching {
+                Some(matching) => {
+                    let rules = matching.recipient(recipient, &party, alike);
+                    evaluate::asked(judge, base, &of_message, &domain.reasons, &rules)
+                }
+                None => evaluate::asked(judge, base, &of_message, &[], &[]),
+            };
+            let exceptions = compiled.exceptions(&party.key, party.domain);
+            let account = compiled.account(message.user.as_deref());
+            let setting = self.setting(message.class, domain, account, exceptions);
+            let standing = Standing::new(message.class, recipient);
+            let decision = Arc::new(choose::choose(judge, &setting, standing, asked));
+            let decision = match distinct.get(&decision) {
+                Some(equal) => Arc::clone(equal),
+                None => decision,
+            };
+            distinct.insert(Arc::clone(&decision));
+            decided.insert(key, Arc::clone(&decision));
+            decisions.push(decision);
+        }
+        decisions
+    }
+
+    /// The least level: of a bounce of ours, whatever the policy says of content.
+    fn base(&self, class: MessageClass) -> Level {
+        match class {
+            MessageClass::Submitted => self.source.base,
+            MessageClass::Dsn => Level::Protected,
+        }
+    }
+
+    fn message_reasons(&self, view: &MessageView<'_>) -> Vec<Reason> {
+        let class = view.facts.class;
+        let mut reasons = vec![evaluate::base_reason(self.base(class))];
+        if class == MessageClass::Submitted {
+            let account = self.compiled.account(view.facts.user.as_deref());
+            reasons.extend(account.reasons.iter().cloned());
+            evaluate::content_reasons(&self.source, view, &mut reasons);
+        }
+        reasons
+    }
+
+    /// What the policy says, rules aside. A bounce keeps to what is said of its recipient's
+    /// servers (pins, key exchange), and skips what is said of content.
+    fn setting<'a>(
+        &'a self,
+        class: MessageClass,
+        domain: &'a DomainSetting,
+        account: &AccountSetting,
+        exceptions: [Option<&'a ExceptionUse>; 2],
+    ) -> Setting<'a> {
+        let submitted = class == MessageClass::Submitted;
+        Setting {
+            methods: match (class, &domain.methods) {
+                (MessageClass::Dsn, _) => DSN_METHODS,
+                (MessageClass::Submitted, Some(methods)) => methods,
+                (MessageClass::Submitted, None) => &self.source.methods,
+            },
+            ways: self.compiled.ways,
+            downgrade_hold: self.source.downgrade_hold,
+            domain_not_enough: submitted && domain.tls_not_enough,
+            account_not_enough: submitted && account.tls_not_enough,
+            pins: &domain.pin_mx,
+            domain_pq: domain.require_pq,
+            account_pq: submitted && account.require_pq,
+            exceptions,
+            policy: &self.hash,
+        }
+    }
+}
+
+/// What content of this decision demands of its connection: a row of the table, or of the
+/// register. `None` where it does not go by TLS: then there is no plain rendition.
+pub fn demand_of(decision: &Decision, class: MessageClass) -> Option<Demand> {
+    demand_by(&Standard, decision, class)
+}
+
+fn demand_by<J: Judge>(judge: &J, decision: &Decision, class: MessageClass) -> Option<Demand> {
+    match decision.method()? {
+        Method::Tls => judge.demand(class, decision.level, decision.exception.as_ref()),
+        // Their renditions are sealed, or fixed: they come with those methods.
+        Method::Smime | Method::Portal => None,
+    }
+}
+
+/// All that can make the decision of one recipient of a message differ from another's.
+#[derive(PartialEq, Eq, Hash)]
+struct SameFacts<'a> {
+    /// Where the policy names the address itself.
+    address: Option<String>,
+    /// Where it says something of the domain.
+    domain: Option<&'a str>,
+    looks_alike: bool,
+    now: Timestamp,
+    tls: &'a TlsStanding,
+    certificate: CertificateFact,
+    released: &'a [Arc<str>],
+    first_contact: Option<bool>,
+    volume: &'a [(u64, u64)],
+}
+
+impl<'a> SameFacts<'a> {
+    fn new(
+        compiled: &Compiled,
+        recipient: &'a RecipientFacts,
+        party: &Party<'a>,
+        looks_alike: bool,
+    ) -> Self {
+        let mentioned = &compiled.mentioned;
+        Self {
+            address: mentioned.names_address(party).then(|| party.key.clone()),
+            domain: mentioned.has_domain(party.domain).then_some(party.domain),
+            looks_alike,
+            now: recipient.now,
+            tls: &recipient.tls,
+            certificate: recipient.certificate,
+            released: &recipient.released,
+            first_contact: recipient.first_contact,
+            volume: &recipient.volume,
+        }
+    }
 }

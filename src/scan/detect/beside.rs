@@ -114,6 +114,12 @@ const FILLERS: &[&str] = &[
     "field",
     "xx",
     "jahrgang",
+    "registrada",
+    "registrado",
+    "recorded",
+    "reported",
+    "provided",
+    "given",
     "geb",
     "born",
 ];

@@ -186,9 +186,9 @@ pub(super) fn opens(text: &[u8], from: usize) -> bool {
     if is_word(one) || one == b'_' {
         return false;
     }
-    // `12-123…`, `3.123…`, `1,123…`: the tail of something longer.
+    // `12-123…`, `3.123…`: the tail of something longer.
     let two = before(text, from.saturating_sub(1));
-    !(matches!(one, b'-' | b'.' | b',' | b'/' | b'+' | b'\\') && is_word(two) || one == b'+')
+    !(matches!(one, b'-' | b'.' | b'/' | b'\\') && is_word(two) || one == b'+')
 }
 
 /// Whether a number may end at `end`: nothing joins it to what follows.
@@ -198,8 +198,7 @@ pub(super) fn closes(text: &[u8], end: usize) -> bool {
         return false;
     }
     let two = at(text, end + 1);
-    !(matches!(one, b'-' | b'/' | b'\\') && is_word(two)
-        || matches!(one, b'.' | b',') && two.is_ascii_digit())
+    !(matches!(one, b'-' | b'/' | b'\\') && is_word(two) || one == b'.' && two.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -240,7 +239,8 @@ mod tests {
             ("- 1", 2, true),
             ("-1", 1, true),
             ("+1", 1, false),
-            ("3,1", 2, false),
+            ("3.1", 2, false),
+            ("3,1", 2, true),
             ("é1", 2, false),
             ("1", 0, true),
         ] {
@@ -252,7 +252,7 @@ mod tests {
             ("1.5", 1, false),
             ("1-a", 1, false),
             ("1, 2", 1, true),
-            ("1,2", 1, false),
+            ("1,2", 1, true),
             ("1)", 1, true),
             ("1%", 1, false),
             ("1", 1, true),

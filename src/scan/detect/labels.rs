@@ -3,7 +3,7 @@
 //! Owns: the tables of labels and the two automata over them: one passes over the whole text, one
 //! looks into the window around a number that needs company. Never: reads numbers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
@@ -121,8 +121,9 @@ const LABELS: &[(Label, &[&str])] = &[
             "dea #",
             "dea#",
             "dea:",
-            "dea reg",
-            "dea lic",
+            "dea registration",
+            "dea license",
+            "dea registered",
             "dea_n",
             "dea id",
             "deanumber",
@@ -629,16 +630,20 @@ impl Labels {
 #[derive(Debug)]
 pub(super) struct Hints {
     automaton: AhoCorasick,
-    kinds: Vec<Hint>,
+    /// By word: what it hints at.
+    kinds: Vec<BTreeSet<Hint>>,
 }
 
 impl Hints {
     /// All of them.
     pub(super) fn new() -> Result<Self, DetectorProblem> {
-        let (kinds, words): (Vec<_>, Vec<_>) = HINTS
-            .iter()
-            .flat_map(|(hint, words)| words.iter().map(|word| (*hint, *word)))
-            .unzip();
+        let mut by_word: BTreeMap<&str, BTreeSet<Hint>> = BTreeMap::new();
+        for (hint, words) in HINTS {
+            for word in *words {
+                by_word.entry(word).or_default().insert(*hint);
+            }
+        }
+        let (words, kinds): (Vec<_>, Vec<_>) = by_word.into_iter().unzip();
         Ok(Self {
             automaton: automaton(&words)?,
             kinds,
@@ -650,7 +655,8 @@ impl Hints {
         self.automaton
             .find_iter(slice(text, from, to))
             .any(|found| {
-                self.kinds.get(found.pattern().as_usize()) == Some(&hint)
+                let kinds = self.kinds.get(found.pattern().as_usize());
+                kinds.is_some_and(|it| it.contains(&hint))
                     && stands_alone(text, from + found.start(), from + found.end())
             })
     }

@@ -14,7 +14,7 @@ use super::labels::{Hint, Hints, Label, Labels, Place};
 use super::number;
 use super::person;
 use super::source::{DetectorProblem, DetectorSource, SHIPPED, Shipped};
-use super::structured;
+use super::structured::{self, Verdict};
 
 /// What is read at once.
 const BLOCK: usize = 128 * 1024;
@@ -128,8 +128,10 @@ impl ShippedSet {
                 && let Some(next) = next
                 && place.start >= *next
             {
-                if structured::carries_a_person(text, place) {
-                    self.add(hits, detector, place.start);
+                match structured::carries_a_person(text, place) {
+                    Verdict::NoPayload => return,
+                    Verdict::Nobody => {}
+                    Verdict::Person => self.add(hits, detector, place.start),
                 }
                 *next = place.start + structured::STRIDE;
             }
@@ -205,8 +207,13 @@ impl ShippedSet {
                 if previous.is_ascii_uppercase() && self.on(Shipped::Icd10) {
                     self.code(text, start - 1, memory);
                 }
-                if length == 7 && self.on(Shipped::Dea) && block.owns(start) {
-                    self.dea(text, start, hits);
+                if self.on(Shipped::Dea) && block.owns(start) {
+                    match length {
+                        7 => self.dea(text, start, hits),
+                        // A business: its 9 stands for the letter.
+                        8 => self.dea(text, start + 1, hits),
+                        _ => {}
+                    }
                 }
                 continue;
             }

@@ -6,7 +6,7 @@
 
 use memchr::memmem;
 
-use super::bytes::{at, before, digits, is_letter, line_end, slice};
+use super::bytes::{at, before, digits, is_letter, is_word, line_end, slice};
 use super::labels::{Label, Place};
 
 /// How far behind its opening a payload's person is looked for.
@@ -19,17 +19,39 @@ pub(super) const STRIDE: usize = 4 * 1024;
 /// Longest segment of HL7 that is read.
 const MAX_SEGMENT: usize = 2 * 1024;
 
-/// Whether the payload that opens at `place` carries a person.
-pub(super) fn carries_a_person(text: &[u8], place: Place) -> bool {
-    match place.label {
-        Label::Hl7 => hl7(text, place),
-        Label::Hl7Patient => starts_line(text, place.start) && hl7_patient(text, place.start),
-        Label::X12 => x12(text, place),
-        Label::X12Set => starts_x12_segment(text, place) && x12_person(text, place.start, b'*'),
-        Label::FhirJson => fhir_json(text, place),
-        Label::FhirXml => fhir_xml(text, place),
-        Label::Ccda => ccda(text, place),
-        _ => false,
+/// What an opening turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// No payload opens here, as a look at a few octets shows.
+    NoPayload,
+    /// One does, without a person in it.
+    Nobody,
+    /// One about a person.
+    Person,
+}
+
+/// Whether a payload opens at `place` and carries a person.
+pub(super) fn carries_a_person(text: &[u8], place: Place) -> Verdict {
+    let start = place.start;
+    let person = match place.label {
+        Label::Hl7 if opens_hl7(text, place) => hl7(text, start),
+        // One line costs no more than itself: the next is looked at as well.
+        Label::Hl7Patient if starts_line(text, start) && hl7_patient(text, start) => true,
+        Label::X12 if opens_x12(text, place) => x12(text, start, before(text, place.end)),
+        Label::X12Set if starts_x12_segment(text, start) => x12_person(text, start, b'*'),
+        Label::FhirJson => return fhir_json(text, place),
+        Label::FhirXml => return fhir_xml(text, place),
+        Label::Ccda if opens_ccda(text, start) => ccda(text, start),
+        _ => return Verdict::NoPayload,
+    };
+    verdict(person)
+}
+
+const fn verdict(person: bool) -> Verdict {
+    if person {
+        Verdict::Person
+    } else {
+        Verdict::Nobody
     }
 }
 
@@ -55,7 +77,8 @@ pub(super) fn other_file(bytes: &[u8]) -> Option<Label> {
         start: 0,
         end: 4,
     };
-    carries_a_person(slice(bytes, start, start + 2 * AHEAD), place).then_some(label)
+    let verdict = carries_a_person(slice(bytes, start, start + 2 * AHEAD), place);
+    (verdict == Verdict::Person).then_some(label)
 }
 
 /// Whether a segment may start at `start`: at a line's start, quoted or indented or in MLLP
@@ -68,8 +91,8 @@ fn starts_line(text: &[u8], start: usize) -> bool {
     from == 0 || matches!(before(text, from), b'\n' | b'\r' | 0x0b)
 }
 
-/// `MSH|^~\&|`, and a segment with a patient behind it.
-fn hl7(text: &[u8], place: Place) -> bool {
+/// `MSH|^~\&|` where a segment may start.
+fn opens_hl7(text: &[u8], place: Place) -> bool {
     let encoding = slice(text, place.end, place.end + 5);
     let Some(length) = encoding.iter().position(|b| *b == b'|') else {
         return false;
@@ -79,12 +102,14 @@ fn hl7(text: &[u8], place: Place) -> bool {
             .iter()
             .all(u8::is_ascii_punctuation)
         && at(text, place.start) == b'M';
-    if !marked || !starts_line(text, place.start) {
-        return false;
-    }
-    let window = slice(text, place.start, place.start + AHEAD);
+    marked && starts_line(text, place.start)
+}
+
+/// A message with a patient's segment.
+fn hl7(text: &[u8], start: usize) -> bool {
+    let window = slice(text, start, start + AHEAD);
     memmem::find_iter(window, b"PID|")
-        .map(|it| place.start + it)
+        .map(|it| start + it)
         .filter(|it| starts_line(text, *it))
         .take(8)
         .any(|it| hl7_patient(text, it))
@@ -108,17 +133,19 @@ fn is_blank_form(field: &[u8]) -> bool {
     matches!(field.first(), Some(b'<' | b'[' | b'{' | b'$'))
 }
 
-/// An interchange of health care transactions with a person in it.
-fn x12(text: &[u8], place: Place) -> bool {
+/// `ISA*00*`: an interchange, by its separator.
+fn opens_x12(text: &[u8], place: Place) -> bool {
     let separator = before(text, place.end);
     let spaced = slice(text, place.end, place.end + 4).contains(&separator);
-    if !spaced || super::bytes::is_word(before(text, place.start)) {
-        return false;
-    }
-    let window = slice(text, place.start, place.start + 1024);
+    spaced && !is_word(before(text, place.start))
+}
+
+/// An interchange of health care transactions with a person in it.
+fn x12(text: &[u8], start: usize, separator: u8) -> bool {
+    let window = slice(text, start, start + 1024);
     let set = [b"ST".as_slice(), &[separator]].concat();
     let health = memmem::find_iter(window, &set).any(|it| is_health_set(window, it + set.len()));
-    health && x12_person(text, place.start, separator)
+    health && x12_person(text, start, separator)
 }
 
 /// Transaction sets of health care: eligibility, claim status, review, enrolment, payment, claim.
@@ -131,8 +158,7 @@ fn is_health_set(text: &[u8], from: usize) -> bool {
 }
 
 /// A fragment without its envelope: `ST*837*…` where a segment may start.
-fn starts_x12_segment(text: &[u8], place: Place) -> bool {
-    let start = place.start;
+fn starts_x12_segment(text: &[u8], start: usize) -> bool {
     let opens = starts_line(text, start) || matches!(before(text, start), b'~' | b' ');
     opens && is_health_set(text, start + 3) && at(text, start + 6) == b'*'
 }
@@ -255,21 +281,25 @@ fn is_filled(value: &[u8]) -> bool {
 
 /// `"resourceType": "Patient"` with a name or date of birth, or another resource that points to a
 /// patient.
-fn fhir_json(text: &[u8], place: Place) -> bool {
+fn fhir_json(text: &[u8], place: Place) -> Verdict {
     let Some(value) = member(text, place.end) else {
-        return false;
+        return Verdict::NoPayload;
     };
     let value = slice(text, value, value + 48);
     let mut quoted = value.split(|b| *b == b'"');
     let name = quoted.nth(1).unwrap_or_default();
+    let (person, about) = (PERSONS.contains(&name), ABOUT.contains(&name));
+    if !person && !about {
+        return Verdict::NoPayload;
+    }
     let window = window(text, place);
-    if PERSONS.contains(&name) {
+    let named = || {
         has_string(window, b"\"birthDate\"", is_date)
             || has_string(window, b"\"family\"", is_filled)
             || has_string(window, b"\"given\"", is_filled)
-    } else {
-        ABOUT.contains(&name) && has_string(window, b"\"reference\"", points_to_patient)
-    }
+    };
+    let pointed = || has_string(window, b"\"reference\"", points_to_patient);
+    verdict((person && named()) || (about && pointed()))
 }
 
 /// `Patient/123`, or within a bundle `urn:uuid:…`, or by a whole address.
@@ -283,10 +313,10 @@ fn points_to_patient(value: &[u8]) -> bool {
 }
 
 /// `<Patient xmlns="http://hl7.org/fhir">`, likewise.
-fn fhir_xml(text: &[u8], place: Place) -> bool {
+fn fhir_xml(text: &[u8], place: Place) -> Verdict {
     let head = slice(text, place.start.saturating_sub(160), place.start);
     let Some(open) = head.iter().rposition(|b| *b == b'<') else {
-        return false;
+        return Verdict::NoPayload;
     };
     let head = slice(head, open + 1, head.len());
     let length = head
@@ -295,29 +325,33 @@ fn fhir_xml(text: &[u8], place: Place) -> bool {
         .count();
     let name = slice(head, 0, length);
     let bundle = name == b"Bundle";
+    let (person, about) = (PERSONS.contains(&name), ABOUT.contains(&name));
+    if !bundle && !person && !about {
+        return Verdict::NoPayload;
+    }
     let window = window(text, place);
-    let any = |key: &[u8], fits: &dyn Fn(&[u8]) -> bool| {
+    let any = |key: &[u8], fits: fn(&[u8]) -> bool| {
         memmem::find_iter(window, key)
             .any(|it| fits(slice(window, it + key.len(), it + key.len() + 48)))
     };
-    let person = || {
-        any(b"<birthDate value=\"", &is_date)
-            || any(b"<family value=\"", &is_filled)
-            || any(b"<given value=\"", &is_filled)
+    let named = || {
+        any(b"<birthDate value=\"", is_date)
+            || any(b"<family value=\"", is_filled)
+            || any(b"<given value=\"", is_filled)
     };
-    let about = || any(b"<reference value=\"", &points_to_patient);
-    match () {
-        () if PERSONS.contains(&name) => person(),
-        () if ABOUT.contains(&name) => about(),
-        () => bundle && (person() || about()),
-    }
+    let pointed = || any(b"<reference value=\"", points_to_patient);
+    verdict(((person || bundle) && named()) || ((about || bundle) && pointed()))
+}
+
+/// The document's first tag, with or without a prefix.
+fn opens_ccda(text: &[u8], start: usize) -> bool {
+    let prefix = slice(text, start.saturating_sub(12), start);
+    at(text, start) == b'<' || (prefix.contains(&b'<') && !prefix.contains(&b'/'))
 }
 
 /// A clinical document with somebody in its record target.
-fn ccda(text: &[u8], place: Place) -> bool {
-    let opens = at(text, place.start) == b'<'
-        || slice(text, place.start.saturating_sub(12), place.start).contains(&b'<');
-    let window = slice(text, place.start, place.start + AHEAD);
+fn ccda(text: &[u8], start: usize) -> bool {
+    let window = slice(text, start, start + AHEAD);
     let Some(role) = memmem::find(window, b"patientRole") else {
         return false;
     };
@@ -326,5 +360,5 @@ fn ccda(text: &[u8], place: Place) -> bool {
         .any(|it| is_letter(at(target, it + 7)) && at(target, it.saturating_sub(1)) != b'/');
     let born = memmem::find_iter(target, b"birthTime value=\"")
         .any(|it| is_date(slice(target, it + 17, it + 25)));
-    opens && (names || born)
+    names || born
 }

@@ -1,0 +1,139 @@
+//! Sets of addresses and domains that are asked in constant time, however long the list.
+
+use std::collections::HashSet;
+
+use crate::mail::{Address, AddressPattern, DomainPattern};
+
+/// An address with what look-ups need: the local part without regard to case.
+#[derive(Debug, Clone)]
+pub(super) struct Party<'a> {
+    /// `local@domain`, all in lower case.
+    pub(super) key: String,
+    /// The domain.
+    pub(super) domain: &'a str,
+}
+
+impl<'a> Party<'a> {
+    pub(super) fn new(address: &'a Address) -> Self {
+        Self {
+            key: address_key(address),
+            domain: address.domain().as_str(),
+        }
+    }
+}
+
+/// `local@domain` in lower case: what is said of `billing@` is said of `Billing@`.
+pub(super) fn address_key(address: &Address) -> String {
+    let mut key = address.to_string();
+    key.make_ascii_lowercase();
+    key
+}
+
+/// The names above a domain, nearest first.
+pub(super) fn parents(domain: &str) -> impl Iterator<Item = &str> {
+    let mut rest = domain;
+    std::iter::from_fn(move || {
+        rest = rest.split_once('.')?.1;
+        Some(rest)
+    })
+}
+
+/// One value of a set of addresses or domains.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Key {
+    /// One address, in lower case.
+    Address(Box<str>),
+    /// Every address of a domain.
+    Domain(Box<str>),
+    /// Every address below a domain.
+    Below(Box<str>),
+}
+
+impl From<&AddressPattern> for Key {
+    fn from(pattern: &AddressPattern) -> Self {
+        match pattern {
+            AddressPattern::Address(address) => Self::Address(address_key(address).into()),
+            AddressPattern::Domain(domains) => domains.into(),
+        }
+    }
+}
+
+impl From<&DomainPattern> for Key {
+    fn from(pattern: &DomainPattern) -> Self {
+        match pattern {
+            DomainPattern::Exact(domain) => Self::Domain(domain.as_str().into()),
+            DomainPattern::Below(domain) => Self::Below(domain.as_str().into()),
+        }
+    }
+}
+
+impl Key {
+    /// Whether everything in `other` is in this set.
+    pub(super) fn covers(&self, other: &Key) -> bool {
+        match (self, other) {
+            (Self::Address(a), Self::Address(b)) => a == b,
+            (Self::Address(_), _) => false,
+            (Self::Domain(a), other) => match other {
+                Self::Domain(b) => a == b,
+                Self::Address(b) => domain_of(b) == &**a,
+                Self::Below(_) => false,
+            },
+            (Self::Below(a), Self::Address(b)) => parents(domain_of(b)).any(|up| up == &**a),
+            (Self::Below(a), Self::Domain(b)) => parents(b).any(|up| up == &**a),
+            (Self::Below(a), Self::Below(b)) => a == b || parents(b).any(|up| up == &**a),
+        }
+    }
+
+    /// Whether nothing is in both. Two patterns overlap only where one covers the other.
+    pub(super) fn is_disjoint(&self, other: &Key) -> bool {
+        !self.covers(other) && !other.covers(self)
+    }
+}
+
+fn domain_of(key: &str) -> &str {
+    key.rsplit_once('@').map_or(key, |(_, domain)| domain)
+}
+
+/// A set of addresses.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AddressSet {
+    addresses: HashSet<Box<str>>,
+    domains: HashSet<Box<str>>,
+    below: HashSet<Box<str>>,
+}
+
+impl AddressSet {
+    pub(super) fn insert(&mut self, key: Key) {
+        match key {
+            Key::Address(text) => self.addresses.insert(text),
+            Key::Domain(text) => self.domains.insert(text),
+            Key::Below(text) => self.below.insert(text),
+        };
+    }
+
+    /// Whether the address is in it.
+    pub(super) fn contains(&self, party: &Party<'_>) -> bool {
+        self.names_address(party) || self.has_domain(party.domain)
+    }
+
+    /// Whether the address itself is named.
+    pub(super) fn names_address(&self, party: &Party<'_>) -> bool {
+        !self.addresses.is_empty() && self.addresses.contains(party.key.as_str())
+    }
+
+    /// Whether every address of the domain is in it.
+    pub(super) fn has_domain(&self, domain: &str) -> bool {
+        (!self.domains.is_empty() && self.domains.contains(domain))
+            || (!self.below.is_empty() && parents(domain).any(|up| self.below.contains(up)))
+    }
+}
+
+impl FromIterator<Key> for AddressSet {
+    fn from_iter<I: IntoIterator<Item = Key>>(keys: I) -> Self {
+        let mut set = Self::default();
+        for key in keys {
+            set.insert(key);
+        }
+        set
+    }
+}
