@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::seconds;
 use crate::mail::{
-    Asker, Candidate, Course, Decision, Demand, ExceptionUse, Grade, Level, Method, Reason,
+    Asker, Candidate, Course, Decision, Demand, ExceptionUse, Grade, Level, MessageClass, Method, Reason,
     Refusal, Terms, Verdict,
 };
+use crate::policy::demand_of;
 
 /// A decision.
 #[derive(Debug, Serialize)]
@@ -74,6 +75,7 @@ impl From<&Reason> for ReasonView {
                 (view.part, view.why) = (Some(part.part), Some(part.why.as_str()));
                 ("unscannable", None)
             }
+            Asker::NotScanned => ("not_scanned", None),
         };
         view
     }
@@ -182,15 +184,9 @@ impl From<&Decision> for DecisionView {
     }
 }
 
-/// What content demands of a TLS connection, where it goes by one.
+/// What content demands of a TLS connection, where it goes by one. A bounce demands the same.
 pub(super) fn demand(decision: &Decision) -> Option<Demand> {
-    match (&decision.course, &decision.exception) {
-        (Course::Send(Method::Tls), Some(exception)) => {
-            Demand::excepted(decision.level, exception).or(Demand::content(decision.level))
-        }
-        (Course::Send(Method::Tls), None) => Demand::content(decision.level),
-        _ => None,
-    }
+    demand_of(decision, MessageClass::Submitted)
 }
 
 /// One word for what a decision comes to.
