@@ -8,6 +8,7 @@
 //! - `deliver`: the relay makes an attempt;
 //! - `settle`: its outcome becomes durable, then it is logged and, where it failed, bounced;
 //! - `bounce`: the DSN that a settlement owes to the sender;
+//! - [`facts`]: what is known of a message when it is decided, and [`contacts`] what is remembered;
 //! - [`recorded`]: what a record of a decision keeps of its facts;
 //! - `office`: the one task that owns the queue's core and hands out these pieces of work.
 //!
@@ -15,7 +16,9 @@
 
 pub mod accept;
 mod bounce;
+pub mod contacts;
 mod deliver;
+pub mod facts;
 mod line;
 mod office;
 mod plans;
@@ -31,6 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use accept::{AcceptError, NotNow};
+pub use contacts::Contacts;
 pub use line::Machinery;
 
 use crate::mail::{Address, Domain, Envelope, MessageId, Timestamp};
@@ -38,7 +42,7 @@ use crate::queue::{
     Input, Order, Queue, QueueDetail, QueueExplanation, QueueFilter, QueuePage, QueueSummary,
     Selection, Tally,
 };
-use crate::report::DeliveryLog;
+use crate::report::{Decisions, DeliveryLog};
 use crate::spool::{BodyWriter, Recovered, Spool, StagedBody};
 use crate::world::clock::Clock;
 use accept::Intake;
@@ -57,6 +61,10 @@ pub struct Parts {
     pub hostname: Domain,
     /// Who bounces come from.
     pub postmaster: Address,
+    /// Where decisions are put on record.
+    pub decisions: Decisions,
+    /// Who has written to whom.
+    pub contacts: Contacts,
     /// What a reload replaces.
     pub machinery: Machinery,
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::bounce::{self, Sent};
 use super::line::Line;
-use crate::mail::{RecipientOutcome, RecipientPlan, RecipientState, Rendition};
+use crate::mail::{
+    Final, MessageClass, RecipientOutcome, RecipientPlan, RecipientState, Rendition,
+};
 use crate::queue::{Cause, Input, SettledRecipient, Settlement, UNDELIVERABLE_DSN};
 use crate::report::events;
 use crate::spool::{Change, SpoolError};
@@ -63,8 +65,34 @@ async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<Vec<Sent>, Sp
     } else {
         line.spool.commit_soon(changes).await?;
     }
+    remember(&line, &settlement).await;
     tell_log(&line, &settlement, &sent).await;
     Ok(sent)
+}
+
+/// Notes whom the sender has reached, if a rule asks for that. A contact that is not noted is taken
+/// for a first one again: that alerts once more than it must.
+async fn remember(line: &Line, settlement: &Settlement) {
+    let envelope = &settlement.envelope;
+    let (MessageClass::Submitted, Some(sender)) = (envelope.class, envelope.reverse_path.address())
+    else {
+        return;
+    };
+    if !line.machinery().policy.needs().first_contact {
+        return;
+    }
+    for change in &settlement.changes {
+        let reached = matches!(
+            change.record.state,
+            RecipientState::Final(Final::Delivered | Final::Deposited)
+        );
+        let index = usize::try_from(change.recipient).unwrap_or(usize::MAX);
+        if let (true, Some(recipient)) = (reached, envelope.recipients.get(index))
+            && let Err(error) = line.contacts.note(sender, recipient).await
+        {
+            tracing::warn!(queue_id = %settlement.id, error = &error as &dyn std::error::Error, "a contact was not noted");
+        }
+    }
 }
 
 async fn tell_log(line: &Line, settlement: &Settlement, bounces: &[Sent]) {

@@ -20,6 +20,7 @@ pub use limits::Limits;
 pub use scanner::{ScanConfig, Scanner};
 
 use crate::mail::finding::Finding;
+use detect::Detectors;
 
 /// What looks at the texts: the detectors.
 pub trait Sight {
@@ -27,4 +28,14 @@ pub trait Sight {
     fn scan_text(&self, part: u32, text: &str, out: &mut Vec<Finding>);
     /// Looks at the decoded octets of a part, for kinds that are known by their first octets.
     fn scan_bytes(&self, part: u32, bytes: &[u8], out: &mut Vec<Finding>);
+}
+
+impl Sight for Detectors {
+    fn scan_text(&self, part: u32, text: &str, out: &mut Vec<Finding>) {
+        Detectors::scan_text(self, part, text, out);
+    }
+
+    fn scan_bytes(&self, part: u32, bytes: &[u8], out: &mut Vec<Finding>) {
+        Detectors::scan_bytes(self, part, bytes, out);
+    }
 }
