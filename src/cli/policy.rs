@@ -3,6 +3,8 @@
 //! Owns what the commands share: the policy that the configuration names, the decision records
 //! beside it, and how people write levels and days.
 
+mod diff;
+mod explain;
 mod forecast;
 mod records;
 mod replay;
@@ -26,6 +28,10 @@ const DECISIONS: &str = "decisions";
 /// The policy: why, whether ever, what if, what mix.
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
+    /// How a message would be protected for each recipient, and why
+    Explain(explain::Explain),
+    /// What changed between two policies, and which way
+    Diff(diff::Diff),
     /// What a changed policy would have decided for the recorded messages
     Replay(replay::Replay),
     /// What would go by which method to a list of domains, as they are today
@@ -39,6 +45,8 @@ impl PolicyCommand {
     /// Does it.
     pub fn run(self, config: &Path) -> Result<(), Failure> {
         match self {
+            Self::Explain(explain) => explain.run(config),
+            Self::Diff(diff) => diff.run(config),
             Self::Replay(replay) => replay.run(config),
             Self::Forecast(forecast) => forecast.run(config),
             Self::Records(records) => records.run(config),

@@ -91,7 +91,7 @@ pub fn policy(config: &Config) -> Result<Policy, BuildError> {
 }
 
 /// What reads messages.
-pub(super) fn scanner(config: &Config) -> Result<Scanner, BuildError> {
+pub fn scanner(config: &Config) -> Result<Scanner, BuildError> {
     let detectors = Detectors::compile(&config.detectors).map_err(BuildError::Detectors)?;
     // The worker is this very program, even where another has taken its place on the disk.
     let program = PathBuf::from("/proc/self/exe");
