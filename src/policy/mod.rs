@@ -9,9 +9,11 @@
 //! `RenditionClass::least_grade`; nothing here can lower it.
 
 pub mod canonical;
+pub mod check;
 mod choose;
 mod compile;
 mod conditions;
+pub mod diff;
 mod evaluate;
 pub mod facts;
 mod index;
@@ -27,9 +29,11 @@ use crate::mail::{
     Address, Decision, Demand, Domain, ExceptionUse, Level, MessageClass, Method, Reason,
     Timestamp, TlsStanding,
 };
+pub use check::Bounds;
 use choose::{Setting, Standing};
 use compile::{AccountSetting, Compiled, DomainSetting};
 use conditions::{Doubt, MessageView};
+pub use diff::{Change, Effect, diff};
 use evaluate::Matching;
 pub use evaluate::{MAX_NAMES, MAX_REASONS};
 pub use facts::{CertificateFact, HeaderFacts, MessageFacts, PartFacts, RecipientFacts};
@@ -118,12 +122,37 @@ impl Judged {
 impl Policy {
     /// Compiles a policy; all problems at once.
     pub fn compile(source: PolicySource) -> Result<Self, Vec<PolicyProblem>> {
-        let compiled = Compiled::new(&source)?;
+        Self::compile_within(source, Bounds::default())
+    }
+
+    /// Compiles a policy for a daemon of which `bounds` are known: a rule that they leave nothing
+    /// to match is a problem too.
+    pub fn compile_within(
+        source: PolicySource,
+        bounds: Bounds,
+    ) -> Result<Self, Vec<PolicyProblem>> {
+        let mut problems = check::problems(&source, bounds);
+        let compiled = match Compiled::new(&source) {
+            Ok(compiled) => compiled,
+            Err(more) => {
+                problems.extend(more);
+                return Err(problems);
+            }
+        };
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         Ok(Self {
             hash: canonical::hash(&source).into(),
             compiled: Arc::new(compiled),
             source: Arc::new(source),
         })
+    }
+
+    /// What does nothing at the moment `now`, and harms nothing: exceptions that have expired or
+    /// are inert, tags that raise nothing.
+    pub fn warnings(&self, now: Timestamp) -> Vec<PolicyProblem> {
+        check::warnings(&self.source, now)
     }
 
     /// What it was compiled from.

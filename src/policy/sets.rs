@@ -67,29 +67,6 @@ impl From<&DomainPattern> for Key {
     }
 }
 
-impl Key {
-    /// Whether everything in `other` is in this set.
-    pub(super) fn covers(&self, other: &Key) -> bool {
-        match (self, other) {
-            (Self::Address(a), Self::Address(b)) => a == b,
-            (Self::Address(_), _) => false,
-            (Self::Domain(a), other) => match other {
-                Self::Domain(b) => a == b,
-                Self::Address(b) => domain_of(b) == &**a,
-                Self::Below(_) => false,
-            },
-            (Self::Below(a), Self::Address(b)) => parents(domain_of(b)).any(|up| up == &**a),
-            (Self::Below(a), Self::Domain(b)) => parents(b).any(|up| up == &**a),
-            (Self::Below(a), Self::Below(b)) => a == b || parents(b).any(|up| up == &**a),
-        }
-    }
-
-    /// Whether nothing is in both. Two patterns overlap only where one covers the other.
-    pub(super) fn is_disjoint(&self, other: &Key) -> bool {
-        !self.covers(other) && !other.covers(self)
-    }
-}
-
 fn domain_of(key: &str) -> &str {
     key.rsplit_once('@').map_or(key, |(_, domain)| domain)
 }
@@ -119,6 +96,17 @@ impl AddressSet {
     /// Whether the address itself is named.
     pub(super) fn names_address(&self, party: &Party<'_>) -> bool {
         !self.addresses.is_empty() && self.addresses.contains(party.key.as_str())
+    }
+
+    /// Whether everything that `key` stands for is in it.
+    pub(super) fn covers(&self, key: &Key) -> bool {
+        match key {
+            Key::Address(text) => self.addresses.contains(text) || self.has_domain(domain_of(text)),
+            Key::Domain(text) => self.has_domain(text),
+            Key::Below(text) => {
+                self.below.contains(text) || parents(text).any(|up| self.below.contains(up))
+            }
+        }
     }
 
     /// Whether every address of the domain is in it.
