@@ -12,5 +12,7 @@ mod bad_configs;
 mod commands;
 #[path = "cli/daemon.rs"]
 mod daemon;
+#[path = "cli/policy.rs"]
+mod policy;
 #[path = "cli/support.rs"]
 mod support;

@@ -6,6 +6,7 @@
 mod diff;
 mod explain;
 mod forecast;
+mod prove;
 mod records;
 mod replay;
 mod view;
@@ -30,6 +31,8 @@ const DECISIONS: &str = "decisions";
 pub enum PolicyCommand {
     /// How a message would be protected for each recipient, and why
     Explain(explain::Explain),
+    /// Try every combination of facts: does anything leave below its demand?
+    Prove(prove::Prove),
     /// What changed between two policies, and which way
     Diff(diff::Diff),
     /// What a changed policy would have decided for the recorded messages
@@ -46,6 +49,7 @@ impl PolicyCommand {
     pub fn run(self, config: &Path) -> Result<(), Failure> {
         match self {
             Self::Explain(explain) => explain.run(config),
+            Self::Prove(prove) => prove.run(config),
             Self::Diff(diff) => diff.run(config),
             Self::Replay(replay) => replay.run(config),
             Self::Forecast(forecast) => forecast.run(config),

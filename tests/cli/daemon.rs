@@ -20,15 +20,15 @@ use super::commands::GOOD;
 use super::support::{Ran, furnish, put, run, sealpost};
 
 /// A daemon; killed when dropped.
-struct Served {
+pub struct Served {
     child: Child,
     said: BufReader<ChildStderr>,
-    addresses: Vec<SocketAddr>,
+    pub addresses: Vec<SocketAddr>,
 }
 
 impl Served {
     /// Starts one and waits until it takes mail.
-    fn start(directory: &Path, config: &str) -> Self {
+    pub fn start(directory: &Path, config: &str) -> Self {
         let mut child = sealpost(directory)
             .args(["serve", "--config", config])
             .stderr(Stdio::piped())
@@ -48,7 +48,7 @@ impl Served {
     }
 
     /// Reads what it says until a line has `text`.
-    fn wait_for(&mut self, text: &str) -> String {
+    pub fn wait_for(&mut self, text: &str) -> String {
         let mut before = String::new();
         loop {
             let mut line = String::new();
@@ -70,7 +70,7 @@ impl Served {
     }
 
     /// Tells it to stop; its exit code.
-    fn stop(mut self) -> Option<i32> {
+    pub fn stop(mut self) -> Option<i32> {
         self.signal(rustix::process::Signal::TERM);
         self.child.wait().unwrap().code()
     }
@@ -223,7 +223,7 @@ fn a_stale_socket_is_replaced_and_a_file_is_not() {
     assert_eq!(std::fs::read_to_string(&socket).unwrap(), "somebody's file");
 }
 
-fn world(directory: &Path, runtime: &tokio::runtime::Runtime) -> Home {
+pub fn world(directory: &Path, runtime: &tokio::runtime::Runtime) -> Home {
     let now = Clock::system().now();
     let home = runtime.block_on(Home::furnish(directory, Ports::FREE, now));
     let home = home.unwrap();
@@ -237,7 +237,7 @@ fn world(directory: &Path, runtime: &tokio::runtime::Runtime) -> Home {
     home
 }
 
-fn client(home: &Home, served: &Served, password: &str) -> Client {
+pub fn client(home: &Home, served: &Served, password: &str) -> Client {
     Client {
         server: served.addresses[0],
         name: ServerName::IpAddress(served.addresses[0].ip().into()),

@@ -181,7 +181,10 @@ impl Explain {
             if !user.may_send_as(&self.from) {
                 return Err(Failure::new(
                     Exit::Failed,
-                    format!("account {name} may not send as {}: the daemon answers 550", self.from),
+                    format!(
+                        "account {name} may not send as {}: the daemon answers 550",
+                        self.from
+                    ),
                 ));
             }
             return Ok((user, Vec::new()));
@@ -308,14 +311,17 @@ impl Explain {
         notes: &mut Vec<String>,
     ) -> Result<MessageFacts, Failure> {
         let Some(content) = &held.content else {
-            notes.push("no message was given: subject, attachments and detectors say nothing".to_owned());
+            notes.push(
+                "no message was given: subject, attachments and detectors say nothing".to_owned(),
+            );
             let mut message = facts::of_envelope(&held.envelope);
             facts::show(&mut message, Overview::default());
             message.findings = Some(Findings::default());
             return Ok(message);
         };
-        let scanner = build::scanner(config)
-            .map_err(|error| Failure::from_error(Exit::Usage, &error, "`sealpost check` says more"))?;
+        let scanner = build::scanner(config).map_err(|error| {
+            Failure::from_error(Exit::Usage, &error, "`sealpost check` says more")
+        })?;
         // Threads for the scanner and its workers are made only where it is asked.
         let runtime = serve::runtime()?;
         Ok(runtime.block_on(facts::of_message(
@@ -339,7 +345,10 @@ impl Explain {
             notes.push("whether this is the first message is not known: rules take it for one (--first-contact)".to_owned());
         }
         if needs.volume && self.volume.is_none() {
-            notes.push("how much the account wrote is not known: rules take it for too much (--volume)".to_owned());
+            notes.push(
+                "how much the account wrote is not known: rules take it for too much (--volume)"
+                    .to_owned(),
+            );
         }
         let facts = |recipient: &Address| {
             let mut facts = facts::of_recipient(recipient, now);
@@ -401,7 +410,10 @@ impl fmt::Display for Report {
                 Some(rule) => format!(" by rule \"{rule}\""),
                 None => String::new(),
             };
-            lines.push(("refused", format!("at the end of DATA{by}: {}", refused.text)));
+            lines.push((
+                "refused",
+                format!("at the end of DATA{by}: {}", refused.text),
+            ));
         }
         f.write_str(&view::text(&lines))
     }

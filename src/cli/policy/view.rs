@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::seconds;
 use crate::mail::{
-    Asker, Candidate, Course, Decision, Demand, ExceptionUse, Grade, Level, MessageClass, Method, Reason,
-    Refusal, Terms, Verdict,
+    Asker, Candidate, Course, Decision, Demand, ExceptionUse, Grade, Level, MessageClass, Method,
+    Reason, Refusal, Terms, Verdict,
 };
 use crate::policy::demand_of;
 
