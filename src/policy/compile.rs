@@ -177,6 +177,17 @@ impl Compiled {
             .unwrap_or(&self.nobody)
     }
 
+    /// Every setting that a domain can have, that of any other domain first.
+    pub(super) fn domain_settings(&self) -> impl Iterator<Item = &DomainSetting> {
+        let sections = self.domains.values().chain(self.below.values());
+        std::iter::once(&self.any_domain).chain(sections)
+    }
+
+    /// Every setting that an account can have, that of any other account first.
+    pub(super) fn account_settings(&self) -> impl Iterator<Item = &AccountSetting> {
+        std::iter::once(&self.nobody).chain(self.accounts.values())
+    }
+
     /// The entries of the register for a recipient: its own, then its domain's.
     pub(super) fn exceptions(&self, key: &str, domain: &str) -> [Option<&ExceptionUse>; 2] {
         [

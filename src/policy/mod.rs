@@ -19,6 +19,7 @@ pub mod facts;
 mod index;
 pub mod judge;
 pub mod lookalike;
+pub mod prove;
 mod sets;
 pub mod source;
 
@@ -39,6 +40,7 @@ pub use evaluate::{MAX_NAMES, MAX_REASONS};
 pub use facts::{CertificateFact, HeaderFacts, MessageFacts, PartFacts, RecipientFacts};
 pub use judge::{Judge, Standard};
 pub use lookalike::lookalike;
+pub use prove::{Proof, prove, prove_by};
 use sets::Party;
 pub use source::PolicySource;
 
