@@ -146,8 +146,10 @@ fn told(report: &Report<'_>) -> String {
     let demands = report.demands.iter().map(|row| {
         vec![
             row.class.to_owned(),
-            row.level.map_or_else(|| "-".to_owned(), |level| level.to_string()),
-            row.least.map_or_else(|| "never by TLS".to_owned(), |grade| grade.to_string()),
+            row.level
+                .map_or_else(|| "-".to_owned(), |level| level.to_string()),
+            row.least
+                .map_or_else(|| "never by TLS".to_owned(), |grade| grade.to_string()),
         ]
     });
     let heads = ["CLASS", "LEVEL", "LEAST GRADE"];
@@ -175,7 +177,15 @@ fn told(report: &Report<'_>) -> String {
                 },
             ]
         });
-        let heads = ["EXCEPTION", "ALLOWS", "UP TO", "OWNER", "REASON", "UNTIL", "STATE"];
+        let heads = [
+            "EXCEPTION",
+            "ALLOWS",
+            "UP TO",
+            "OWNER",
+            "REASON",
+            "UNTIL",
+            "STATE",
+        ];
         text.push_str(&output::table(&heads, &rows.collect::<Vec<_>>()));
         text.push('\n');
     }
