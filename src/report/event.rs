@@ -117,6 +117,9 @@ pub struct Event {
     pub level: Option<Level>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
+    /// The rule of the policy that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,6 +181,7 @@ impl Event {
             class: None,
             level: None,
             method: None,
+            rule: None,
             policy: None,
             next_hop: None,
             mx: None,

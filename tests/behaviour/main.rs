@@ -24,3 +24,4 @@ mod relay_terms;
 mod resolver;
 mod spool_kill;
 mod submission;
+mod submission_policy;
