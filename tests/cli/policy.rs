@@ -169,6 +169,13 @@ fn explain_shows_exceptions_refusals_and_what_comes_after_a_short_attempt() {
     put(scratch.path(), "sheet.eml", message, 0o600);
     let refused = explain(&["--to", "a@partner.example", "--message", "sheet.eml"]);
     assert_eq!(refused["refused"]["rule"], "no spreadsheets", "{refused}");
+    // A tag raises, and a level that is none is no guess.
+    let tagged = "From: a@clinic.example\r\nSubject: [restricted] s\r\n\r\nx\r\n";
+    put(scratch.path(), "tagged.eml", tagged, 0o600);
+    let raised = explain(&["--to", "a@partner.example", "--message", "tagged.eml"]);
+    let decision = &raised["recipients"][0]["decision"];
+    assert_eq!(decision["level"], "restricted", "{raised}");
+    assert_eq!(decision["reasons"][0]["asker"], "tag");
     let foreign = "From: somebody@else.example\r\n\r\nx\r\n";
     put(scratch.path(), "foreign.eml", foreign, 0o600);
     let refused = explain(&["--to", "a@partner.example", "--message", "foreign.eml"]);

@@ -28,6 +28,7 @@ use crate::policy::{MessageFacts, Policy, RecipientFacts};
 use crate::proto::smtp::server::Hello;
 use crate::server::build;
 use crate::submission::intake::{Accepted, Arrival, Intake};
+use crate::submission::wishes;
 use crate::world::clock::Clock;
 
 /// How a message would be protected for each recipient, and why
@@ -120,6 +121,8 @@ struct Held {
     envelope: Envelope,
     /// `None` where no message was given.
     content: Option<Bytes>,
+    /// What the door sees of it, where the policy wants it to look.
+    overview: Option<Overview>,
 }
 
 impl Explain {
@@ -140,21 +143,18 @@ impl Explain {
             notes,
             recipients: Vec::new(),
         };
-        let held = match self.take(&config, user, &report.listener, now)? {
+        let held = match self.take((&config, &policy), user, &report.listener, now)? {
             Ok(held) => held,
             Err(text) => {
                 report.refused = Some(Refused { rule: None, text });
                 return self.tell(&report, &[]);
             }
         };
-        let message = self.facts(&config, &policy, &held, &mut report.notes)?;
-        if let Some(rejection) = policy.refuse(&message, &held.envelope.recipients) {
-            report.refused = Some(Refused {
-                rule: Some(rejection.rule.to_string()),
-                text: rejection.text,
-            });
+        if let Some(refused) = rejection(&policy, &held) {
+            report.refused = Some(refused);
             return self.tell(&report, &[]);
         }
+        let message = self.facts(&config, &policy, &held, &mut report.notes)?;
         let decisions = self.decide(&policy, &message, &held.envelope, now, &mut report.notes);
         let rows = held.envelope.recipients.iter().zip(&decisions);
         report.recipients = rows
@@ -235,7 +235,7 @@ impl Explain {
     /// The envelope, and the content as the door leaves it; the words of a refusal otherwise.
     fn take(
         &self,
-        config: &Config,
+        (config, policy): (&Config, &Policy),
         user: Arc<User>,
         listener: &str,
         now: Timestamp,
@@ -266,8 +266,11 @@ impl Explain {
             tags: Vec::new(),
         };
         let Some(path) = &self.message else {
-            let content = None;
-            return Ok(Ok(Held { envelope, content }));
+            return Ok(Ok(Held {
+                envelope,
+                content: None,
+                overview: Some(Overview::default()),
+            }));
         };
         let octets = read_bounded(path, config.limits.message_size).map_err(|error| {
             let what = format!("{} cannot be read: {error}", path.display());
@@ -285,7 +288,7 @@ impl Explain {
             tls: None,
             authenticated: true,
         };
-        let mut intake = Intake::new(arrival, user);
+        let mut intake = Intake::new(arrival, user, wishes(policy));
         let mut content = Vec::new();
         let taken = intake
             .write(&crlf(octets), &mut content)
@@ -297,9 +300,13 @@ impl Explain {
         envelope.author = Some(accepted.author);
         envelope.message_id = accepted.message_id;
         envelope.eight_bit = accepted.eight_bit;
+        envelope.tags = accepted.tags;
         envelope.size = u64::try_from(content.len()).unwrap_or(u64::MAX);
-        let content = Some(Bytes::from(content));
-        Ok(Ok(Held { envelope, content }))
+        Ok(Ok(Held {
+            envelope,
+            content: Some(Bytes::from(content)),
+            overview: accepted.overview,
+        }))
     }
 
     /// What the daemon would know of the message.
@@ -390,6 +397,17 @@ impl Explain {
         }
         Ok(())
     }
+}
+
+/// What a rule answers at the end of DATA, asked as the door asks.
+fn rejection(policy: &Policy, held: &Held) -> Option<Refused> {
+    let mut message = facts::of_envelope(&held.envelope);
+    facts::show(&mut message, held.overview.clone()?);
+    let rejection = policy.refuse(&message, &held.envelope.recipients)?;
+    Some(Refused {
+        rule: Some(rejection.rule.to_string()),
+        text: rejection.text,
+    })
 }
 
 impl fmt::Display for Report {

@@ -6,7 +6,7 @@
 //! it, and decided again where the connection falls short. Bounded in domains and in probes at
 //! once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -135,7 +135,7 @@ fn read_list(path: &Path) -> Result<Vec<Domain>, Failure> {
             path.display()
         ))
     })?;
-    let mut domains = Vec::new();
+    let (mut domains, mut seen) = (Vec::new(), BTreeSet::new());
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -147,7 +147,7 @@ fn read_list(path: &Path) -> Result<Vec<Domain>, Failure> {
                 "{place}: {error}; write one domain a line, without an address"
             ))
         })?;
-        if !domains.contains(&domain) || domains.len() > 1000 {
+        if seen.insert(domain.clone()) {
             domains.push(domain);
         }
         if domains.len() > MAX_DOMAINS {
@@ -283,11 +283,9 @@ impl Judge {
 
 /// The best grade of the hosts; of those that lack something, only if there is no better.
 fn reached(report: &ProbeReport) -> Option<Grade> {
-    let any = report
-        .hosts
-        .iter()
-        .filter(|host| host.hop.address.is_some());
-    report.best.or_else(|| any.map(|host| host.hop.grade).max())
+    let answered = report.hosts.iter().filter(|host| host.answered);
+    let best = answered.map(|host| host.hop.grade).max();
+    report.best.or(best)
 }
 
 /// Why a domain could not be asked.

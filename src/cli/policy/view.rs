@@ -275,7 +275,7 @@ fn help_pinned(decision: &Decision) -> Option<String> {
 /// What lifts a domain to a grade.
 fn lift(required: Grade) -> String {
     match required {
-        Grade::None | Grade::Any => "nothing answered there",
+        Grade::None | Grade::Any => "the recipient's mail server must offer TLS",
         Grade::Pkix => {
             "the recipient's mail server needs TLS 1.2 and a valid certificate for its name; for the level protected, an entry in policy.exception can allow less"
         }
