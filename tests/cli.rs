@@ -16,5 +16,7 @@ mod daemon;
 mod orders;
 #[path = "cli/policy_config.rs"]
 mod policy_config;
+#[path = "cli/policy.rs"]
+mod policy;
 #[path = "cli/support.rs"]
 mod support;

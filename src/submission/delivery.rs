@@ -32,7 +32,7 @@ pub(super) fn not_now(reason: NotNow) -> Reply {
 }
 
 /// What a policy has to do with messages that come in.
-pub(super) fn wishes(policy: &Policy) -> Wishes {
+pub fn wishes(policy: &Policy) -> Wishes {
     Wishes {
         subject_tags: SubjectTags::new(&policy.source().tags),
         overview: rejects(policy),

@@ -23,7 +23,7 @@ use super::support::{Ran, furnish, put, run, sealpost};
 pub struct Served {
     child: Child,
     said: BufReader<ChildStderr>,
-    addresses: Vec<SocketAddr>,
+    pub addresses: Vec<SocketAddr>,
 }
 
 impl Served {
