@@ -103,6 +103,11 @@ fn right(documents: &[reader::Document], detectors: &Detectors) {
         all.missed += score.missed;
     }
     all.line("all");
+    for (document, fired) in documents.iter().zip(&fired) {
+        if *fired != document.expected {
+            println!("wrong on {}: {fired:?}", document.name);
+        }
+    }
 }
 
 fn fast(documents: &[reader::Document], shipped: &Detectors) -> Result<(), Failure> {

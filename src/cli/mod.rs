@@ -10,6 +10,7 @@ mod dkim;
 mod failure;
 mod key;
 mod output;
+mod policy;
 mod queue;
 mod scan_worker;
 mod serve;
@@ -55,6 +56,9 @@ enum Command {
     /// Signing keys and their DNS records
     #[command(subcommand)]
     Dkim(dkim::Dkim),
+    /// The policy: why, whether ever, what if, what mix
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// What waits, and why
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -92,6 +96,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Key(key) => key.run(),
         Command::User(user) => user.run(config),
         Command::Dkim(dkim) => dkim.run(),
+        Command::Policy(policy) => policy.run(config),
         Command::Queue(queue) => queue.run(config),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

@@ -138,6 +138,12 @@ impl Handle {
         self.intake.now()
     }
 
+    /// Policy, signer and relay in force. Who asks one of them twice about the same message asks
+    /// the same snapshot.
+    pub fn machinery(&self) -> Arc<Machinery> {
+        self.line.machinery()
+    }
+
     /// Replaces policy, signer and relay; work in flight ends with what it began with.
     pub fn reload(&self, machinery: Machinery) {
         self.line.replace(machinery);

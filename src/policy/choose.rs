@@ -205,6 +205,8 @@ fn tls_refusal<J: Judge>(
             }),
         TlsStanding::Suspected {
             reached, expected, ..
-        } => Some(Refusal::DowngradeSuspected { reached, expected }),
+        } => judge
+            .refuses_suspected()
+            .then_some(Refusal::DowngradeSuspected { reached, expected }),
     }
 }

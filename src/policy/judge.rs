@@ -89,6 +89,11 @@ pub trait Judge {
         !(now < then && reached.reaches(now))
     }
 
+    /// Whether TLS is refused while a downgrade is suspected, whatever the host reached.
+    fn refuses_suspected(&self) -> bool {
+        true
+    }
+
     /// Until when a suspected downgrade is waited out; `None` once that is over.
     fn waits_until(&self, since: Timestamp, hold: Duration, now: Timestamp) -> Option<Timestamp> {
         let until = since + hold;

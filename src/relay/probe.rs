@@ -46,6 +46,8 @@ pub struct ProbeReport {
 pub struct ProbedHost {
     /// The host, the address that answered, the grade and the handshake's facts.
     pub hop: Hop,
+    /// Whether anybody answered there; if not, nothing is known of its grade.
+    pub answered: bool,
     /// What it lacks for content of the lowest level, as a phrase that goes on from its name;
     /// `None` where it lacks nothing.
     pub lack: Option<String>,
@@ -136,7 +138,8 @@ impl Probe<'_> {
     async fn host(&self, host: &Domain, legs: Vec<Leg>) -> Option<ProbedHost> {
         let mut found = None;
         for leg in legs.into_iter().take(MAX_PROBED_ADDRESSES) {
-            let (probed, answered) = self.leg(host, leg).await;
+            let probed = self.leg(host, leg).await;
+            let answered = probed.answered;
             found = Some(probed);
             if answered {
                 break;
@@ -145,8 +148,8 @@ impl Probe<'_> {
         found
     }
 
-    /// What stands at an address, and whether anybody does.
-    async fn leg(&self, host: &Domain, leg: Leg) -> (ProbedHost, bool) {
+    /// What stands at an address.
+    async fn leg(&self, host: &Domain, leg: Leg) -> ProbedHost {
         let mut hop = Hop {
             next_hop: self.way.next_hop.clone(),
             mx: host.clone(),
@@ -166,7 +169,11 @@ impl Probe<'_> {
                 hop.tls = connection.tls().cloned();
                 connection.quit();
                 let lack = lack.map(|lack| lack.to_string());
-                (ProbedHost { hop, lack }, true)
+                ProbedHost {
+                    hop,
+                    answered: true,
+                    lack,
+                }
             }
             Err(error) => {
                 let (lack, answered) = match error {
@@ -174,8 +181,11 @@ impl Probe<'_> {
                     OpenError::Tls(error) => (status::of_tls(&error).1, true),
                     OpenError::Session(failure) => (failure.to_string(), true),
                 };
-                let lack = Some(lack);
-                (ProbedHost { hop, lack }, answered)
+                ProbedHost {
+                    hop,
+                    answered,
+                    lack: Some(lack),
+                }
             }
         }
     }

@@ -58,10 +58,7 @@ pub enum BuildError {
 }
 
 /// The key that seals the spool.
-pub(super) fn master_key(
-    config: &Config,
-    credentials: &Credentials,
-) -> Result<MasterKey, BuildError> {
+pub fn master_key(config: &Config, credentials: &Credentials) -> Result<MasterKey, BuildError> {
     // Its permissions were looked at by `config::examine`; a systemd credential has its own.
     let text = config
         .master_key
@@ -89,12 +86,12 @@ pub(super) fn log_target(config: &Config) -> Target {
 }
 
 /// What decides.
-pub(super) fn policy(config: &Config) -> Result<Policy, BuildError> {
+pub fn policy(config: &Config) -> Result<Policy, BuildError> {
     Policy::compile(config.policy.clone()).map_err(BuildError::Policy)
 }
 
 /// What reads messages.
-pub(super) fn scanner(config: &Config) -> Result<Scanner, BuildError> {
+pub fn scanner(config: &Config) -> Result<Scanner, BuildError> {
     let detectors = Detectors::compile(&config.detectors).map_err(BuildError::Detectors)?;
     // The worker is this very program, even where another has taken its place on the disk.
     let program = PathBuf::from("/proc/self/exe");
@@ -111,7 +108,7 @@ pub(super) fn signer(config: &Config) -> Result<Signer, BuildError> {
 }
 
 /// What carries.
-pub(super) fn relay(
+pub fn relay(
     config: &Config,
     credentials: &Credentials,
     clock: Clock,

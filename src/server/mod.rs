@@ -12,7 +12,7 @@
 //! A failed write or sync of the spool or of the record of decisions, or a settlement that broke, ends the process: memory may
 //! no longer be what the disk says, and recovery is the tested path.
 
-mod build;
+pub mod build;
 mod doors;
 pub mod logging;
 pub mod notify;

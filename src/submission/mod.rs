@@ -35,6 +35,7 @@ use auth::Doorkeeper;
 use caps::Caps;
 use tls::ServerTls;
 
+pub use delivery::wishes;
 pub use listener::{Listener, ListenerError, ListenerTls, Socket};
 pub use session::{TLS_HANDSHAKE_TIMEOUT, WRITE_TIMEOUT};
 

@@ -10,6 +10,7 @@
 mod support;
 
 mod line;
+mod orders;
 mod permit;
 mod relay_delivery;
 mod relay_dns;
@@ -24,3 +25,4 @@ mod relay_terms;
 mod resolver;
 mod spool_kill;
 mod submission;
+mod submission_policy;

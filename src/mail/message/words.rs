@@ -215,7 +215,7 @@ fn plain(name: &str, text: &str) -> Option<String> {
 /// In words of UTF-8, one a line, none of which splits a character.
 fn encoded(name: &str, text: &str) -> String {
     let q_octets: usize = text.chars().map(q_len).sum();
-    let by_q = q_octets <= text.len() * 4 / 3;
+    let by_q = q_octets <= text.len() * 2;
     let width = |c: char| if by_q { q_len(c) } else { c.len_utf8() };
     let mut field = format!("{name}:");
     let mut line = field.len();
