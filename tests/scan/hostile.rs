@@ -310,13 +310,8 @@ fn large_hostile_mime_is_linear() {
     ] {
         let html = format!("Content-Type: text/html\r\n\r\n{body}");
         let parts = take_apart(&bytes::Bytes::from(html), &Limits::default());
-        assert!(
-            parts
-                .texts
-                .iter()
-                .map(|(_, text)| text.len())
-                .sum::<usize>()
-                > 1 << 20
-        );
+        let text: usize = parts.texts.iter().map(|(_, text)| text.len()).sum();
+        // Values of attributes that nobody sees are no text.
+        assert!(text > 1 << 20 || body.contains('='), "{text}");
     }
 }
