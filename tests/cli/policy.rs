@@ -1,15 +1,13 @@
 //! `sealpost policy`: explanations, records and what is asked of them.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost::config;
 use sealpost::flow::recorded::Recorder;
 use sealpost::journal::MasterKey;
 use sealpost::mail::{
-    Address, Envelope, Findings, Grade, MessageClass, MessageId, ReversePath, Timestamp,
-    TlsStanding,
+    Address, Envelope, Findings, MessageClass, MessageId, ReversePath, Timestamp,
 };
 use sealpost::policy::{HeaderFacts, MessageFacts, Policy, RecipientFacts};
 use sealpost::report::Decisions;
@@ -235,7 +233,11 @@ fn explain_says_what_is_missing() {
 
 /// Records as the daemon makes them: one message a day to each of `recipients`.
 fn record(directory: &Path, days: u32, recipients: &[&str]) -> Vec<MessageId> {
-    let loaded = config::read_policy(&directory.join("sealpost.toml")).unwrap();
+    let loaded = config::read_policy(
+        &directory.join("sealpost.toml"),
+        Timestamp::from_secs(1_795_348_800),
+    )
+    .unwrap();
     let policy = Policy::compile(loaded.config.policy).unwrap();
     let recorder = Recorder::new(&policy).unwrap();
     let options = Options {
