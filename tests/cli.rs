@@ -12,5 +12,9 @@ mod bad_configs;
 mod commands;
 #[path = "cli/daemon.rs"]
 mod daemon;
+#[path = "cli/orders.rs"]
+mod orders;
+#[path = "cli/policy_config.rs"]
+mod policy_config;
 #[path = "cli/support.rs"]
 mod support;

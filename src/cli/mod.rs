@@ -11,6 +11,7 @@ mod failure;
 mod key;
 mod output;
 mod queue;
+mod scan_worker;
 mod serve;
 mod user;
 
@@ -71,6 +72,10 @@ fn bad_configuration(error: LoadError) -> Failure {
 
 /// Runs the command that `args` names (the first is the program's name).
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(code) = scan_worker::run(&args) {
+        return code;
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {

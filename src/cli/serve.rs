@@ -229,6 +229,7 @@ pub fn cannot_start(error: &StartError) -> Failure {
         StartError::Build(_)
         | StartError::Users(_)
         | StartError::Listener(_)
+        | StartError::Recorder(_)
         | StartError::Submission(_) => (Exit::Usage, "`sealpost check` says more"),
         StartError::Directory { .. } | StartError::Log(_) => (
             Exit::Temporary,
@@ -243,6 +244,10 @@ pub fn cannot_start(error: &StartError) -> Failure {
             "put back the key that the spool was written with, or move the spool away to begin a new one",
         ),
         StartError::Spool(_) => (
+            Exit::Temporary,
+            "check the disk, and that the user of the daemon may write to data_directory",
+        ),
+        StartError::Decisions(_) | StartError::Tables(_) => (
             Exit::Temporary,
             "check the disk, and that the user of the daemon may write to data_directory",
         ),

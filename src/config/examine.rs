@@ -4,6 +4,7 @@
 
 mod kept;
 mod pem;
+mod policy;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::secret::{Credentials, Secret};
 use super::sections::{Config, ListenerAddress};
 use crate::directory::Users;
 use crate::journal::MasterKey;
-use crate::mail::{Level, Timestamp};
+use crate::mail::Timestamp;
 use crate::sign::SigningKey;
 use kept::{SHARED, cause, kept_from_others, secret_file};
 use pem::{our_certificate, roots_problem};
@@ -31,7 +32,7 @@ pub fn examine(config: &Config, now: Timestamp, credentials: &Credentials, sheet
     if let Some(tls) = &config.tls {
         our_certificate(tls, now, sheet);
     }
-    users(config, sheet);
+    let users = users(config, sheet);
     unix_sockets(config, sheet);
     signing_keys(config, sheet);
     if let Err(error) = roots_of(
@@ -70,7 +71,7 @@ pub fn examine(config: &Config, now: Timestamp, credentials: &Credentials, sheet
             );
         }
     }
-    advice(config, sheet);
+    policy::policy(config, users.as_ref(), now, sheet);
 }
 
 /// The roots that `ca_file` or else the system gives.
@@ -125,30 +126,17 @@ fn master_key(config: &Config, credentials: &Credentials, sheet: &mut Sheet<'_>)
     }
 }
 
-fn advice(config: &Config, sheet: &mut Sheet<'_>) {
-    if config.base_level.value > Level::Protected {
-        sheet.warn(
-            config.base_level.at,
-            format!(
-                "policy.base = \"{}\": this version reaches grade pkix, so all mail will wait",
-                config.base_level.value
-            ),
-            "write \"protected\"",
-        );
-    }
-}
-
-fn users(config: &Config, sheet: &mut Sheet<'_>) {
+fn users(config: &Config, sheet: &mut Sheet<'_>) -> Option<Users> {
     let path = &config.users;
     if !kept_from_others(path, "auth.users", SHARED, "`sealpost user add`", sheet) {
-        return;
+        return None;
     }
     let users = match Users::load(path) {
         Ok(users) => users,
         Err(error) => {
             let what = format!("auth.users: {}", cause(&error));
             sheet.wrong(path.at, what, "correct it there");
-            return;
+            return None;
         }
     };
     if users.is_empty() {
@@ -173,6 +161,7 @@ fn users(config: &Config, sheet: &mut Sheet<'_>) {
             );
         }
     }
+    Some(users)
 }
 
 fn signing_keys(config: &Config, sheet: &mut Sheet<'_>) {

@@ -1,18 +1,23 @@
 //! The configuration file: read, checked, joined.
 //!
 //! Owns every key of `conf/sealpost.toml`, its default and its bounds, and the form of a
-//! complaint: `file:line:column: what; mend`. [`parse`] looks at the text alone; [`examine`] looks
-//! at the files that it names. Every problem is collected; nothing is repaired or guessed. A key
+//! complaint: `file:line:column: what; mend`. [`parse`] looks at the text alone; [`load`] reads what
+//! belongs to the policy too and compiles it, and [`examine`] looks at the files that are named. Every problem is collected; nothing is repaired or guessed. A key
 //! of a later version is refused as such.
 //!
 //! Relative paths are taken from the directory of the configuration file.
 
 pub mod certificate;
+mod compile;
+mod digest;
 mod examine;
 mod file;
+mod include;
 mod later;
+mod places;
 mod problem;
 mod reader;
+mod register;
 mod secret;
 mod sections;
 pub mod value;
@@ -21,7 +26,9 @@ use std::path::{Path, PathBuf};
 
 pub use examine::{examine, roots_of};
 pub use file::{FileError, read_bounded};
+pub use places::Places;
 pub use problem::{At, Problem, Problems, Sheet, Spot, Weight};
+pub use register::{RegisterEntry, RegisterState, register};
 pub use secret::{Credentials, Secret, SecretError};
 pub use sections::{
     Config, DkimSection, Limits, ListenerAddress, ListenerSection, ListenerTls, LogLevel,
@@ -66,11 +73,36 @@ pub enum LoadError {
 
 /// Reads and checks `path` and everything that it names.
 pub fn load(path: &Path, now: Timestamp, credentials: &Credentials) -> Result<Loaded, LoadError> {
+    read_with(path, |config, sheet| {
+        include::read(config, sheet);
+        compile::policy(config, now, sheet);
+        examine(config, now, credentials, sheet);
+    })
+}
+
+/// Reads `path`, what it includes, and the lists that its policy names, and compiles the policy:
+/// for commands that ask what it would do. Looks at no key, certificate or account.
+pub fn read_policy(path: &Path, now: Timestamp) -> Result<Loaded, LoadError> {
+    read_with(path, |config, sheet| {
+        include::read(config, sheet);
+        compile::policy(config, now, sheet);
+    })
+}
+
+/// Reads `path` and checks the text alone: for commands that need to know where things are.
+pub fn read(path: &Path) -> Result<Config, LoadError> {
+    read_with(path, |_, _| {}).map(|loaded| loaded.config)
+}
+
+fn read_with(
+    path: &Path,
+    look: impl FnOnce(&mut Config, &mut Sheet<'_>),
+) -> Result<Loaded, LoadError> {
     let text = read_text(path)?;
     let mut sheet = Sheet::new(path, &text);
-    let config = parse(&mut sheet);
-    if let Some(config) = &config {
-        examine(config, now, credentials, &mut sheet);
+    let mut config = parse(&mut sheet);
+    if let Some(config) = &mut config {
+        look(config, &mut sheet);
     }
     let problems = sheet.into_problems();
     match config {
@@ -78,18 +110,6 @@ pub fn load(path: &Path, now: Timestamp, credentials: &Credentials) -> Result<Lo
             config,
             warnings: problems,
         }),
-        _ => Err(LoadError::Problems(problems)),
-    }
-}
-
-/// Reads `path` and checks the text alone: for commands that need to know where things are.
-pub fn read(path: &Path) -> Result<Config, LoadError> {
-    let text = read_text(path)?;
-    let mut sheet = Sheet::new(path, &text);
-    let config = parse(&mut sheet);
-    let problems = sheet.into_problems();
-    match config {
-        Some(config) if !problems.are_fatal() => Ok(config),
         _ => Err(LoadError::Problems(problems)),
     }
 }
@@ -107,11 +127,14 @@ fn read_text(path: &Path) -> Result<String, LoadError> {
     String::from_utf8(octets).map_err(|_| unreadable(FileError::NotText))
 }
 
-/// Reads the text of a configuration file. Touches nothing but the text. `None` if something is
+/// Reads the text of a configuration file. Touches nothing but the text: included files and lists
+/// are not read, and whether the policy compiles is not known. `None` if something is
 /// missing that no default can stand for; then the sheet says what.
 pub fn parse(sheet: &mut Sheet<'_>) -> Option<Config> {
     sections::read(sheet)
 }
 
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,10 @@
 //!
 //! Invariant: each key of a table is asked for, is known to a later version, or is reported.
 
+use std::ops::Range;
+
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::later;
 use super::problem::{At, Sheet, Spot};
@@ -50,25 +52,65 @@ fn article(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// A table of the file, and which of its keys were asked for.
+/// A table of a file, and which of its keys were asked for.
 #[derive(Debug)]
 pub struct Section<'a> {
+    /// The number of the file on the sheet.
+    file: u16,
     /// Dotted path, empty for the whole file.
     path: String,
     at: Spot,
     table: &'a DeTable<'a>,
     asked: Vec<&'static str>,
+    /// Keys that were refused as belonging elsewhere.
+    refused: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
-    /// The whole file.
-    pub fn root(table: &'a DeTable<'a>) -> Self {
+    /// The whole of a file; `file` is its number on the sheet.
+    pub fn root(table: &'a DeTable<'a>, file: u16) -> Self {
         Self {
+            file,
             path: String::new(),
-            at: Spot::default(),
+            at: Spot::new(file, 0..0),
             table,
             asked: Vec::new(),
+            refused: Vec::new(),
         }
+    }
+
+    fn below(&self, path: String, at: Spot, table: &'a DeTable<'a>) -> Self {
+        Self {
+            file: self.file,
+            path,
+            at,
+            table,
+            asked: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    fn spot(&self, span: Range<usize>) -> Spot {
+        Spot::new(self.file, span)
+    }
+
+    /// Whether `key` is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Whether the section says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Where the values of the keys stand that were asked for and are there.
+    pub fn places(&self) -> Vec<(&'static str, Spot)> {
+        let there = self.asked.iter().filter_map(|key| {
+            let value = self.table.get(*key)?;
+            Some((*key, self.spot(value.span())))
+        });
+        there.collect()
     }
 
     /// Where the section begins.
@@ -103,7 +145,7 @@ impl<'a> Section<'a> {
         convert: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
     ) -> Option<At<T>> {
         let value = self.get(sheet, key)?;
-        let at = Spot::from(value.span());
+        let at = self.spot(value.span());
         match convert(value.get_ref()) {
             Ok(value) => Some(At { value, at }),
             Err(wrong) => {
@@ -136,13 +178,40 @@ impl<'a> Section<'a> {
         convert: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
     ) -> Option<At<Vec<At<T>>>> {
         let value = self.get(sheet, key)?;
-        let at = Spot::from(value.span());
-        let name = self.name(key);
         let Some(entries) = value.get_ref().as_array() else {
+            let (at, name) = (self.spot(value.span()), self.name(key));
             let wrong = Wrong::kind(value.get_ref(), "a list", example);
             sheet.wrong(at, format!("{name} {}", wrong.what), wrong.mend);
             return None;
         };
+        self.entries(sheet, key, value, entries, convert)
+    }
+
+    /// Like [`Section::list`], where a single value may stand for a list of one.
+    pub fn one_or_more<T>(
+        &mut self,
+        sheet: &mut Sheet<'_>,
+        key: &'static str,
+        convert: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
+    ) -> Option<At<Vec<At<T>>>> {
+        match self.table.get(key) {
+            Some(value) if value.get_ref().is_array() => self.list(sheet, key, "", convert),
+            _ => self.optional(sheet, key, convert).map(|one| At {
+                at: one.at,
+                value: vec![one],
+            }),
+        }
+    }
+
+    fn entries<T>(
+        &self,
+        sheet: &mut Sheet<'_>,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        entries: &DeArray<'_>,
+        convert: impl Fn(&DeValue<'_>) -> Result<T, Wrong>,
+    ) -> Option<At<Vec<At<T>>>> {
+        let (at, name) = (self.spot(value.span()), self.name(key));
         if entries.len() > MAX_LIST_ENTRIES {
             let what = format!("{name} has more than {MAX_LIST_ENTRIES} entries");
             sheet.wrong(at, what, "shorten it");
@@ -151,7 +220,7 @@ impl<'a> Section<'a> {
         let mut list = Vec::new();
         let mut good = true;
         for entry in entries.iter() {
-            let at = Spot::from(entry.span());
+            let at = self.spot(entry.span());
             match convert(entry.get_ref()) {
                 Ok(value) => list.push(At { value, at }),
                 Err(wrong) => {
@@ -164,18 +233,51 @@ impl<'a> Section<'a> {
         good.then_some(At { value: list, at })
     }
 
+    /// The table at `key`, whose own keys are the operator's choice; `None` if it is not there or
+    /// a value does not do.
+    pub fn dictionary<T>(
+        &mut self,
+        sheet: &mut Sheet<'_>,
+        key: &'static str,
+        convert: impl Fn(&str, &DeValue<'_>) -> Result<T, Wrong>,
+    ) -> Option<Vec<(String, T)>> {
+        let section = self.section(sheet, key)?;
+        let mut found = Vec::new();
+        let mut good = true;
+        for (key, value) in section.table {
+            let path = section.name(key.get_ref());
+            match convert(key.get_ref(), value.get_ref()) {
+                Ok(value) => found.push((key.get_ref().to_string(), value)),
+                Err(wrong) => {
+                    let what = format!("{} {}", printable(&path), wrong.what);
+                    sheet.wrong(section.spot(value.span()), what, wrong.mend);
+                    good = false;
+                }
+            }
+            sheet.asked.insert(path);
+        }
+        good.then_some(found)
+    }
+
+    /// Refuses keys that belong elsewhere.
+    pub fn refuse(&mut self, sheet: &mut Sheet<'_>, keys: &[&'static str], what: &str, mend: &str) {
+        for (key, _) in self.table {
+            let name: &str = key.get_ref();
+            if let Some(known) = keys.iter().find(|known| **known == name) {
+                self.refused.push(known);
+                let what = format!("{} {what}", self.name(name));
+                sheet.wrong(self.spot(key.span()), what, mend);
+            }
+        }
+    }
+
     /// The table at `key`.
     pub fn section(&mut self, sheet: &mut Sheet<'_>, key: &'static str) -> Option<Section<'a>> {
         let value = self.get(sheet, key)?;
         let path = self.name(key);
         let at = self.key_spot(key, value);
         match value.get_ref().as_table() {
-            Some(table) => Some(Section {
-                path,
-                at,
-                table,
-                asked: Vec::new(),
-            }),
+            Some(table) => Some(self.below(path, at, table)),
             None => {
                 let wrong = Wrong::kind(value.get_ref(), "a section", &format!("[{path}]"));
                 sheet.wrong(at, format!("{path} {}", wrong.what), wrong.mend);
@@ -197,16 +299,16 @@ impl<'a> Section<'a> {
             sheet.wrong(at, format!("{path} {}", wrong.what), wrong.mend);
             return Vec::new();
         };
+        if entries.len() > MAX_LIST_ENTRIES {
+            let at = self.key_spot(key, value);
+            let what = format!("more than {MAX_LIST_ENTRIES} [[{path}]]");
+            sheet.wrong(at, what, "remove some");
+        }
         let mut sections = Vec::new();
         for entry in entries.iter().take(MAX_LIST_ENTRIES) {
-            let at = Spot::from(entry.span());
+            let at = self.spot(entry.span());
             match entry.get_ref().as_table() {
-                Some(table) => sections.push(Section {
-                    path: path.clone(),
-                    at,
-                    table,
-                    asked: Vec::new(),
-                }),
+                Some(table) => sections.push(self.below(path.clone(), at, table)),
                 None => {
                     let wrong = Wrong::kind(entry.get_ref(), "a section", &example);
                     sheet.wrong(at, format!("{path} {}", wrong.what), wrong.mend);
@@ -218,8 +320,8 @@ impl<'a> Section<'a> {
 
     fn key_spot(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Spot {
         match self.table.get_key_value(key) {
-            Some((key, _)) => Spot::from(key.span()),
-            None => Spot::from(value.span()),
+            Some((key, _)) => self.spot(key.span()),
+            None => self.spot(value.span()),
         }
     }
 
@@ -227,10 +329,10 @@ impl<'a> Section<'a> {
     pub fn finish(self, sheet: &mut Sheet<'_>) {
         for (key, value) in self.table {
             let name: &str = key.get_ref();
-            if self.asked.contains(&name) {
+            if self.asked.contains(&name) || self.refused.contains(&name) {
                 continue;
             }
-            let at = Spot::from(key.span());
+            let at = self.spot(key.span());
             let path = self.name(name);
             if later::is_known(&path) {
                 let (shown, kind) = match value.get_ref() {
@@ -265,6 +367,9 @@ fn printable(key: &str) -> String {
 /// The known word that `typed` was probably meant to be.
 pub fn closest<'w>(typed: &str, known: &[&'w str]) -> Option<&'w str> {
     let allowed = 1 + typed.chars().count() / 4;
+    if let Some(word) = known.iter().find(|word| word.eq_ignore_ascii_case(typed)) {
+        return Some(word);
+    }
     known
         .iter()
         .map(|word| (distance(typed, word), *word))
@@ -303,6 +408,7 @@ mod tests {
         assert_eq!(closest("hostnam", &known), Some("hostname"));
         assert_eq!(closest("data-directory", &known), Some("data_directory"));
         assert_eq!(closest("prot", &known), Some("port"));
+        assert_eq!(closest("HOSTNAME", &known), Some("hostname"));
         assert_eq!(closest("completely_else", &known), None);
     }
 }

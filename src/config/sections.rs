@@ -4,19 +4,25 @@
 
 mod incoming;
 mod outgoing;
+mod policy;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::de::DeTable;
 
 pub use incoming::{Limits, ListenerAddress, ListenerSection, ListenerTls, TlsSection};
 pub use outgoing::{DkimSection, RelaySection, RetrySection, RouteSection, RouteTls};
+pub(super) use policy::{Draft, included_file as policy_of_included};
 
+use super::places::Places;
 use super::problem::{At, Sheet, Spot};
 use super::reader::Section;
 use super::secret::{Secret, secret};
 use super::value;
-use crate::mail::{Address, Domain, Level, Method};
+use crate::mail::{Address, Domain};
+use crate::policy::PolicySource;
+use crate::scan::detect::DetectorSource;
 
 /// A checked configuration: every value in its bounds, every path absolute or relative to the
 /// working directory. That the files are there and good is [`super::examine`]'s business.
@@ -48,10 +54,14 @@ pub struct Config {
     pub relay: RelaySection,
     /// When it is tried again.
     pub retry: RetrySection,
-    /// The least level of everything.
-    pub base_level: At<Level>,
-    /// Methods in the order of least friction.
-    pub methods: Vec<Method>,
+    /// How everything is protected.
+    pub policy: PolicySource,
+    /// What is looked for in messages.
+    pub detectors: DetectorSource,
+    /// How long decisions are kept.
+    pub record_retention: Duration,
+    /// Where the policy's tables and keys stand.
+    pub policy_places: Places,
     /// Where delivery events go.
     pub log_delivery: LogTarget,
     /// How much the diagnostic log says.
@@ -104,7 +114,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>) -> Option<Config> {
     if !errors.is_empty() {
         // What recovery made of the rest would only mislead.
         for error in errors {
-            let at = error.span().map(Spot::from).unwrap_or_default();
+            let at = Spot::new(0, error.span().unwrap_or_default());
             let what = format!("not TOML: {}", error.message());
             sheet.wrong(at, what, "see toml.io for the syntax");
         }
@@ -112,7 +122,7 @@ pub(super) fn read(sheet: &mut Sheet<'_>) -> Option<Config> {
     }
     let file = sheet.file().to_owned();
     let base = file.parent().map(Path::to_owned).unwrap_or_default();
-    read_root(sheet, Section::root(table.get_ref()), &base, file)
+    read_root(sheet, Section::root(table.get_ref(), 0), &base, file)
 }
 
 fn read_root(
@@ -147,8 +157,9 @@ fn read_root(
     let dkim = outgoing::dkim(sheet, &mut root, base);
     let dns_servers = outgoing::dns(sheet, &mut root);
     let relay = outgoing::relay(sheet, &mut root, base);
-    let retry = outgoing::retry(sheet, &mut root);
-    let (base_level, methods) = policy(sheet, &mut root);
+    let (retry, downgrade_hold) = outgoing::retry(sheet, &mut root);
+    let (mut policy, detectors, record_retention, policy_places) = policy(sheet, &mut root, base);
+    policy.downgrade_hold = downgrade_hold;
     let (log_delivery, log_level) = log(sheet, &mut root, base);
     let admin_socket = admin(sheet, &mut root, base);
     root.finish(sheet);
@@ -169,8 +180,10 @@ fn read_root(
         dns_servers,
         relay,
         retry,
-        base_level,
-        methods,
+        policy,
+        detectors,
+        record_retention,
+        policy_places,
         log_delivery,
         log_level,
         admin_socket,
@@ -195,31 +208,24 @@ fn located(path: At<PathBuf>, base: &Path) -> At<PathBuf> {
     }
 }
 
-fn policy(sheet: &mut Sheet<'_>, root: &mut Section<'_>) -> (At<Level>, Vec<Method>) {
-    let mut base_level = At {
-        value: Level::Protected,
-        at: Spot::default(),
+fn policy(
+    sheet: &mut Sheet<'_>,
+    root: &mut Section<'_>,
+    base: &Path,
+) -> (PolicySource, DetectorSource, Duration, Places) {
+    let faults = sheet.faults();
+    let mut source = policy::default_source();
+    let mut detectors = DetectorSource::all_shipped();
+    let mut places = Places::default();
+    let mut draft = Draft {
+        source: &mut source,
+        detectors: &mut detectors,
+        places: &mut places,
+        base,
     };
-    let mut methods = vec![Method::Tls];
-    let Some(mut section) = root.section(sheet, "policy") else {
-        return (base_level, methods);
-    };
-    if let Some(level) = section.optional(sheet, "base", value::level) {
-        base_level = level;
-    }
-    if let Some(list) = section.list(sheet, "methods", "[\"tls\"]", value::method) {
-        if list.value.is_empty() {
-            sheet.wrong(
-                list.at,
-                "policy.methods is empty: no mail could go anywhere",
-                "write methods = [\"tls\"]",
-            );
-        }
-        methods = list.value.into_iter().map(|method| method.value).collect();
-        methods.dedup();
-    }
-    section.finish(sheet);
-    (base_level, methods)
+    let retention = policy::main_file(sheet, root, &mut draft);
+    places.sound = sheet.faults() == faults;
+    (source, detectors, retention, places)
 }
 
 fn log(sheet: &mut Sheet<'_>, root: &mut Section<'_>, base: &Path) -> (LogTarget, LogLevel) {

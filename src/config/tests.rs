@@ -78,8 +78,9 @@ fn documented_defaults_are_the_defaults() {
     assert_eq!(config.log_delivery, documented.log_delivery);
     assert_eq!(config.log_level, documented.log_level);
     assert_eq!(config.admin_socket, documented.admin_socket);
-    assert_eq!(config.base_level.value, documented.base_level.value);
-    assert_eq!(config.methods, documented.methods);
+    assert_eq!(config.policy, documented.policy);
+    assert_eq!(config.detectors, documented.detectors);
+    assert_eq!(config.record_retention, documented.record_retention);
 }
 
 #[test]

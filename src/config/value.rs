@@ -194,21 +194,14 @@ pub fn level(value: &DeValue<'_>) -> Result<Level, Wrong> {
     one_of(&LEVELS)(value)
 }
 
-/// A method that this version has.
+/// A method. Whether it is configured shows when a message is decided.
 pub fn method(value: &DeValue<'_>) -> Result<Method, Wrong> {
     const METHODS: [(&str, Method); 3] = [
         ("tls", Method::Tls),
         ("smime", Method::Smime),
         ("portal", Method::Portal),
     ];
-    let method = one_of(&METHODS)(value)?;
-    match method {
-        Method::Tls => Ok(method),
-        Method::Smime | Method::Portal => Err(Wrong::new(
-            format!("names \"{method}\", which comes with a later version of sealpost"),
-            "remove it from the list",
-        )),
-    }
+    one_of(&METHODS)(value)
 }
 
 /// A duration such as `30s`, `5m`, `4h`, `4d` or `1h30m`.

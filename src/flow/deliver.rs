@@ -3,15 +3,10 @@
 use std::sync::Arc;
 
 use super::line::Line;
-use super::prepare::{self, NOT_PREPARED, PrepareError};
-use crate::mail::{
-    DeferReason, EnhancedCode, Outcome, Prepared, RecipientOutcome, Rendition, Status,
-};
+use super::prepare::NOT_PREPARED;
+use crate::mail::{DeferReason, EnhancedCode, Outcome, RecipientOutcome, Status};
 use crate::queue::{Attempt, Input};
 use crate::relay::Job;
-
-/// Encryption needed (the registry of RFC 5248).
-const NO_METHOD: EnhancedCode = EnhancedCode::new(4, 7, 10);
 
 /// Runs an attempt and tells the queue. Whatever happens, each recipient gets an outcome.
 pub(super) async fn run(line: Arc<Line>, attempt: Attempt) {
@@ -28,58 +23,49 @@ pub(super) async fn run(line: Arc<Line>, attempt: Attempt) {
     line.tell(Input::Attempted { id, outcomes }).await;
 }
 
-async fn deliver(line: Arc<Line>, attempt: Attempt) -> Vec<RecipientOutcome> {
-    let prepared = match in_force(&line, &attempt).await {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            let text = format!("not prepared for the policy in force: {error}");
-            return not_sent(
-                &attempt,
-                DeferReason::Local,
-                &Status::local(NOT_PREPARED, text),
-            );
-        }
-    };
-    let plans = attempt.recipients.iter().map(|&at| prepared.plan(at));
-    let renditions: Option<Vec<&Rendition>> = plans.map(|plan| prepared.rendition(plan?)).collect();
-    // Recipients of one attempt had one rendition, and one policy decides alike for all of them.
-    let Some([rendition, rest @ ..]) = renditions.as_deref() else {
-        return not_sent(
-            &attempt,
-            DeferReason::Security,
-            &Status::local(NO_METHOD, "no method reaches the level"),
-        );
-    };
-    if rest.iter().any(|other| other != rendition) {
-        return not_sent(
-            &attempt,
-            DeferReason::Local,
-            &Status::local(NOT_PREPARED, "the plan has changed"),
-        );
+async fn deliver(line: Arc<Line>, mut attempt: Attempt) -> Vec<RecipientOutcome> {
+    let machinery = line.machinery();
+    let mut outcomes = overtaken(machinery.policy.hash(), &mut attempt);
+    if attempt.recipients.is_empty() {
+        return outcomes;
     }
+    let rendition = usize::try_from(attempt.rendition)
+        .ok()
+        .and_then(|index| attempt.prepared.renditions.get(index));
+    let Some(rendition) = rendition else {
+        let status = Status::local(NOT_PREPARED, "the plan names bytes that were not made");
+        outcomes.extend(not_sent(&attempt, DeferReason::Local, &status));
+        return outcomes;
+    };
     let job = Job {
         content: line.spool.content(attempt.envelope.id),
-        rendition: (*rendition).clone(),
+        rendition: rendition.clone(),
         envelope: attempt.envelope,
         destination: attempt.destination,
         recipients: attempt.recipients,
     };
-    line.machinery().relay.deliver(job).await
+    outcomes.extend(machinery.relay.deliver(job).await);
+    outcomes
 }
 
-/// What was prepared, if the policy that decided is still in force; else it is prepared anew, so
-/// that mail which waits is raised with the policy.
-async fn in_force(line: &Arc<Line>, attempt: &Attempt) -> Result<Arc<Prepared>, PrepareError> {
-    let machinery = line.machinery();
-    let current = attempt
-        .recipients
-        .iter()
-        .filter_map(|&at| attempt.prepared.plan(at))
-        .all(|plan| plan.decision.policy == *machinery.policy.hash());
-    if current {
-        return Ok(Arc::clone(&attempt.prepared));
-    }
-    prepare::prepare(Arc::clone(line), Arc::clone(&attempt.envelope)).await
+/// Takes out the recipients that another policy than the one in force decided: they are decided
+/// again, so that mail which waits is raised with the policy.
+fn overtaken(in_force: &str, attempt: &mut Attempt) -> Vec<RecipientOutcome> {
+    let (current, overtaken) = std::mem::take(&mut attempt.recipients)
+        .into_iter()
+        .partition(|&at| {
+            let plan = attempt.prepared.plan(at);
+            plan.is_some_and(|plan| *plan.decision.policy == *in_force)
+        });
+    attempt.recipients = current;
+    let replan = |recipient| RecipientOutcome {
+        recipient,
+        outcome: Outcome::Replan,
+        hop: None,
+        duplicate_possible: false,
+    };
+    let overtaken: Vec<u32> = overtaken;
+    overtaken.into_iter().map(replan).collect()
 }
 
 fn interrupted(recipients: &[u32]) -> Vec<RecipientOutcome> {

@@ -4,17 +4,20 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, mpsc};
 
+use super::contacts::{Contacts, Volumes};
 use super::office::Message;
+use super::recorded::Recorder;
 use crate::mail::{Address, Domain};
 use crate::policy::Policy;
 use crate::queue::Input;
 use crate::relay::Relay;
-use crate::report::DeliveryLog;
+use crate::report::{Decisions, DeliveryLog};
+use crate::scan::Scanner;
 use crate::sign::Signer;
 use crate::spool::Spool;
 use crate::world::clock::Clock;
 
-/// Memory for contents that are being signed, in KiB, all messages together.
+/// Memory for contents that are being scanned and signed, in KiB, all messages together.
 const PREPARE_BUDGET_KIB: u32 = 256 * 1024;
 /// Settlements that are worked on at a time; each may hold a bounce.
 const MAX_SETTLEMENTS: usize = 256;
@@ -23,6 +26,10 @@ const MAX_SETTLEMENTS: usize = 256;
 pub struct Machinery {
     /// Decides how each recipient is protected.
     pub policy: Policy,
+    /// Keeps its decisions on record.
+    pub recorder: Recorder,
+    /// Reads what messages hold.
+    pub scanner: Scanner,
     /// Signs.
     pub signer: Signer,
     /// Carries.
@@ -36,6 +43,9 @@ pub(super) struct Line {
     pub(super) log: DeliveryLog,
     pub(super) hostname: Domain,
     pub(super) postmaster: Address,
+    pub(super) decisions: Decisions,
+    pub(super) contacts: Contacts,
+    pub(super) volumes: Volumes,
     machinery: RwLock<Arc<Machinery>>,
     inbox: mpsc::Sender<Message>,
     budget: Arc<Semaphore>,
@@ -50,6 +60,9 @@ impl Line {
             log: parts.log,
             hostname: parts.hostname,
             postmaster: parts.postmaster,
+            decisions: parts.decisions,
+            contacts: parts.contacts,
+            volumes: Volumes::default(),
             machinery: RwLock::new(Arc::new(parts.machinery)),
             inbox,
             budget: Arc::new(Semaphore::new(PREPARE_BUDGET_KIB as usize)),

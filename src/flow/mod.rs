@@ -8,16 +8,22 @@
 //! - `deliver`: the relay makes an attempt;
 //! - `settle`: its outcome becomes durable, then it is logged and, where it failed, bounced;
 //! - `bounce`: the DSN that a settlement owes to the sender;
+//! - [`facts`]: what is known of a message when it is decided, and [`contacts`] what is remembered;
+//! - [`recorded`]: what a record of a decision keeps of its facts;
 //! - `office`: the one task that owns the queue's core and hands out these pieces of work.
 //!
 //! Only `settle` turns errors into outcomes. Nothing here knows SMTP, TLS or DNS.
 
 pub mod accept;
 mod bounce;
+pub mod contacts;
 mod deliver;
+pub mod facts;
 mod line;
 mod office;
+mod plans;
 mod prepare;
+pub mod recorded;
 mod settle;
 
 use std::sync::Arc;
@@ -28,11 +34,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use accept::{AcceptError, NotNow};
+pub use contacts::Contacts;
 pub use line::Machinery;
 
 use crate::mail::{Address, Domain, Envelope, MessageId, Timestamp};
-use crate::queue::{Input, Queue, QueueDetail, QueueFilter, QueuePage, QueueSummary};
-use crate::report::DeliveryLog;
+use crate::queue::{
+    Input, Order, Queue, QueueDetail, QueueExplanation, QueueFilter, QueuePage, QueueSummary,
+    Selection, Tally,
+};
+use crate::report::{Decisions, DeliveryLog};
 use crate::spool::{BodyWriter, Recovered, Spool, StagedBody};
 use crate::world::clock::Clock;
 use accept::Intake;
@@ -51,6 +61,10 @@ pub struct Parts {
     pub hostname: Domain,
     /// Who bounces come from.
     pub postmaster: Address,
+    /// Where decisions are put on record.
+    pub decisions: Decisions,
+    /// Who has written to whom.
+    pub contacts: Contacts,
     /// What a reload replaces.
     pub machinery: Machinery,
 }
@@ -124,6 +138,12 @@ impl Handle {
         self.intake.now()
     }
 
+    /// Policy, signer and relay in force. Who asks one of them twice about the same message asks
+    /// the same snapshot.
+    pub fn machinery(&self) -> Arc<Machinery> {
+        self.line.machinery()
+    }
+
     /// Replaces policy, signer and relay; work in flight ends with what it began with.
     pub fn reload(&self, machinery: Machinery) {
         self.line.replace(machinery);
@@ -137,6 +157,20 @@ impl Handle {
     /// What is known of a message; also of one that ended a short while ago.
     pub async fn show(&self, id: MessageId) -> Option<QueueDetail> {
         self.ask(|asker| Message::Show(id, asker)).await.flatten()
+    }
+
+    /// Why each recipient of a message goes the way it goes; also of one that ended a short while
+    /// ago.
+    pub async fn explain(&self, id: MessageId) -> Option<QueueExplanation> {
+        self.ask(|asker| Message::Explain(id, asker))
+            .await
+            .flatten()
+    }
+
+    /// Carries out one slice of an order; answered once what it changed is durable.
+    pub async fn operate(&self, selection: Selection, order: Order) -> Option<Tally> {
+        self.ask(|asker| Message::Operate(selection, Arc::new(order), asker))
+            .await
     }
 
     /// Counts by state.

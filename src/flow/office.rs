@@ -3,6 +3,7 @@
 //! It decides nothing and awaits nothing but its inbox and the core's next due time; every piece
 //! of work runs in a task of its own and comes back as exactly one message.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::line::Line;
 use super::{FlowError, deliver, prepare, settle};
 use crate::mail::{MessageId, Timestamp};
-use crate::queue::{Input, Output, Queue, QueueDetail, QueueFilter, QueuePage, QueueSummary};
+use crate::queue::{
+    Input, Order, Output, Queue, QueueDetail, QueueExplanation, QueueFilter, QueuePage,
+    QueueSummary, Selection, Tally,
+};
 use crate::world::clock::Clock;
 
 /// Messages waiting for the owner; senders wait beyond it.
@@ -27,6 +31,10 @@ pub(super) enum Message {
     List(QueueFilter, oneshot::Sender<QueuePage>),
     /// What of this message?
     Show(MessageId, oneshot::Sender<Option<QueueDetail>>),
+    /// Why does each recipient of it go the way it goes?
+    Explain(MessageId, oneshot::Sender<Option<QueueExplanation>>),
+    /// A person orders something.
+    Operate(Selection, Arc<Order>, oneshot::Sender<Tally>),
     /// How many, in which state?
     Summary(oneshot::Sender<QueueSummary>),
     /// Hand out nothing more; answer and end once nothing is in flight.
@@ -43,6 +51,10 @@ pub(super) struct Office {
     line: Arc<Line>,
     queued: Arc<AtomicUsize>,
     draining: Vec<oneshot::Sender<()>>,
+    /// Who waits for what an order came to, by its ticket. As many as the administrative socket
+    /// has connections, at most.
+    ordered: HashMap<u64, oneshot::Sender<Tally>>,
+    tickets: u64,
 }
 
 impl Office {
@@ -59,6 +71,8 @@ impl Office {
             line,
             queued,
             draining: Vec::new(),
+            ordered: HashMap::new(),
+            tickets: 0,
         }
     }
 
@@ -102,6 +116,20 @@ impl Office {
             Message::Show(id, asker) => {
                 asker.send(self.queue.show(id)).ok();
             }
+            Message::Explain(id, asker) => {
+                asker.send(self.queue.explain(id)).ok();
+            }
+            Message::Operate(selection, order, asker) => {
+                self.tickets += 1;
+                let ticket = self.tickets;
+                self.ordered.insert(ticket, asker);
+                let order = Input::Operate {
+                    ticket,
+                    selection,
+                    order,
+                };
+                self.queue.handle(now, order);
+            }
             Message::Summary(asker) => {
                 asker.send(self.queue.summary()).ok();
             }
@@ -118,14 +146,20 @@ impl Office {
         while let Some(output) = self.queue.poll_output() {
             let line = Arc::clone(&self.line);
             match output {
-                Output::Prepare { envelope, .. } => {
-                    tokio::spawn(prepare::run(line, envelope));
+                Output::Prepare(preparation) => {
+                    tokio::spawn(prepare::run(line, preparation));
                 }
                 Output::Attempt(attempt) => {
                     tokio::spawn(deliver::run(line, attempt));
                 }
                 Output::Settle(settlement) => {
                     tokio::spawn(settle::run(line, settlement));
+                }
+                Output::Operated { ticket, tally } => {
+                    if let Some(asker) = self.ordered.remove(&ticket) {
+                        // An asker that went away needs no answer.
+                        asker.send(tally).ok();
+                    }
                 }
             }
         }

@@ -1,14 +1,24 @@
-//! Decide, seal, sign, and make it durable: once per message, before anything is sent.
+//! Decide, seal, sign, and make it durable, before anything is sent: for all recipients of a message
+//! at first, for some of them again when their facts have changed.
+//!
+//! A decision is in the spool, where recovery needs it, and in the record of decisions, where
+//! people look for it; both are durable before the queue hears of it.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::facts::{self, Memory};
 use super::line::{Line, Machinery};
+use super::plans::{self, Decided};
 use crate::mail::{
-    Decision, Demand, EnhancedCode, Envelope, MessageClass, Method, Prepared, RecipientPlan,
-    Rendition, Status, Terms,
+    Decision, Demand, EnhancedCode, Envelope, MessageClass, MessageId, Prepared, Rendition, Status,
+    Terms, Timestamp,
 };
-use crate::policy::{HeaderFacts, MessageFacts, RecipientFacts};
-use crate::queue::Input;
+use crate::policy::{MessageFacts, RecipientFacts, demand_of};
+use crate::queue::{Input, Preparation, ToDecide};
+use crate::report::decisions::DecisionsError;
 use crate::report::events;
 use crate::sign::{SignError, Signature};
 use crate::spool::{Change, SpoolError};
@@ -25,14 +35,18 @@ pub(super) enum PrepareError {
     Sign(#[source] SignError),
     #[error("the decision could not be stored")]
     Store(#[source] SpoolError),
+    #[error("the record of the decision could not be made")]
+    Form(#[source] serde_json::Error),
+    #[error("the decision could not be recorded")]
+    Record(#[source] DecisionsError),
     #[error("its task ended early")]
     Interrupted,
 }
 
-/// Prepares a message and tells the queue.
-pub(super) async fn run(line: Arc<Line>, envelope: Arc<Envelope>) {
-    let id = envelope.id;
-    let work = tokio::spawn(prepare(Arc::clone(&line), envelope));
+/// Decides recipients of a message and tells the queue.
+pub(super) async fn run(line: Arc<Line>, preparation: Preparation) {
+    let id = preparation.id;
+    let work = tokio::spawn(prepare(Arc::clone(&line), preparation));
     let result = work.await.unwrap_or(Err(PrepareError::Interrupted));
     let input = match result {
         Ok(prepared) => Input::Prepared { id, prepared },
@@ -46,134 +60,203 @@ pub(super) async fn run(line: Arc<Line>, envelope: Arc<Envelope>) {
 }
 
 /// Decides, signs, and makes it durable.
-pub(super) async fn prepare(
-    line: Arc<Line>,
-    envelope: Arc<Envelope>,
-) -> Result<Arc<Prepared>, PrepareError> {
+async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepared>, PrepareError> {
     let machinery = line.machinery();
-    let facts = message_facts(&envelope);
+    let envelope = &preparation.envelope;
     let now = line.clock.now();
-    let first = envelope.recipients.first().cloned();
-    let recipients: Vec<RecipientFacts> = first
-        .map(|address| RecipientFacts::new(address, now))
-        .into_iter()
-        .collect();
-    let decisions = machinery.policy.decide(&facts, &recipients);
-    let decision = decisions.first().ok_or(PrepareError::Interrupted)?;
-    let rendition = match demand(decision, envelope.class) {
-        Some(demand) => Some(render(&line, &machinery, &envelope, demand).await?),
-        None => None,
-    };
-    let prepared = Arc::new(assemble(&envelope, decision, rendition));
+    let content = Held::of(&line, &machinery, envelope).await?;
+    let octets = content.as_ref().map(|held| &held.octets);
+    let message = facts::of_message(&machinery.policy, &machinery.scanner, envelope, octets).await;
+    let recipients = recipient_facts(&line, &machinery, &preparation, now);
+    let decisions = machinery.policy.decide(&message, &recipients);
+    let decided = render(&machinery, &preparation, now, content, &decisions, &line).await?;
+    let prepared = Arc::new(plans::merge(preparation.previous.as_deref(), decided));
     let change = Change::Prepared {
         id: envelope.id,
         prepared: Arc::clone(&prepared),
     };
-    line.spool
-        .commit(vec![change])
-        .await
-        .map_err(PrepareError::Store)?;
-    for plan in &prepared.plans {
-        let rendition = prepared.rendition(plan);
-        line.log
-            .record(events::decided(now, &envelope, plan, rendition))
-            .await;
+    let stored = line.spool.commit(vec![change]);
+    let recorded = record(
+        &line,
+        &machinery,
+        envelope,
+        &message,
+        &recipients,
+        &decisions,
+        now,
+    );
+    let (stored, recorded) = tokio::join!(stored, recorded);
+    stored.map_err(PrepareError::Store)?;
+    recorded?;
+    if preparation.previous.is_none() {
+        count(&line, &machinery, envelope, now);
+    }
+    for to_decide in &preparation.recipients {
+        if let Some(plan) = prepared.plan(to_decide.recipient) {
+            let rendition = prepared.rendition(plan);
+            alert(envelope.id, &plan.decision);
+            line.log
+                .record(events::decided(now, envelope, plan, rendition))
+                .await;
+        }
     }
     Ok(prepared)
 }
 
-fn message_facts(envelope: &Envelope) -> MessageFacts {
-    let client = envelope.client.as_ref();
-    MessageFacts {
-        class: envelope.class,
-        sender: envelope.reverse_path.clone(),
-        author: envelope.author.clone(),
-        user: client.map(|client| client.user.clone()),
-        listener: client.map(|client| client.listener.clone()),
-        client: client.and_then(|client| client.address),
-        received: envelope.received,
-        size: envelope.size,
-        tags: envelope.tags.clone(),
-        header: HeaderFacts::default(),
-        parts: None,
-        findings: None,
+/// Content in memory, and the room that it was given.
+struct Held {
+    octets: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Reads the content if somebody has to see it.
+    async fn of(
+        line: &Line,
+        machinery: &Machinery,
+        envelope: &Envelope,
+    ) -> Result<Option<Self>, PrepareError> {
+        let signs = signing_domain(line, machinery, envelope).is_some();
+        if !signs && !facts::wants_content(&machinery.policy, envelope.class) {
+            return Ok(None);
+        }
+        let room = line.reserve(envelope.size).await;
+        let content = line.spool.content(envelope.id).read_all().await;
+        Ok(Some(Self {
+            octets: content.map_err(PrepareError::Content)?,
+            _room: room,
+        }))
     }
 }
 
-/// What the chosen method demands of the connection; `None` where no method is left.
-fn demand(decision: &Decision, class: MessageClass) -> Option<Demand> {
-    match (decision.method()?, class) {
-        (Method::Tls, MessageClass::Submitted) => Demand::content(decision.level),
-        (Method::Tls, MessageClass::Dsn) => Some(Demand::dsn()),
-        // Policy refuses these until they are built.
-        (Method::Smime | Method::Portal, _) => None,
-    }
-}
-
-/// The plain rendition: the accepted content with its signatures in front.
-async fn render(
+/// What is known of those to decide, in their order.
+fn recipient_facts(
     line: &Line,
+    machinery: &Machinery,
+    preparation: &Preparation,
+    now: Timestamp,
+) -> Vec<RecipientFacts> {
+    let envelope = &preparation.envelope;
+    let memory = Memory {
+        contacts: &line.contacts,
+        volumes: &line.volumes,
+    };
+    let facts = |to_decide: &ToDecide| {
+        let index = usize::try_from(to_decide.recipient).ok()?;
+        let mut facts = facts::of_recipient(envelope.recipients.get(index)?, now);
+        facts.tls = to_decide.tls.clone();
+        facts.released.clone_from(&to_decide.released);
+        if envelope.class == MessageClass::Submitted {
+            let counted = preparation.previous.is_some();
+            memory.recall(&machinery.policy, envelope, counted, &mut facts);
+        }
+        Some(facts)
+    };
+    preparation.recipients.iter().filter_map(facts).collect()
+}
+
+/// The plain renditions that the decisions call for: the accepted content with its signatures in
+/// front. It is signed once, whatever the number of renditions.
+async fn render(
     machinery: &Arc<Machinery>,
-    envelope: &Envelope,
-    demand: Demand,
-) -> Result<Rendition, PrepareError> {
-    let signature = sign(line, machinery, envelope).await?;
-    Ok(Rendition {
+    preparation: &Preparation,
+    now: Timestamp,
+    content: Option<Held>,
+    decisions: &[Arc<Decision>],
+    line: &Line,
+) -> Result<Vec<Decided>, PrepareError> {
+    let envelope = &preparation.envelope;
+    let class = envelope.class;
+    let demands: Vec<Option<Demand>> = decisions
+        .iter()
+        .map(|decision| demand_of(decision, class))
+        .collect();
+    let signature = match content {
+        Some(held) if demands.iter().any(Option::is_some) => {
+            sign(line, machinery, envelope, held, now).await?
+        }
+        Some(_) | None => Signature::default(),
+    };
+    let rendition = |demand: Demand, decision: &Decision| Rendition {
         demand,
-        terms: Terms::default(),
-        prefix: signature.prefix,
-        signed_by: signature.domains,
-    })
+        terms: match class {
+            MessageClass::Submitted => decision.terms.clone(),
+            MessageClass::Dsn => Terms::default(),
+        },
+        prefix: signature.prefix.clone(),
+        signed_by: signature.domains.clone(),
+    };
+    let decided = preparation.recipients.iter().zip(decisions).zip(demands);
+    Ok(decided
+        .map(|((to_decide, decision), demand)| Decided {
+            recipient: to_decide.recipient,
+            decision: Arc::clone(decision),
+            rendition: demand.map(|demand| rendition(demand, decision)),
+        })
+        .collect())
+}
+
+/// The domain that signs, if there is a key for it.
+fn signing_domain(
+    line: &Line,
+    machinery: &Machinery,
+    envelope: &Envelope,
+) -> Option<crate::mail::Domain> {
+    let author = match &envelope.author {
+        Some(author) => author.domain(),
+        None => line.postmaster.domain(),
+    };
+    machinery.signer.domain_for(author).map(|_| author.clone())
 }
 
 async fn sign(
     line: &Line,
     machinery: &Arc<Machinery>,
     envelope: &Envelope,
+    content: Held,
+    now: Timestamp,
 ) -> Result<Signature, PrepareError> {
-    let author = match &envelope.author {
-        Some(author) => author.domain().clone(),
-        None => line.postmaster.domain().clone(),
-    };
-    if machinery.signer.domain_for(&author).is_none() {
+    let Some(author) = signing_domain(line, machinery, envelope) else {
         return Ok(Signature::default());
-    }
-    let memory = line.reserve(envelope.size).await;
-    let content = line
-        .spool
-        .content(envelope.id)
-        .read_all()
-        .await
-        .map_err(PrepareError::Content)?;
+    };
     let machinery = Arc::clone(machinery);
-    let now = line.clock.now();
-    let signing = tokio::task::spawn_blocking(move || {
-        let signature = machinery.signer.sign(now, &author, &content);
-        drop(memory);
-        signature
-    });
+    let signing =
+        tokio::task::spawn_blocking(move || machinery.signer.sign(now, &author, &content.octets));
     signing
         .await
         .map_err(|_| PrepareError::Interrupted)?
         .map_err(PrepareError::Sign)
 }
 
-fn assemble(
+/// Puts the decisions on record; durable when it returns.
+async fn record(
+    line: &Line,
+    machinery: &Machinery,
     envelope: &Envelope,
-    decision: &Arc<Decision>,
-    rendition: Option<Rendition>,
-) -> Prepared {
-    let index = rendition.as_ref().map(|_| 0);
-    let recipients = 0..u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
-    let plans = recipients
-        .map(|recipient| RecipientPlan {
-            recipient,
-            decision: Arc::clone(decision),
-            rendition: index,
-        })
-        .collect();
-    Prepared {
-        renditions: rendition.into_iter().collect(),
-        plans,
+    message: &MessageFacts,
+    recipients: &[RecipientFacts],
+    decisions: &[Arc<Decision>],
+    now: Timestamp,
+) -> Result<(), PrepareError> {
+    let record = machinery
+        .recorder
+        .record(now, envelope, message, recipients, decisions)
+        .map_err(PrepareError::Form)?;
+    let recorded = line.decisions.record(record).await;
+    recorded.map_err(PrepareError::Record)
+}
+
+/// Counts the message among what its account writes, if a rule asks for that.
+fn count(line: &Line, machinery: &Machinery, envelope: &Envelope, now: Timestamp) {
+    if let (true, Some(client)) = (machinery.policy.needs().volume, &envelope.client) {
+        let recipients = u64::try_from(envelope.recipients.len()).unwrap_or(u64::MAX);
+        line.volumes.add(&client.user, now, recipients);
+    }
+}
+
+/// Tells a person what rules ask to be told.
+fn alert(queue_id: MessageId, decision: &Decision) {
+    for rule in &decision.alerts {
+        tracing::warn!(%queue_id, %rule, "a rule of the policy asks for attention");
     }
 }

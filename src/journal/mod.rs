@@ -35,7 +35,7 @@ use std::thread::JoinHandle;
 
 use crate::world::clock::Clock;
 
-pub use crypt::{CryptError, Keyring, MasterKey, MasterKeyError, MessageKey, WrappedKey};
+pub use crypt::{CryptError, Keyring, MasterKey, MasterKeyError, MessageKey, Sealer, WrappedKey};
 pub use disk::{Disk, DiskFile, OsDisk};
 pub use error::JournalError;
 pub use keeper::{Carrier, Pin, Pins};

@@ -536,11 +536,15 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Whether `pin_mx` names this host.
+    pub fn names(&self, host: &Domain) -> bool {
+        self.pin_mx.iter().any(|pattern| pattern.matches(host))
+    }
+
     /// Whether a connection to `host` meets them; `post_quantum` says whether its key exchange
     /// withstands a quantum computer.
     pub fn are_met_by(&self, host: &Domain, post_quantum: bool) -> bool {
-        let pinned =
-            self.pin_mx.is_empty() || self.pin_mx.iter().any(|pattern| pattern.matches(host));
+        let pinned = self.pin_mx.is_empty() || self.names(host);
         pinned && (post_quantum || !self.require_pq)
     }
 }

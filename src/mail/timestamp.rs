@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 /// RFC 3339, UTC, microseconds: the delivery log's `time`.
@@ -48,6 +49,13 @@ impl Timestamp {
     /// How long after `earlier` this is; zero if it is not.
     pub const fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Reads RFC 3339, with any offset; `None` if it is none, or lies before 1970.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let micros = moment.unix_timestamp_nanos() / 1000;
+        u64::try_from(micros).ok().map(Self)
     }
 
     /// The date-time of a `Date` or `Received` field (RFC 5322 §3.3).
@@ -110,6 +118,17 @@ mod tests {
             Timestamp::from_micros(u64::MAX).to_rfc3339(),
             "9999-12-31T23:59:59.999999Z"
         );
+    }
+
+    #[test]
+    fn reads_what_it_writes_and_other_offsets() {
+        let moment = Timestamp::from_micros(1_795_307_407_000_042);
+        assert_eq!(Timestamp::from_rfc3339(&moment.to_rfc3339()), Some(moment));
+        let there = Timestamp::from_rfc3339("2026-11-22T01:30:07+01:00");
+        assert_eq!(there, Some(Timestamp::from_secs(1_795_307_407)));
+        for text in ["", "2026-11-22", "1969-12-31T23:59:59Z", "yesterday"] {
+            assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
+        }
     }
 
     #[test]

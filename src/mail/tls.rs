@@ -43,6 +43,17 @@ impl fmt::Display for VerifiedBy {
     }
 }
 
+/// Key exchange groups that a quantum computer does not undo, by their IANA names: ML-KEM
+/// (FIPS 203), alone or in a hybrid with an elliptic curve.
+pub const POST_QUANTUM_GROUPS: [&str; 6] = [
+    "X25519MLKEM768",
+    "SecP256r1MLKEM768",
+    "SecP384r1MLKEM1024",
+    "MLKEM512",
+    "MLKEM768",
+    "MLKEM1024",
+];
+
 /// The facts of one handshake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFacts {
@@ -56,4 +67,14 @@ pub struct TlsFacts {
     pub peer_sha256: String,
     /// What vouches for the peer.
     pub verified_by: VerifiedBy,
+}
+
+impl TlsFacts {
+    /// Whether the key exchange withstands a quantum computer ([`POST_QUANTUM_GROUPS`]): what was
+    /// recorded today cannot be read later.
+    pub fn is_post_quantum(&self) -> bool {
+        POST_QUANTUM_GROUPS
+            .iter()
+            .any(|group| self.group.eq_ignore_ascii_case(group))
+    }
 }

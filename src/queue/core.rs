@@ -1,19 +1,21 @@
-//! The queue itself: inputs, timers, preparation, and handing out work.
+//! The queue itself: inputs, timers, lines, and handing out attempts.
 //!
-//! What becomes of outcomes, expiry and warnings is in `settle.rs`.
+//! Decisions are in `prepare.rs`, what attempts come to in `outcome.rs`, expiry, warnings and the
+//! disk in `settle.rs`, a person's orders in `order.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::mail::{
-    Domain, Envelope, MessageClass, MessageId, Prepared, RecipientRecord, Status, Timestamp,
+    Domain, Envelope, MessageClass, MessageId, Prepared, RecipientRecord, Timestamp,
 };
 
+use super::counts::{Counts, Finished};
 use super::destinations::{Destinations, Unit};
 use super::interface::{Attempt, Input, Output};
-use super::message::{Message, Phase, Preparation, Recipient};
+use super::message::{Message, Phase, Recipient};
+use super::order::Tickets;
 use super::retry::{Jitter, Limits, Retry};
-use super::view::{Counts, Finished};
 
 /// Timers that one input fires at most; the rest are due at once ([`Queue::poll_timeout`] says
 /// so), so that a queue full of overdue mail at start does not stop its owner.
@@ -50,6 +52,7 @@ pub struct Queue {
     pub(super) attempts_made: u64,
     pub(super) outputs: VecDeque<Output>,
     pub(super) outstanding: usize,
+    pub(super) tickets: Tickets,
     pub(super) finished: Finished,
     pub(super) counts: Counts,
     pub(super) draining: bool,
@@ -73,6 +76,7 @@ impl Queue {
             attempts_made: 0,
             outputs: VecDeque::new(),
             outstanding: 0,
+            tickets: Tickets::default(),
             finished: Finished::default(),
             counts: Counts::default(),
             draining: false,
@@ -106,6 +110,11 @@ impl Queue {
             Input::PrepareFailed { id, status } => self.prepare_failed(now, id, &status),
             Input::Attempted { id, outcomes } => self.attempted(now, id, outcomes),
             Input::Settled { id } => self.settled(now, id),
+            Input::Operate {
+                ticket,
+                selection,
+                order,
+            } => self.operate(now, ticket, &selection, &order),
             Input::Tick => {}
             Input::Drain => self.draining = true,
         }
@@ -167,7 +176,10 @@ impl Queue {
         if let Some(recipient) = message.and_then(|message| message.recipient_mut(at)) {
             self.counts.leave(recipient.standing());
             recipient.phase = phase;
-            recipient.owed_a_try &= phase != Phase::Settling;
+            if phase == Phase::Settling {
+                recipient.owed_a_try = false;
+                recipient.turn = None;
+            }
             self.counts.enter(recipient.standing());
         }
     }
@@ -205,35 +217,41 @@ impl Queue {
         self.line_up(id, waiting.unwrap_or_default());
     }
 
-    /// Puts recipients in line: for their destination if there is a rendition for them, for
-    /// preparation if not.
+    /// Puts recipients whose turn it is in line: for their destination, or, where something has to
+    /// be decided first, for preparation.
     pub(super) fn line_up(&mut self, id: MessageId, recipients: Vec<u32>) {
         let Some(message) = self.messages.get(&id) else {
             return;
         };
+        let (ready, undecided) = recipients
+            .into_iter()
+            .partition(|at| message.fresh_rendition(*at).is_some());
+        self.line_up_for_destination(id, ready);
+        self.line_up_for_preparation(id, undecided);
+    }
+
+    /// Puts recipients that have a rendition in line for their destination.
+    pub(super) fn line_up_for_destination(&mut self, id: MessageId, recipients: Vec<u32>) {
+        let Some(message) = self.messages.get(&id) else {
+            return;
+        };
         let mut ready: BTreeMap<(&Domain, u32), Vec<u32>> = BTreeMap::new();
-        let mut unprepared = Vec::new();
         for at in recipients {
             self.steps += 1;
             let address = usize::try_from(at)
                 .ok()
                 .and_then(|index| message.envelope.recipients.get(index));
-            match (address, message.rendition(at)) {
-                (Some(address), Some(rendition)) => {
-                    let unit = ready.entry((address.domain(), rendition)).or_default();
-                    unit.push(at);
-                }
-                _ => unprepared.push(at),
+            if let (Some(address), Some(rendition)) = (address, message.rendition(at)) {
+                let unit = ready.entry((address.domain(), rendition)).or_default();
+                unit.push(at);
             }
         }
-        let generation = message.generation;
         let size = self.limits.recipients_per_attempt.max(1);
         let mut lined_up = Vec::new();
         for ((domain, rendition), recipients) in ready {
             for chunk in recipients.chunks(size) {
                 let unit = Unit {
                     id,
-                    generation,
                     rendition,
                     recipients: chunk.into(),
                 };
@@ -244,61 +262,6 @@ impl Queue {
         for at in lined_up {
             self.set_phase(id, at, Phase::Ready);
         }
-        self.line_up_for_preparation(id, unprepared);
-    }
-
-    fn line_up_for_preparation(&mut self, id: MessageId, recipients: Vec<u32>) {
-        if recipients.is_empty() {
-            return;
-        }
-        for at in recipients {
-            self.set_phase(id, at, Phase::Queued);
-        }
-        if let Some(message) = self.messages.get_mut(&id)
-            && message.preparation == Preparation::Idle
-        {
-            message.preparation = Preparation::Waiting;
-            self.to_prepare.push_back(id);
-        }
-    }
-
-    fn prepared(&mut self, now: Timestamp, id: MessageId, prepared: Arc<Prepared>) {
-        let Some(message) = self.end_preparation(id) else {
-            return;
-        };
-        message.prepared = Some(prepared);
-        message.generation = message.generation.wrapping_add(1);
-        let everyone = message.everyone();
-        self.call_time(now, id, &everyone);
-        let Some(message) = self.messages.get(&id) else {
-            return;
-        };
-        // Those already in line are lined up again: the new plan is the one that counts.
-        let (planned, unplanned) = message
-            .numbered()
-            .filter(|(_, r)| matches!(r.phase, Phase::Queued | Phase::Ready))
-            .map(|(at, _)| at)
-            .partition(|at| message.rendition(*at).is_some());
-        self.line_up(id, planned);
-        self.defer_without_method(now, id, unplanned);
-    }
-
-    fn prepare_failed(&mut self, now: Timestamp, id: MessageId, status: &Status) {
-        let Some(message) = self.end_preparation(id) else {
-            return;
-        };
-        let waiting = message.in_phase(Phase::Queued);
-        self.defer_unprepared(now, id, waiting, status);
-    }
-
-    fn end_preparation(&mut self, id: MessageId) -> Option<&mut Message> {
-        let message = self
-            .messages
-            .get_mut(&id)
-            .filter(|message| message.preparation == Preparation::Running)?;
-        message.preparation = Preparation::Idle;
-        self.preparing -= 1;
-        Some(message)
     }
 
     pub(super) fn set_alarm(&mut self, id: MessageId, moment: Timestamp) {
@@ -378,42 +341,14 @@ impl Queue {
         }
     }
 
-    fn hand_out_preparations(&mut self, now: Timestamp) {
-        while self.preparing < self.limits.preparing.max(1) {
-            let Some(id) = self.to_prepare.pop_front() else {
-                return;
-            };
-            self.steps += 1;
-            let Some(message) = self.messages.get_mut(&id) else {
-                continue;
-            };
-            message.preparation = Preparation::Idle;
-            let waiting = message.in_phase(Phase::Queued);
-            self.call_time(now, id, &waiting);
-            let Some(message) = self.messages.get_mut(&id) else {
-                continue;
-            };
-            if message.in_phase(Phase::Queued).is_empty() {
-                continue; // They expired in line.
-            }
-            message.preparation = Preparation::Running;
-            self.preparing += 1;
-            self.outputs.push_back(Output::Prepare {
-                id,
-                envelope: Arc::clone(&message.envelope),
-            });
-        }
-    }
-
     /// Makes an attempt of those in a unit that are still ready.
     fn start(&mut self, destination: &Domain, unit: &Unit) -> Option<Attempt> {
         let message = self.messages.get(&unit.id)?;
-        if message.generation != unit.generation {
-            return None;
-        }
+        // Others were lined up anew since, by another plan.
         let still_ready = |at: &u32| {
             let recipient = message.recipient(*at);
             recipient.is_some_and(|recipient| recipient.phase == Phase::Ready)
+                && message.rendition(*at) == Some(unit.rendition)
         };
         let recipients: Vec<u32> = unit
             .recipients

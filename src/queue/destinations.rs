@@ -9,12 +9,11 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::mail::{Domain, MessageId};
 
-/// Recipients of one message that one attempt will carry.
+/// Recipients of one message that one attempt will carry, as far as they are still ready for this
+/// rendition when its turn comes.
 #[derive(Debug)]
 pub(super) struct Unit {
     pub(super) id: MessageId,
-    /// The message's count of preparations when this was lined up; an older one is stale.
-    pub(super) generation: u32,
     pub(super) rendition: u32,
     pub(super) recipients: Box<[u32]>,
 }
@@ -113,7 +112,6 @@ mod tests {
     fn unit(id: u64) -> Unit {
         Unit {
             id: MessageId::new(id),
-            generation: 0,
             rendition: 0,
             recipients: Box::new([0]),
         }

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use crate::mail::{
     DeferReason, Domain, EnhancedCode, Envelope, MessageId, Outcome, Prepared, RecipientOutcome,
-    RecipientRecord, Status, Timestamp,
+    RecipientRecord, Status, Timestamp, TlsStanding,
 };
+
+use super::order::{Order, Selection, Tally};
 
 /// The hold of a DSN of ours that could not be delivered: no expiry, never dropped.
 pub const UNDELIVERABLE_DSN: &str = "undeliverable_dsn";
+/// The hold that a person put on; undone by a release.
+pub const OPERATOR_HOLD: &str = "operator";
 
 /// What the queue is told.
 #[derive(Debug, Clone)]
@@ -31,7 +35,8 @@ pub enum Input {
     Prepared {
         /// Of this message.
         id: MessageId,
-        /// What was made.
+        /// The whole of it: what was decided now, and the plans of all others as they were. Its
+        /// renditions may stand in another order than before.
         prepared: Arc<Prepared>,
     },
     /// The other answer to [`Output::Prepare`]: something of ours was missing or failed.
@@ -55,6 +60,15 @@ pub enum Input {
         /// Of this message.
         id: MessageId,
     },
+    /// A person orders something; answered with [`Output::Operated`].
+    Operate {
+        /// For the answer; never used twice.
+        ticket: u64,
+        /// For whom.
+        selection: Selection,
+        /// What, and who says so.
+        order: Arc<Order>,
+    },
     /// The time of [`Queue::poll_timeout`](super::Queue::poll_timeout) has come.
     Tick,
     /// Hand out no new work from now on; take in the results of what runs.
@@ -65,16 +79,44 @@ pub enum Input {
 #[derive(Debug, Clone)]
 pub enum Output {
     /// Decide, seal, sign; answer with [`Input::Prepared`] or [`Input::PrepareFailed`].
-    Prepare {
-        /// This message.
-        id: MessageId,
-        /// Its envelope.
-        envelope: Arc<Envelope>,
-    },
+    Prepare(Preparation),
     /// Deliver; answer with [`Input::Attempted`].
     Attempt(Attempt),
     /// Make durable, answer with [`Input::Settled`], then tell the world.
     Settle(Settlement),
+    /// What came of an [`Input::Operate`]; what it changed is durable.
+    Operated {
+        /// As given.
+        ticket: u64,
+        /// What it came to.
+        tally: Tally,
+    },
+}
+
+/// Recipients of one message to be decided. Others of it may be in flight meanwhile: their
+/// attempts keep what they were given.
+#[derive(Debug, Clone)]
+pub struct Preparation {
+    /// Of this message.
+    pub id: MessageId,
+    /// Its envelope.
+    pub envelope: Arc<Envelope>,
+    /// What was made of it before, if anything: the plans of those that are not decided now are
+    /// taken over.
+    pub previous: Option<Arc<Prepared>>,
+    /// Whom to decide. Never empty; each at most once.
+    pub recipients: Vec<ToDecide>,
+}
+
+/// A recipient to be decided, and what the queue knows for that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToDecide {
+    /// Its index in the envelope.
+    pub recipient: u32,
+    /// How far TLS got in this turn.
+    pub tls: TlsStanding,
+    /// The holds that a person has released, by name.
+    pub released: Vec<Arc<str>>,
 }
 
 /// Work for the relay: recipients of one message, one destination domain, one rendition.
@@ -139,10 +181,12 @@ pub struct SettledRecipient {
     pub record: RecipientRecord,
     /// Why.
     pub cause: Cause,
+    /// With this it becomes known that a downgrade is suspected: once per recipient.
+    pub suspected: bool,
 }
 
-/// Why a recipient changes. Together with the state of its new record this is all that log, DSN
-/// and (later) re-planning need: a held state with either cause is an undeliverable DSN.
+/// Why a recipient changes. Together with the state of its new record this is all that log and
+/// DSN need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// An attempt came to this.
@@ -154,8 +198,22 @@ pub enum Cause {
         /// What its last attempt came to, where that ended just now.
         outcome: Option<RecipientOutcome>,
     },
-    /// No method reaches the level that the message needs for it.
+    /// No method may be taken now: none reaches the level that the message needs for it, or a
+    /// suspected downgrade is waited out.
     NoMethod,
+    /// Rules hold it for a person, by name.
+    Rules(Vec<Arc<str>>),
+    /// A person ordered it.
+    Ordered {
+        /// What, and who.
+        order: Arc<Order>,
+        /// The names of the holds that end with it.
+        lifted: Vec<Arc<str>>,
+        /// What the attempt came to that had to end first.
+        outcome: Option<RecipientOutcome>,
+        /// The answer that waits for this, if one does.
+        ticket: Option<u64>,
+    },
     /// The message could not be prepared.
     PrepareFailed,
     /// It waits for long: the sender is told, once. Its state does not change.

@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
-use crate::mail::{Envelope, Prepared, RecipientRecord, RecipientState, Timestamp};
+use crate::mail::{
+    Decision, Envelope, Method, Prepared, RecipientOutcome, RecipientPlan, RecipientRecord,
+    RecipientState, Refusal, Timestamp, TlsStanding, Verdict,
+};
 
 use super::interface::{SettledRecipient, UNDELIVERABLE_DSN};
+use super::order::Order;
 
 /// What is being done about a recipient. Lives in memory only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Waits for the message to be prepared.
+    /// Waits to be decided.
     Queued,
+    /// Handed out to be decided.
+    Preparing,
     /// In its destination's line.
     Ready,
     /// In the attempt of this number.
@@ -23,10 +29,24 @@ pub(super) enum Phase {
     Ended,
 }
 
+/// What a recipient's turn has come to while it goes on: from its due time to its next record.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// How far TLS got in it.
+    pub(super) standing: TlsStanding,
+    /// Methods that fell short in it; the same one a second time ends the turn.
+    pub(super) short: Vec<Method>,
+    /// What the last attempt of it came to: the cause if no method is left.
+    pub(super) outcome: Option<RecipientOutcome>,
+    /// Times that the policy had changed when it was to be sent.
+    pub(super) replans: u8,
+}
+
 /// A recipient: its durable record, and what is being done about it.
 #[derive(Debug)]
 pub(super) struct Recipient {
-    /// The truth, as it is on disk.
+    /// The truth, as it is on disk; within a turn, attempts, last status and suspicion run ahead
+    /// of the disk, and the record that ends the turn takes them along.
     pub(super) record: RecipientRecord,
     pub(super) phase: Phase,
     /// A delay warning was put in a settlement, so every later record says so too.
@@ -34,6 +54,12 @@ pub(super) struct Recipient {
     /// It was there at start and nothing was tried for it since: a long stop, or a clock that ran
     /// ahead, must not end a recipient, or worry its sender, without one more try.
     pub(super) owed_a_try: bool,
+    /// A settlement told of the suspected downgrade.
+    pub(super) suspicion_told: bool,
+    /// The turn that goes on, where it has come to anything yet.
+    pub(super) turn: Option<Box<Turn>>,
+    /// What a person ordered while others were busy with it; done when they are not.
+    pub(super) wish: Option<Arc<Order>>,
 }
 
 /// Where a recipient stands, as the operator sees it.
@@ -50,7 +76,7 @@ pub(super) enum Standing {
 impl Recipient {
     pub(super) fn standing(&self) -> Standing {
         match self.phase {
-            Phase::Queued => Standing::Queued,
+            Phase::Queued | Phase::Preparing => Standing::Queued,
             Phase::Ready => Standing::Ready,
             Phase::Attempting(_) | Phase::Settling => Standing::Attempting,
             Phase::Waiting => match self.record.state {
@@ -70,14 +96,19 @@ impl Recipient {
     }
 
     /// Whether it waits for a person and not for its expiry.
-    fn has_no_expiry(&self) -> bool {
+    pub(super) fn has_no_expiry(&self) -> bool {
         matches!(&self.record.state, RecipientState::Held { name } if name == UNDELIVERABLE_DSN)
+    }
+
+    /// The turn that goes on.
+    pub(super) fn turn(&mut self) -> &mut Turn {
+        self.turn.get_or_insert_default()
     }
 }
 
 /// Where the preparation of a message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Preparation {
+pub(super) enum Stage {
     Idle,
     /// In line.
     Waiting,
@@ -110,6 +141,8 @@ pub(super) struct Record {
     pub(super) record: RecipientRecord,
     /// It only marks the recipient as warned; its phase goes on meanwhile.
     pub(super) warning: bool,
+    /// The order whose answer waits for this.
+    pub(super) ticket: Option<u64>,
 }
 
 /// A message.
@@ -120,9 +153,7 @@ pub(super) struct Message {
     pub(super) recipients: Box<[Recipient]>,
     /// Recipients that have no final record, be it on its way to the disk.
     pub(super) open: u32,
-    /// Preparations so far; units lined up before the last one are stale.
-    pub(super) generation: u32,
-    pub(super) preparation: Preparation,
+    pub(super) stage: Stage,
     /// When the whole message is looked at next: to warn, then to expire.
     pub(super) alarm: Option<Timestamp>,
     pub(super) settling: Settling,
@@ -144,6 +175,9 @@ impl Message {
                     RecipientState::Final(_) => Phase::Ended,
                 },
                 warned: record.warned,
+                suspicion_told: record.suspected_since.is_some(),
+                turn: None,
+                wish: None,
                 owed_a_try: recovered
                     && !matches!(
                         record.state,
@@ -158,8 +192,7 @@ impl Message {
             envelope,
             prepared,
             recipients,
-            generation: 0,
-            preparation: Preparation::Idle,
+            stage: Stage::Idle,
             alarm: None,
             settling: Settling::default(),
         }
@@ -191,25 +224,47 @@ impl Message {
             .collect()
     }
 
+    /// What was planned for a recipient, if it came that far.
+    pub(super) fn plan(&self, at: u32) -> Option<&RecipientPlan> {
+        self.prepared.as_deref()?.plan(at)
+    }
+
     /// The rendition that was made for a recipient, if any.
     pub(super) fn rendition(&self, at: u32) -> Option<u32> {
         let prepared = self.prepared.as_deref()?;
         let plan = prepared.plan(at)?;
-        let rendition = plan.rendition?;
-        let exists = usize::try_from(rendition).is_ok_and(|r| r < prepared.renditions.len());
-        exists.then_some(rendition)
+        prepared.rendition(plan)?;
+        plan.rendition
+    }
+
+    /// The rendition that a recipient's turn begins with; `None` where it must be decided first:
+    /// nothing was made, or what was made rests on a connection that fell short long ago.
+    pub(super) fn fresh_rendition(&self, at: u32) -> Option<u32> {
+        let plan = self.plan(at)?;
+        (!rests_on_a_shortfall(&plan.decision))
+            .then(|| self.rendition(at))
+            .flatten()
     }
 
     /// Whether nobody else is busy with this recipient, so that its time may be called up now.
-    pub(super) fn may_expire(&self, recipient: &Recipient) -> bool {
+    pub(super) fn may_expire(recipient: &Recipient) -> bool {
         if recipient.owed_a_try {
             return false;
         }
         match recipient.phase {
-            Phase::Queued => self.preparation != Preparation::Running,
-            Phase::Ready => true,
+            Phase::Queued | Phase::Ready => true,
             Phase::Waiting => !recipient.has_no_expiry(),
-            Phase::Attempting(_) | Phase::Settling | Phase::Ended => false,
+            Phase::Preparing | Phase::Attempting(_) | Phase::Settling | Phase::Ended => false,
         }
     }
+}
+
+/// Whether a method was refused because a connection fell short: facts of that turn only.
+fn rests_on_a_shortfall(decision: &Decision) -> bool {
+    decision.candidates.iter().any(|candidate| {
+        matches!(
+            candidate.verdict,
+            Verdict::Refused(Refusal::Short { .. } | Refusal::DowngradeSuspected { .. })
+        )
+    })
 }

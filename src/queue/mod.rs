@@ -19,27 +19,41 @@
 //! ## The table of a recipient
 //! | phase | input | next |
 //! |---|---|---|
-//! | `Queued` | `Prepared`, has a rendition | `Ready` |
-//! | `Queued` | `Prepared`, no method left | `Settling` deferred(`security`) |
-//! | `Queued` | `PrepareFailed` | `Settling` deferred(`local`) |
+//! | `Queued` | handed out with others of its message | `Preparing` |
+//! | `Preparing` | `Prepared`: send | `Ready` |
+//! | `Preparing` | `Prepared`: no method left | `Settling` deferred(`security`) |
+//! | `Preparing` | `Prepared`: wait | `Settling` deferred(`downgrade_suspected`), not beyond its end |
+//! | `Preparing` | `Prepared`: hold | `Settling` held |
+//! | `Preparing` | `PrepareFailed` | `Settling` deferred(`local`) |
 //! | `Ready` | a slot of its destination is free | `Attempting` |
-//! | `Ready` | `Prepared` again | `Ready` by the new plan, or as above |
 //! | `Attempting` | `Attempted`: delivered, bounced | `Settling` final |
-//! | `Attempting` | `Attempted`: deferred, shortfall | `Settling` deferred, or expired if its time is up |
-//! | `Settling` | `Settled` | `Ended`, or `Waiting` (deferred, held) |
-//! | `Waiting` | due, has a rendition | `Ready` |
-//! | `Waiting` | due, no rendition | `Queued`: facts change, so it is prepared again |
-//! | all but `Attempting`, `Settling`, and `Queued` being prepared | its time is up | `Settling` expired |
+//! | `Attempting` | `Attempted`: deferred | `Settling` deferred, or expired if its time is up |
+//! | `Attempting` | `Attempted`: shortfall | `Queued`, once per method and turn; else as deferred |
+//! | `Attempting` | `Attempted`: the policy has changed | `Queued`; no attempt is counted |
+//! | `Settling` | `Settled` | `Ended`, `Waiting` (deferred, held), or `Queued` (released) |
+//! | `Waiting` | due, and its plan rests on no shortfall | `Ready` |
+//! | `Waiting` | due otherwise | `Queued`: facts change, so it is decided again, TLS untried |
+//! | `Queued`, `Ready`, `Waiting` | its time is up | `Settling` expired |
+//! | `Queued`, `Ready`, `Waiting` | an order | `Settling` held, cancelled, due now or released |
+//! | `Preparing`, `Attempting`, `Settling` | an order to hold or cancel | done when that ends |
+//!
+//! Our own DSNs are never decided again for a shortfall: they have one method.
 //!
 //! A permanent failure or the expiry of our own DSN is never the end of it: its recipient is
-//! held as [`UNDELIVERABLE_DSN`], without expiry, for a person to see.
+//! held as [`UNDELIVERABLE_DSN`], without expiry, for a person to see, who tries it again or
+//! cancels it.
 //!
 //! RFC 5321 §4.5.4.1 (retries, giving up), RFC 3464 §2.3.3 (one DSN per failed recipient).
 
 mod core;
+mod counts;
 mod destinations;
+mod explain;
 mod interface;
 mod message;
+mod order;
+mod outcome;
+mod prepare;
 mod retry;
 mod settle;
 mod view;
@@ -48,9 +62,12 @@ mod view;
 mod tests;
 
 pub use self::core::Queue;
+pub use explain::{QueueExplanation, ReasonView, RecipientExplanation};
 pub use interface::{
-    Attempt, Cause, Input, Output, SettledRecipient, Settlement, UNDELIVERABLE_DSN,
+    Attempt, Cause, Input, OPERATOR_HOLD, Output, Preparation, SettledRecipient, Settlement,
+    ToDecide, UNDELIVERABLE_DSN,
 };
+pub use order::{Operation, Order, Selection, Tally};
 pub use retry::{Limits, Retry};
 pub use view::{
     CandidateView, MAX_ENTRY_RECIPIENTS, MAX_PAGE, QueueDetail, QueueEntry, QueueFilter, QueuePage,

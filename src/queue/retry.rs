@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// No retry comes sooner than this, whatever the schedule says: a zero in it must not spin.
-const MIN_DELAY: Duration = Duration::from_secs(1);
+pub(super) const MIN_DELAY: Duration = Duration::from_secs(1);
 /// Used where the schedule is empty.
 const FALLBACK_DELAY: Duration = Duration::from_secs(15 * 60);
 /// Jitter adds up to one part in this many to a delay, and never takes anything away.

@@ -1,186 +1,16 @@
-//! What becomes of a recipient: outcomes, expiry, warnings, and their confirmation from the disk.
+//! Expiry, warnings, and what goes to the disk and comes back confirmed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::mail::{
-    DeferReason, EnhancedCode, Final, MessageClass, MessageId, Outcome, RecipientOutcome,
-    RecipientRecord, RecipientState, Status, Timestamp,
+    DeferReason, Final, MessageClass, MessageId, RecipientRecord, RecipientState, Timestamp,
 };
 
 use super::core::{Alarm, Queue};
-use super::interface::{Cause, Output, SettledRecipient, Settlement, UNDELIVERABLE_DSN, no_result};
+use super::interface::{Cause, Output, SettledRecipient, Settlement, UNDELIVERABLE_DSN};
 use super::message::{Message, Out, Phase, Recipient, Record};
-use super::retry::Stretch;
 
 impl Queue {
-    /// Takes in the outcomes of one attempt (or of several of the same message).
-    pub(super) fn attempted(
-        &mut self,
-        now: Timestamp,
-        id: MessageId,
-        outcomes: Vec<RecipientOutcome>,
-    ) {
-        let mut outcomes: BTreeMap<u32, RecipientOutcome> = outcomes
-            .into_iter()
-            .map(|outcome| (outcome.recipient, outcome))
-            .collect();
-        while let Some((at, outcome)) = outcomes.pop_first() {
-            let phase = self
-                .messages
-                .get(&id)
-                .and_then(|message| message.recipient(at))
-                .map(|recipient| recipient.phase);
-            let Some(Phase::Attempting(number)) = phase else {
-                continue; // Nobody asked about this one.
-            };
-            outcomes.insert(at, outcome);
-            let Some(in_flight) = self.attempts.remove(&number) else {
-                return;
-            };
-            self.ready.release(&in_flight.destination);
-            // One stretch for all, so that those who waited together come back together.
-            let stretch = self.jitter.stretch();
-            let changes = in_flight
-                .recipients
-                .iter()
-                .filter_map(|at| {
-                    let outcome = outcomes.remove(at).unwrap_or_else(|| no_result(*at));
-                    self.after_attempt(now, id, outcome, stretch)
-                })
-                .collect();
-            self.settle(id, changes);
-        }
-    }
-
-    /// The record that follows from an outcome.
-    fn after_attempt(
-        &self,
-        now: Timestamp,
-        id: MessageId,
-        outcome: RecipientOutcome,
-        stretch: Stretch,
-    ) -> Option<SettledRecipient> {
-        let message = self.messages.get(&id)?;
-        let recipient = message.recipient(outcome.recipient)?;
-        let attempts = recipient.record.attempts.saturating_add(1);
-        let unplanned = Status::local(EnhancedCode::new(4, 3, 5), "the policy has changed");
-        let (ending, status) = match &outcome.outcome {
-            Outcome::Replan => (Err(DeferReason::Local), &unplanned),
-            Outcome::Delivered(status) => (Ok(Final::Delivered), status),
-            Outcome::Bounced(status) => (Ok(Final::Bounced), status),
-            Outcome::Deferred { reason, status } => (Err(*reason), status),
-            // The cause keeps the whole outcome: re-planning has all it needs.
-            Outcome::Shortfall { status, .. } => (Err(DeferReason::Security), status),
-        };
-        let status = status.clone();
-        let mut cause = Cause::Attempted(outcome.clone());
-        let state = match ending {
-            Ok(Final::Delivered) => RecipientState::Final(Final::Delivered),
-            Ok(ended) => end(message, ended),
-            Err(reason) if now >= self.expiry(&message.envelope) => {
-                cause = Cause::Expired {
-                    reason: Some(reason),
-                    outcome: Some(outcome.clone()),
-                };
-                end(message, Final::Expired)
-            }
-            Err(reason) => RecipientState::Deferred {
-                reason,
-                next_attempt: now + stretch.apply(self.retry.base_delay(attempts)),
-            },
-        };
-        Some(SettledRecipient {
-            recipient: outcome.recipient,
-            record: RecipientRecord {
-                state,
-                attempts,
-                last: Some(status),
-                warned: recipient.warned,
-                ..recipient.record.clone()
-            },
-            cause,
-        })
-    }
-
-    /// Defers recipients for which policy left no method; they are prepared again when due.
-    pub(super) fn defer_without_method(
-        &mut self,
-        now: Timestamp,
-        id: MessageId,
-        recipients: Vec<u32>,
-    ) {
-        // X.7.10, encryption needed (the registry of RFC 5248).
-        let code = EnhancedCode::new(4, 7, 10);
-        let text = "no method configured here reaches the level that this message needs";
-        let status = Status::local(code, text);
-        self.defer(now, id, recipients, DeferReason::Security, &status, || {
-            Cause::NoMethod
-        });
-    }
-
-    /// Defers recipients whose message could not be prepared.
-    pub(super) fn defer_unprepared(
-        &mut self,
-        now: Timestamp,
-        id: MessageId,
-        recipients: Vec<u32>,
-        status: &Status,
-    ) {
-        self.defer(now, id, recipients, DeferReason::Local, status, || {
-            Cause::PrepareFailed
-        });
-    }
-
-    fn defer(
-        &mut self,
-        now: Timestamp,
-        id: MessageId,
-        recipients: Vec<u32>,
-        reason: DeferReason,
-        status: &Status,
-        cause: impl Fn() -> Cause,
-    ) {
-        let stretch = self.jitter.stretch();
-        let Some(message) = self.messages.get(&id) else {
-            return;
-        };
-        let over = now >= self.expiry(&message.envelope);
-        let changes = recipients
-            .into_iter()
-            .filter_map(|at| {
-                let recipient = message.recipient(at)?;
-                let attempts = recipient.record.attempts.saturating_add(1);
-                let (state, cause) = if over {
-                    let expired = Cause::Expired {
-                        reason: Some(reason),
-                        outcome: None,
-                    };
-                    (end(message, Final::Expired), expired)
-                } else {
-                    let next_attempt = now + stretch.apply(self.retry.base_delay(attempts));
-                    let deferred = RecipientState::Deferred {
-                        reason,
-                        next_attempt,
-                    };
-                    (deferred, cause())
-                };
-                Some(SettledRecipient {
-                    recipient: at,
-                    record: RecipientRecord {
-                        state,
-                        attempts,
-                        last: Some(status.clone()),
-                        warned: recipient.warned,
-                        ..recipient.record.clone()
-                    },
-                    cause,
-                })
-            })
-            .collect();
-        self.settle(id, changes);
-    }
-
     /// Expires or warns those of `recipients` with whom nobody else is busy, where it is time.
     pub(super) fn call_time(&mut self, now: Timestamp, id: MessageId, recipients: &[u32]) {
         let Some(message) = self.messages.get(&id) else {
@@ -200,13 +30,10 @@ impl Queue {
         let mut changes = Vec::new();
         for &at in recipients {
             self.steps += 1;
-            let eligible = |recipient: &&Recipient| message.may_expire(recipient);
+            let eligible = |recipient: &&Recipient| Message::may_expire(recipient);
             let Some(recipient) = message.recipient(at).filter(eligible) else {
                 continue;
             };
-            if let Some(moment) = recipient.retry_at() {
-                self.due.remove(&(moment, id, Alarm::Retry(at)));
-            }
             changes.push(SettledRecipient {
                 recipient: at,
                 record: RecipientRecord {
@@ -216,8 +43,12 @@ impl Queue {
                 },
                 cause: Cause::Expired {
                     reason: waits_for(recipient),
-                    outcome: None,
+                    outcome: recipient
+                        .turn
+                        .as_ref()
+                        .and_then(|turn| turn.outcome.clone()),
                 },
+                suspected: false,
             });
         }
         self.settle(id, changes);
@@ -234,7 +65,7 @@ impl Queue {
             let eligible = |recipient: &&mut Recipient| {
                 let waits = matches!(
                     recipient.phase,
-                    Phase::Queued | Phase::Ready | Phase::Waiting
+                    Phase::Queued | Phase::Preparing | Phase::Ready | Phase::Waiting
                 );
                 waits && !recipient.warned && !recipient.owed_a_try
             };
@@ -249,6 +80,7 @@ impl Queue {
                     ..recipient.record.clone()
                 },
                 cause: Cause::DelayWarning,
+                suspected: false,
             });
         }
         self.put_out(id, changes);
@@ -256,9 +88,19 @@ impl Queue {
 
     /// Asks for new records to be made durable. Nothing else is done about these recipients
     /// until they are.
-    pub(super) fn settle(&mut self, id: MessageId, changes: Vec<SettledRecipient>) {
-        for change in &changes {
-            self.set_phase(id, change.recipient, Phase::Settling);
+    pub(super) fn settle(&mut self, id: MessageId, mut changes: Vec<SettledRecipient>) {
+        for change in &mut changes {
+            let at = change.recipient;
+            let message = self.messages.get_mut(&id);
+            if let Some(recipient) = message.and_then(|message| message.recipient_mut(at)) {
+                let known = change.record.suspected_since.is_some();
+                change.suspected = known && !recipient.suspicion_told;
+                recipient.suspicion_told |= known;
+                if let Some(moment) = recipient.retry_at() {
+                    self.due.remove(&(moment, id, Alarm::Retry(at)));
+                }
+            }
+            self.set_phase(id, at, Phase::Settling);
         }
         self.put_out(id, changes);
     }
@@ -281,6 +123,10 @@ impl Queue {
             recipient: change.recipient,
             record: change.record.clone(),
             warning: change.cause == Cause::DelayWarning,
+            ticket: match &change.cause {
+                Cause::Ordered { ticket, .. } => *ticket,
+                _ => None,
+            },
         };
         message.settling.out = Some(Out {
             records: changes.iter().map(record).collect(),
@@ -308,6 +154,9 @@ impl Queue {
         self.outstanding -= 1;
         let changed: Vec<u32> = out.records.iter().map(|record| record.recipient).collect();
         for record in out.records {
+            if let Some(ticket) = record.ticket {
+                self.redeem(ticket);
+            }
             self.apply(id, record);
         }
         if out.done {
@@ -320,15 +169,39 @@ impl Queue {
             }
             return;
         }
+        self.grant_wishes(now, id, &changed);
         self.call_time(now, id, &changed);
+        let released = |at: &u32| {
+            let recipient = self.messages.get(&id)?.recipient(*at)?;
+            (recipient.phase == Phase::Queued).then_some(*at)
+        };
+        let released = changed.iter().filter_map(released).collect();
+        self.line_up_for_preparation(id, released);
         self.put_out(id, Vec::new());
+    }
+
+    /// Does what was ordered while records were on their way to the disk.
+    fn grant_wishes(&mut self, now: Timestamp, id: MessageId, settled: &[u32]) {
+        let mut changes = Vec::new();
+        for &at in settled {
+            let message = self.messages.get(&id);
+            let phase = message.and_then(|m| m.recipient(at)).map(|r| r.phase);
+            // The record of one that goes on meanwhile was only a warning.
+            if matches!(phase, Some(Phase::Waiting | Phase::Queued)) {
+                changes.extend(self.wished(now, id, at, None));
+            }
+        }
+        self.settle(id, changes);
     }
 
     fn apply(&mut self, id: MessageId, settled: Record) {
         self.steps += 1;
         let at = settled.recipient;
-        let message = self.messages.get_mut(&id);
-        let Some(recipient) = message.and_then(|message| message.recipient_mut(at)) else {
+        let Some(message) = self.messages.get_mut(&id) else {
+            return;
+        };
+        let class = message.envelope.class;
+        let Some(recipient) = message.recipient_mut(at) else {
             return;
         };
         if settled.warning {
@@ -337,9 +210,15 @@ impl Queue {
         }
         self.counts.leave(recipient.standing());
         recipient.phase = match settled.record.state {
+            RecipientState::Queued | RecipientState::Ready => Phase::Queued,
+            RecipientState::Deferred { .. } | RecipientState::Held { .. } => Phase::Waiting,
             RecipientState::Final(_) => Phase::Ended,
-            _ => Phase::Waiting,
         };
+        // A bounce of ours that a person sends on its way again may be past its time.
+        recipient.owed_a_try = recipient.phase == Phase::Queued && class == MessageClass::Dsn;
+        if recipient.phase == Phase::Ended {
+            recipient.wish = None;
+        }
         recipient.record = settled.record;
         self.counts.enter(recipient.standing());
         if let Some(moment) = recipient.retry_at() {
@@ -349,7 +228,7 @@ impl Queue {
 }
 
 /// How a recipient ends that is not delivered. Our own DSN never ends so: it is held.
-fn end(message: &Message, ended: Final) -> RecipientState {
+pub(super) fn end(message: &Message, ended: Final) -> RecipientState {
     match message.envelope.class {
         MessageClass::Submitted => RecipientState::Final(ended),
         MessageClass::Dsn => RecipientState::Held {

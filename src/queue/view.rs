@@ -3,14 +3,14 @@
 //! Everything here only looks. Times are RFC 3339, UTC; words are those of the interface. A page
 //! and the search for it are bounded, so that looking never stops the queue.
 
-use std::collections::VecDeque;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{
-    Decision, Domain, Envelope, MessageClass, MessageId, RecipientState, Source, Status, Timestamp,
-    Verdict,
+    Decision, Domain, Envelope, Grade, MessageClass, MessageId, RecipientState, Refusal, Source,
+    Status, Timestamp, Verdict,
 };
 
 use super::core::Queue;
@@ -22,55 +22,6 @@ pub const MAX_PAGE: usize = 1000;
 pub const MAX_ENTRY_RECIPIENTS: usize = 50;
 /// Most recipients looked at for one page; the next page goes on from there.
 const MAX_SEARCH: usize = 20_000;
-/// Messages that ended lately and can still be shown.
-const MAX_FINISHED_MESSAGES: usize = 1000;
-/// Their recipients in all.
-const MAX_FINISHED_RECIPIENTS: usize = 10_000;
-
-/// Recipients of messages that are not done, by where they stand. Kept, never counted up.
-#[derive(Debug, Default)]
-pub(super) struct Counts([usize; 6]);
-
-impl Counts {
-    pub(super) fn enter(&mut self, standing: Standing) {
-        self.0[standing as usize] += 1;
-    }
-
-    pub(super) fn leave(&mut self, standing: Standing) {
-        let count = &mut self.0[standing as usize];
-        *count = count.saturating_sub(1);
-    }
-
-    fn of(&self, standing: Standing) -> usize {
-        self.0[standing as usize]
-    }
-}
-
-/// Messages that ended lately, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Finished {
-    messages: VecDeque<Message>,
-    recipients: usize,
-}
-
-impl Finished {
-    pub(super) fn push(&mut self, message: Message) {
-        self.recipients += message.recipients.len();
-        self.messages.push_back(message);
-        while self.messages.len() > 1
-            && (self.messages.len() > MAX_FINISHED_MESSAGES
-                || self.recipients > MAX_FINISHED_RECIPIENTS)
-        {
-            if let Some(oldest) = self.messages.pop_front() {
-                self.recipients -= oldest.recipients.len();
-            }
-        }
-    }
-
-    fn find(&self, id: MessageId) -> Option<&Message> {
-        self.messages.iter().rev().find(|m| m.envelope.id == id)
-    }
-}
 
 /// Which recipients to list. Every field that is given must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +135,15 @@ pub struct RecipientView {
     /// The policy that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// Holds that a person has released.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub released: Vec<String>,
+    /// Since when its domain offers less than is known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspected_since: Option<String>,
+    /// What a person ordered and that is done once nobody is busy with it: `hold` or `cancel`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<String>,
 }
 
 /// A method that was considered.
@@ -318,7 +278,7 @@ impl Queue {
     }
 }
 
-fn class(envelope: &Envelope) -> String {
+pub(super) fn class(envelope: &Envelope) -> String {
     match envelope.class {
         MessageClass::Submitted => "submitted",
         MessageClass::Dsn => "dsn",
@@ -329,15 +289,7 @@ fn class(envelope: &Envelope) -> String {
 /// The message as an entry, if any of its recipients matches.
 fn entry(message: &Message, filter: &QueueFilter) -> Option<QueueEntry> {
     let envelope = &message.envelope;
-    let sender = || envelope.reverse_path.to_string();
-    if filter.dsn && envelope.class != MessageClass::Dsn {
-        return None;
-    }
-    if filter
-        .sender
-        .as_ref()
-        .is_some_and(|s| !s.eq_ignore_ascii_case(&sender()))
-    {
+    if !selects(message, filter) {
         return None;
     }
     let mut recipients = Vec::new();
@@ -355,7 +307,7 @@ fn entry(message: &Message, filter: &QueueFilter) -> Option<QueueEntry> {
     (!recipients.is_empty()).then(|| QueueEntry {
         queue_id: envelope.id.to_string(),
         class: class(envelope),
-        sender: sender(),
+        sender: envelope.reverse_path.to_string(),
         size: envelope.size,
         received: envelope.received.to_rfc3339(),
         recipients,
@@ -363,7 +315,22 @@ fn entry(message: &Message, filter: &QueueFilter) -> Option<QueueEntry> {
     })
 }
 
-fn matches(envelope: &Envelope, at: u32, recipient: &Recipient, filter: &QueueFilter) -> bool {
+/// Whether a filter is for recipients of this message at all.
+pub(super) fn selects(message: &Message, filter: &QueueFilter) -> bool {
+    let envelope = &message.envelope;
+    let right_class = !filter.dsn || envelope.class == MessageClass::Dsn;
+    let sender = || envelope.reverse_path.to_string();
+    let right_sender = |wanted: &String| wanted.eq_ignore_ascii_case(&sender());
+    right_class && filter.sender.as_ref().is_none_or(right_sender)
+}
+
+/// Whether a recipient that has not ended is one that a filter is for.
+pub(super) fn matches(
+    envelope: &Envelope,
+    at: u32,
+    recipient: &Recipient,
+    filter: &QueueFilter,
+) -> bool {
     if recipient.standing() == Standing::Ended {
         return false;
     }
@@ -387,19 +354,15 @@ fn word(recipient: &Recipient) -> &'static str {
     }
 }
 
-fn view(message: &Message, at: u32, recipient: &Recipient) -> RecipientView {
+pub(super) fn view(message: &Message, at: u32, recipient: &Recipient) -> RecipientView {
     let index = usize::try_from(at).unwrap_or(usize::MAX);
     let address = message.envelope.recipients.get(index);
     let prepared = message.prepared.as_deref();
-    let decision: Option<&Decision> = prepared
-        .and_then(|prepared| prepared.plans.get(index).filter(|p| p.recipient == at))
-        .or_else(|| prepared.and_then(|prepared| prepared.plan(at)))
-        .map(|plan| &*plan.decision);
-    let required = message
-        .rendition(at)
-        .and_then(|rendition| usize::try_from(rendition).ok())
-        .and_then(|rendition| prepared?.renditions.get(rendition))
-        .map(|rendition| rendition.demand.least().to_string());
+    let decision = message.plan(at).map(|plan| &*plan.decision);
+    let planned = prepared
+        .and_then(|prepared| prepared.rendition(message.plan(at)?))
+        .map(|rendition| rendition.demand.least());
+    let required = planned.or_else(|| decision.and_then(fallen_short_of));
     // Reason and time are those of the wait that goes on, not of one that is over.
     let (reason, next_attempt) = match (&recipient.record.state, recipient.standing()) {
         (RecipientState::Deferred { reason, .. }, Standing::Deferred) => (
@@ -419,10 +382,32 @@ fn view(message: &Message, at: u32, recipient: &Recipient) -> RecipientView {
         status: recipient.record.last.as_ref().map(StatusView::from),
         level: decision.map(|decision| decision.level.to_string()),
         method: decision.and_then(|d| d.method()).map(|m| m.to_string()),
-        required,
+        required: required.map(|grade| grade.to_string()),
         candidates: decision.map(candidates).unwrap_or_default(),
         policy: decision.map(|decision| decision.policy.to_string()),
+        released: strings(&recipient.record.released),
+        suspected_since: recipient.record.suspected_since.map(Timestamp::to_rfc3339),
+        ordered: recipient
+            .wish
+            .as_ref()
+            .map(|order| order.operation.to_string()),
     }
+}
+
+pub(super) fn strings(names: &[Arc<str>]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// The grade that a connection would have had to reach, where it did not.
+fn fallen_short_of(decision: &Decision) -> Option<Grade> {
+    decision
+        .candidates
+        .iter()
+        .find_map(|candidate| match candidate.verdict {
+            Verdict::Refused(Refusal::Short { required, .. }) => Some(required),
+            Verdict::Refused(Refusal::DowngradeSuspected { .. }) => decision.level.least_grade(),
+            Verdict::Accepted | Verdict::Refused(_) => None,
+        })
 }
 
 fn candidates(decision: &Decision) -> Vec<CandidateView> {

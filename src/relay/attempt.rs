@@ -12,10 +12,19 @@
 //! | broken before it | the rest | next host; on a reused connection, a fresh one first |
 //! | no connection, a refused session | all | next host |
 //! | not good enough, broken TLS | all | next host, judged on its own; a shortfall at the end |
+//! | good enough by an exception only | all | put aside; used when no host gives verified TLS |
 //! | content unfit for the server | all | bounced |
 //! | content unreadable | all | deferred; no other host |
+//!
+//! An exception lets content travel below `pkix`, and never makes it: all hosts are asked for
+//! verified TLS first; then those that gave less are taken, best first, and none that is weaker
+//! than one that has answered about the message. TLS that is offered is never passed over: a
+//! handshake that breaks is a shortfall under `allow = "none"` too, since whoever can break it
+//! could otherwise choose that the message goes in clear. And a connection that idles without TLS
+//! is not taken again before a fresh one was asked for it.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use super::address::Leg;
 use super::connection::{Connection, OpenError, Opener, Transacted};
@@ -24,12 +33,12 @@ use super::resolve::Way;
 use super::shuffle::Shuffle;
 use super::{Job, Shared, status, tls};
 use crate::mail::{
-    Address, DeferReason, Domain, EnhancedCode, Grade, Hop, Outcome, RecipientOutcome, ShortHost,
-    Status, Timestamp,
+    Address, DeferReason, Domain, EnhancedCode, Grade, Hop, Outcome, RecipientOutcome, Rendition,
+    ShortHost, Status, Terms, Timestamp,
 };
 use crate::proto::smtp::client::reply::{Reply, Severity};
 use crate::proto::smtp::client::{
-    Cause, DomainFacts, Failure, Mail, RecipientResult, Report, Settings, Unfit,
+    Cause, DomainFacts, Failure, Mail, RecipientResult, Report, Settings, Unfit, binds,
 };
 
 /// Addresses tried in one attempt.
@@ -52,6 +61,13 @@ enum Used {
     Stop,
 }
 
+/// A host that an exception allows, for when no better one is found.
+struct Aside {
+    grade: Grade,
+    host: Domain,
+    leg: Leg,
+}
+
 pub(super) struct Attempt<'a> {
     relay: &'a Shared,
     job: &'a Job,
@@ -70,6 +86,11 @@ pub(super) struct Attempt<'a> {
     unresolved: Option<Outcome>,
     legs: usize,
     sessions: usize,
+    /// Whether verified TLS is still looked for.
+    searching: bool,
+    aside: Vec<Aside>,
+    /// The best connection on which a transaction took place.
+    used: Option<Grade>,
 }
 
 /// Delivers along `way`.
@@ -95,8 +116,12 @@ pub(super) async fn run(
         unresolved: None,
         legs: 0,
         sessions: 0,
+        searching: true,
+        aside: Vec::new(),
+        used: None,
     };
     attempt.all_hosts(shuffle).await;
+    attempt.second_best().await;
     attempt.finish()
 }
 
@@ -118,20 +143,44 @@ impl Attempt<'_> {
                     return;
                 }
                 self.legs += 1;
-                match self.one_leg(host, leg).await {
-                    Used::Over => {}
-                    Used::Broken { failure, hop } => {
-                        self.failure = Some((status::of_failure(&failure, host), *hop));
-                    }
-                    Used::Stop => return,
+                if self.visit(host, leg).await.is_break() {
+                    return;
                 }
             }
         }
     }
 
+    /// Goes back to the hosts that were put aside.
+    async fn second_best(&mut self) {
+        self.searching = false;
+        let mut aside = std::mem::take(&mut self.aside);
+        // In the order of the MX records where equal.
+        aside.sort_by_key(|host| std::cmp::Reverse(host.grade));
+        for Aside { grade, host, leg } in aside {
+            let is_weaker = self.used.is_some_and(|used| grade < used);
+            if is_weaker || self.is_over() || self.visit(&host, leg).await.is_break() {
+                return;
+            }
+        }
+    }
+
+    async fn visit(&mut self, host: &Domain, leg: Leg) -> ControlFlow<()> {
+        match self.one_leg(host, leg).await {
+            Used::Over => {}
+            Used::Broken { failure, hop } => {
+                self.failure = Some((status::of_failure(&failure, host), *hop));
+            }
+            Used::Stop => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
+    }
+
     fn is_enough(&self) -> bool {
+        self.is_over() || self.legs >= MAX_LEGS
+    }
+
+    fn is_over(&self) -> bool {
         self.open.is_empty()
-            || self.legs >= MAX_LEGS
             || self.sessions >= MAX_SESSIONS
             || self.relay.clock.now() >= self.search_until
     }
@@ -141,8 +190,14 @@ impl Attempt<'_> {
             reference: tls::reference(host, self.way.anchors),
             leg,
             route: self.way.route,
+            post_quantum: self.terms().is_some_and(|terms| terms.require_pq),
         };
         if let Some(connection) = self.relay.pool.take(&key).await {
+            if self.searching && connection.tls().is_none() {
+                // The host may offer TLS by now: that is for a fresh connection to find out.
+                connection.quit();
+                return self.fresh(host, key).await;
+            }
             match self.use_connection(host, connection).await {
                 Used::Broken { .. } if self.open.is_empty() => return Used::Over,
                 // It may have died of old age: that says nothing about the host.
@@ -150,10 +205,30 @@ impl Attempt<'_> {
                 used @ (Used::Over | Used::Stop) => return used,
             }
         }
+        self.fresh(host, key).await
+    }
+
+    async fn fresh(&mut self, host: &Domain, key: Key) -> Used {
         match self.open(host, key).await {
             Some(connection) => self.use_connection(host, connection).await,
             None => Used::Over,
         }
+    }
+
+    /// The terms of the rendition, where they bind it.
+    fn terms(&self) -> Option<&Terms> {
+        let Rendition { demand, terms, .. } = &self.job.rendition;
+        binds(demand.class()).then_some(terms)
+    }
+
+    /// Whether a connection would do by an exception only, and better is still looked for.
+    fn is_for_later(&self, connection: &Connection, domain: &DomainFacts) -> Option<Grade> {
+        let Rendition { demand, terms, .. } = &self.job.rendition;
+        if !self.searching || demand.least() >= Grade::Pkix {
+            return None;
+        }
+        let (grade, _) = connection.examine(terms, domain);
+        (grade < Grade::Pkix && demand.is_met_by(grade)).then_some(grade)
     }
 
     async fn open(&mut self, host: &Domain, key: Key) -> Option<Connection> {
@@ -177,9 +252,8 @@ impl Attempt<'_> {
                 self.failure = Some((status::unreachable(host, leg.peer, &why), hop));
             }
             Err(OpenError::Tls(error)) => {
-                let why = status::of_tls(&error);
-                self.shorts
-                    .push((ShortHost { hop, why }, status::NOT_VERIFIED));
+                let (enhanced, why) = status::of_tls(&error);
+                self.shorts.push((ShortHost { hop, why }, enhanced));
             }
             Err(OpenError::Session(failure)) if failure.cause == Cause::Injection => {
                 self.relay.count_injection(host, leg.peer);
@@ -198,7 +272,14 @@ impl Attempt<'_> {
         let domain = DomainFacts {
             reference: tls::reference(host, self.way.anchors),
             max_level: self.way.max_level,
+            pinned: self.terms().is_some_and(|terms| terms.names(host)),
         };
+        if let Some(grade) = self.is_for_later(&connection, &domain) {
+            let (host, leg) = (host.clone(), connection.key.leg);
+            self.aside.push(Aside { grade, host, leg });
+            self.relay.pool.put(connection);
+            return Used::Over;
+        }
         let mut batch = self.open.clone();
         loop {
             let mail = self.mail(&batch);
@@ -235,6 +316,7 @@ impl Attempt<'_> {
                 }
                 Transacted::Done { grade, report } => {
                     hop.grade = grade;
+                    self.used = self.used.max(Some(grade));
                     let Report { results, broken } = report;
                     let left = self.apply(&batch, results, broken.as_ref(), host, &hop);
                     if let Some(failure) = broken {
@@ -354,8 +436,7 @@ impl Attempt<'_> {
             ..
         } = self;
         let short_hop = shorts.first().map(|(short, _)| short.hop.clone());
-        let shortfall =
-            (!shorts.is_empty()).then(|| status::shortfall(job.rendition.demand.least(), shorts));
+        let shortfall = (!shorts.is_empty()).then(|| status::shortfall(&job.rendition, shorts));
         let site = |status| Outcome::Deferred {
             reason: DeferReason::Site,
             status,

@@ -7,9 +7,9 @@ use super::address::Leg;
 use super::pool::Key;
 use super::tls::{TlsClient, TlsError};
 use super::wire::{Until, Wire};
-use crate::mail::{Grade, Rendition, Timestamp, TlsFacts};
+use crate::mail::{Grade, Rendition, Terms, Timestamp, TlsFacts};
 use crate::proto::smtp::client::{
-    Cause, Client, DomainFacts, Failure, Input, Mail, Output, Phase, RecipientResult, Report,
+    Cause, Client, DomainFacts, Failure, Input, Lack, Mail, Output, Phase, RecipientResult, Report,
     Session as _, Settings, Shortfall, Transfer, Unfit,
 };
 use crate::spool::{BodyReader, Content, SpoolError};
@@ -98,7 +98,9 @@ impl Opener<'_> {
             {
                 Some(Output::StartTls) => {
                     let by = client.poll_timeout().map_or(limit, |by| by.min(limit));
-                    let handshake = self.tls.handshake(wire.into_stream(), &key.reference);
+                    let handshake =
+                        self.tls
+                            .handshake(wire.into_stream(), &key.reference, key.post_quantum);
                     let (stream, facts) = tokio::select! {
                         biased;
                         done = handshake => done.map_err(OpenError::Tls)?,
@@ -141,6 +143,11 @@ impl Opener<'_> {
 }
 
 impl Connection {
+    /// What it is for a domain, and what it lacks for content under `terms`.
+    pub(super) fn examine(&self, terms: &Terms, domain: &DomainFacts) -> (Grade, Option<Lack>) {
+        self.client.examine(self.clock.now(), terms, domain)
+    }
+
     /// What the handshake showed, if there was one.
     pub(super) fn tls(&self) -> Option<&TlsFacts> {
         Some(self.client.handshake()?.tls())

@@ -1,6 +1,6 @@
 //! Delivery to next hops: route or MX, TLS, grade, transaction, outcome per recipient.
 //!
-//! [`Relay::deliver`] is the way in. `resolve` finds hosts and addresses, `attempt` goes through
+//! [`Relay::deliver`] is the way in; [`Relay::probe`] looks without a message. `resolve` finds hosts and addresses, `attempt` goes through
 //! them, `pool` and `connection` hold sessions, `tls` shakes hands and writes down what it saw,
 //! `proto::smtp::client` speaks and checks the grade before every MAIL.
 //!
@@ -14,6 +14,7 @@ mod config;
 mod connection;
 mod mx;
 mod pool;
+mod probe;
 mod resolve;
 mod shuffle;
 mod sightings;
@@ -32,6 +33,10 @@ pub use attempt::{MAX_LEGS, MAX_SESSIONS};
 pub use config::{Credentials, CredentialsError, RelayConfig, Route, RouteTls, Timeouts};
 pub use mx::MAX_HOSTS;
 pub use pool::{MAX_IDLE, MAX_IDLE_CONNECTIONS, MAX_IDLE_PER_KEY, MAX_TRANSACTIONS};
+pub use probe::{
+    MAX_PROBED_ADDRESSES, MAX_PROBED_HOSTS, PROBE_CONNECTION_TIME, PROBE_TIME, ProbeReport,
+    ProbedHost,
+};
 pub use sightings::{CONFIRM_AFTER, MAX_SIGHTINGS};
 
 use self::pool::Pool;
@@ -140,7 +145,7 @@ impl Relay {
             return outcomes;
         }
         let started = shared.clock.now();
-        let mut shuffle = Shuffle::new(shared.seed.fetch_add(1, Ordering::Relaxed));
+        let mut shuffle = shared.next_shuffle();
         outcomes.extend(match shared.way(&job.destination, &mut shuffle).await {
             Ok(way) => attempt::run(shared, &job, &way, started, &mut shuffle).await,
             Err(outcome) => for_all(job.recipients, &outcome),
@@ -165,6 +170,10 @@ impl Relay {
 }
 
 impl Shared {
+    fn next_shuffle(&self) -> Shuffle {
+        Shuffle::new(self.seed.fetch_add(1, Ordering::Relaxed))
+    }
+
     fn count_injection(&self, host: &Domain, address: SocketAddr) {
         self.injections.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%host, %address, "plaintext was injected behind the reply to STARTTLS: connection aborted");

@@ -1,7 +1,7 @@
 //! Idle connections, for the next message to the same next hop.
 //!
-//! Owns when a connection may be used again: by the same host, address, source, anchors and
-//! route, within [`MAX_IDLE`], for at most [`MAX_TRANSACTIONS`] messages, and only if the peer has
+//! Owns when a connection may be used again: by the same host, address, source, anchors, key
+//! exchange and route, within [`MAX_IDLE`], for at most [`MAX_TRANSACTIONS`] messages, and only if the peer has
 //! kept still. Whether it is good enough for a message is not decided here: the grade is checked
 //! before every MAIL, for the domain at hand, from the handshake that this very connection had.
 
@@ -34,6 +34,8 @@ pub(super) struct Key {
     pub(super) leg: Leg,
     /// The route, and with it how TLS began and whom we authenticated as.
     pub(super) route: Option<usize>,
+    /// Whether nothing but a post-quantum key exchange was offered.
+    pub(super) post_quantum: bool,
 }
 
 struct Idle {

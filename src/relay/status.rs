@@ -5,9 +5,9 @@
 use std::net::SocketAddr;
 
 use super::tls::TlsError;
-use crate::mail::{Domain, EnhancedCode, Grade, Outcome, ShortHost, Status};
+use crate::mail::{Domain, EnhancedCode, Grade, Outcome, Rendition, ShortHost, Status};
 use crate::proto::smtp::client::reply::{Reply, Severity};
-use crate::proto::smtp::client::{Cause, Failure, Lack, Phase};
+use crate::proto::smtp::client::{Cause, Failure, Lack, Phase, binds};
 
 /// Hosts named in a status text; the rest are in the outcome.
 const MAX_HOSTS_TOLD: usize = 4;
@@ -69,26 +69,59 @@ pub(super) fn unreachable(host: &Domain, address: SocketAddr, why: &str) -> Stat
 /// What a host lacked, as a phrase that goes on from its name, and the code for it.
 pub(super) fn of_lack(lack: &Lack) -> (EnhancedCode, String) {
     let enhanced = match lack {
-        Lack::Verification(_) | Lack::OtherReference | Lack::Expired => NOT_VERIFIED,
+        Lack::Verification(_) | Lack::OtherReference | Lack::Expired | Lack::NotPinned => {
+            NOT_VERIFIED
+        }
         Lack::Tls(_)
         | Lack::Level { .. }
         | Lack::Grade(_)
+        | Lack::KeyExchange(_)
         | Lack::Authentication
         | Lack::Session => TOO_WEAK,
     };
     (enhanced, lack.to_string())
 }
 
-/// A handshake that failed, as a phrase that goes on from the host's name.
-pub(super) fn of_tls(error: &TlsError) -> String {
+/// A handshake that failed: the code for it, and a phrase that goes on from the host's name.
+pub(super) fn of_tls(error: &TlsError) -> (EnhancedCode, String) {
     match error {
-        TlsError::Handshake(_) | TlsError::Closed(_) => format!("offers TLS that fails: {error}"),
-        TlsError::Setup(_) | TlsError::Incomplete(_) => format!("cannot be used: {error}"),
+        TlsError::Handshake(_) | TlsError::Closed(_) => {
+            (NOT_VERIFIED, format!("offers TLS that fails: {error}"))
+        }
+        TlsError::NotPostQuantum(_) => (TOO_WEAK, format!("offers too little TLS: {error}")),
+        TlsError::Setup(_) | TlsError::Incomplete(_) => {
+            (NOT_VERIFIED, format!("cannot be used: {error}"))
+        }
     }
 }
 
-/// No host was good enough. `hosts` is in the order in which they were tried, with the codes.
-pub(super) fn shortfall(required: Grade, mut hosts: Vec<(ShortHost, EnhancedCode)>) -> Outcome {
+/// What a rendition demands, as a sentence.
+fn wanted(rendition: &Rendition) -> String {
+    let mut text = match rendition.demand.least() {
+        Grade::None => "a working connection".to_owned(),
+        Grade::Any => "TLS".to_owned(),
+        Grade::Pkix => "verified TLS (pkix)".to_owned(),
+        grade @ (Grade::Pinned | Grade::MtaSts | Grade::Dane) => format!("TLS of grade {grade}"),
+    };
+    if binds(rendition.demand.class()) {
+        if rendition.terms.require_pq {
+            text.push_str(" with a post-quantum key exchange");
+        }
+        if !rendition.terms.pin_mx.is_empty() {
+            text.push_str(" to a pinned host");
+        }
+    }
+    text.push_str(" is required");
+    text
+}
+
+/// No host was good enough for what `rendition` demands. `hosts` is in the order in which they
+/// were tried, with the codes.
+pub(super) fn shortfall(
+    rendition: &Rendition,
+    mut hosts: Vec<(ShortHost, EnhancedCode)>,
+) -> Outcome {
+    let required = rendition.demand.least();
     // Best first; in the order tried where equal.
     hosts.sort_by_key(|(host, _)| std::cmp::Reverse(host.hop.grade));
     let enhanced = hosts.first().map_or(TOO_WEAK, |(_, enhanced)| *enhanced);
@@ -99,10 +132,7 @@ pub(super) fn shortfall(required: Grade, mut hosts: Vec<(ShortHost, EnhancedCode
     if let Some(more) = hosts.len().checked_sub(MAX_HOSTS_TOLD).filter(|&n| n > 0) {
         text.push_str(&format!("{more} more fall short too; "));
     }
-    match required {
-        Grade::Pkix => text.push_str("verified TLS (pkix) is required"),
-        other => text.push_str(&format!("TLS of grade {other} is required")),
-    }
+    text.push_str(&wanted(rendition));
     Outcome::Shortfall {
         required,
         // What a domain is known to offer comes with the memory of it.
@@ -115,7 +145,7 @@ pub(super) fn shortfall(required: Grade, mut hosts: Vec<(ShortHost, EnhancedCode
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::Hop;
+    use crate::mail::{Demand, Hop, Level, Terms};
 
     fn host() -> Domain {
         Domain::parse("mx.example").unwrap()
@@ -154,8 +184,14 @@ mod tests {
             },
             why: why.to_owned(),
         };
+        let rendition = Rendition {
+            demand: Demand::content(Level::Protected).unwrap(),
+            terms: Terms::default(),
+            prefix: vec![],
+            signed_by: vec![],
+        };
         let outcome = shortfall(
-            Grade::Pkix,
+            &rendition,
             vec![
                 (
                     short("a.example", Grade::None, "offers no STARTTLS"),

@@ -18,7 +18,8 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
 };
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -29,7 +30,7 @@ use crate::mail::{Domain, Timestamp, VerifiedBy};
 use crate::proto::smtp::client::{Anchors, HandshakeFacts, Reference};
 use crate::world::clock::Clock;
 use crate::world::net::Stream;
-use crate::world::tls::{client_provider, negotiated};
+use crate::world::tls::{client_provider, negotiated, post_quantum_client_provider};
 
 /// A handshake that did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,10 @@ pub(super) enum TlsError {
     /// The peer's alert, its octets, or our refusal of them.
     #[error("the TLS handshake failed: {0}")]
     Handshake(#[source] std::io::Error),
+    /// The same where nothing but a post-quantum key exchange was offered, and the peer found
+    /// nothing to agree on.
+    #[error("no post-quantum key exchange could be agreed on: {0}")]
+    NotPostQuantum(#[source] std::io::Error),
     /// The peer went away within it.
     #[error("the connection was closed in the TLS handshake")]
     Closed(#[source] std::io::Error),
@@ -51,6 +56,7 @@ pub(super) enum TlsError {
 /// Opens TLS on connections to next hops.
 pub(super) struct TlsClient {
     provider: Arc<CryptoProvider>,
+    post_quantum: Arc<CryptoProvider>,
     public: Option<Arc<WebPkiServerVerifier>>,
     routes: Vec<Option<Arc<WebPkiServerVerifier>>>,
     clock: Clock,
@@ -76,6 +82,7 @@ impl TlsClient {
             routes: routes.map(|roots| roots.and_then(verifier)).collect(),
             clock,
             provider,
+            post_quantum: post_quantum_client_provider(),
         }
     }
 
@@ -86,11 +93,13 @@ impl TlsClient {
         }
     }
 
-    /// Shakes hands as a client of `reference`. No timeout of its own.
+    /// Shakes hands as a client of `reference`; `post_quantum` offers no other key exchange. No
+    /// timeout of its own.
     pub(super) async fn handshake(
         &self,
         stream: Box<dyn Stream>,
         reference: &Reference,
+        post_quantum: bool,
     ) -> Result<(Box<dyn Stream>, HandshakeFacts), TlsError> {
         let recorder = Arc::new(Recorder {
             inner: self.verifier(reference.anchors),
@@ -99,8 +108,16 @@ impl TlsClient {
         });
         let verifier: Arc<dyn ServerCertVerifier> = Arc::<Recorder>::clone(&recorder);
         let time = Arc::new(Time(self.clock));
-        let mut config = ClientConfig::builder_with_details(Arc::clone(&self.provider), time)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        let versions: &[_] = match post_quantum {
+            true => &[&rustls::version::TLS13],
+            false => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        };
+        let provider = match post_quantum {
+            true => &self.post_quantum,
+            false => &self.provider,
+        };
+        let mut config = ClientConfig::builder_with_details(Arc::clone(provider), time)
+            .with_protocol_versions(versions)
             .map_err(|error| TlsError::Setup(error.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
@@ -112,6 +129,9 @@ impl TlsClient {
             .connect(name, stream)
             .await
             .map_err(|error| match error.kind() {
+                std::io::ErrorKind::InvalidData if post_quantum && is_disagreement(&error) => {
+                    TlsError::NotPostQuantum(error)
+                }
                 std::io::ErrorKind::InvalidData => TlsError::Handshake(error),
                 _ => TlsError::Closed(error),
             })?;
@@ -135,6 +155,23 @@ impl TlsClient {
             tls,
             finding.valid_until,
         ))
+    }
+}
+
+/// Whether a handshake failed because the two ends have nothing in common, by the peer's alert or
+/// by what it answered.
+fn is_disagreement(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::PeerIncompatible(_)) => true,
+        Some(rustls::Error::AlertReceived(alert)) => matches!(
+            alert,
+            AlertDescription::HandshakeFailure
+                | AlertDescription::ProtocolVersion
+                | AlertDescription::InsufficientSecurity
+                | AlertDescription::IllegalParameter
+        ),
+        _ => false,
     }
 }
 

@@ -1,17 +1,20 @@
 //! From the checked configuration to the parts: each gets its own type, none knows `config`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::certificate::CertificateError;
 use crate::config::{self, Config, Credentials, LogTarget, RouteSection, SecretError};
 use crate::journal::{MasterKey, MasterKeyError};
-use crate::policy::{Policy, PolicyProblem, PolicySource};
+use crate::policy::{Policy, PolicyProblem};
 use crate::queue::{Limits, Retry};
 use crate::relay::{
     Credentials as RouteCredentials, CredentialsError, Relay, RelayConfig, Route, RouteTls,
     Timeouts,
 };
 use crate::report::delivery_log::Target;
+use crate::scan::detect::{DetectorProblem, Detectors};
+use crate::scan::{ScanConfig, Scanner};
 use crate::sign::{KeyError, Signer, SigningKey};
 use crate::world::clock::Clock;
 use crate::world::dns_hickory::{DnsSetupError, HickoryDns};
@@ -37,6 +40,9 @@ pub enum BuildError {
     /// The policy.
     #[error("the policy cannot be used")]
     Policy(Vec<PolicyProblem>),
+    /// The detectors.
+    #[error("the detectors cannot be used")]
+    Detectors(#[source] DetectorProblem),
     /// A signing key.
     #[error("a signing key cannot be used")]
     Dkim(#[source] KeyError),
@@ -84,12 +90,15 @@ pub(super) fn log_target(config: &Config) -> Target {
 
 /// What decides.
 pub(super) fn policy(config: &Config) -> Result<Policy, BuildError> {
-    let source = PolicySource {
-        base: config.base_level.value,
-        methods: config.methods.clone(),
-        ..PolicySource::default()
-    };
-    Policy::compile(source).map_err(BuildError::Policy)
+    Policy::compile(config.policy.clone()).map_err(BuildError::Policy)
+}
+
+/// What reads messages.
+pub(super) fn scanner(config: &Config) -> Result<Scanner, BuildError> {
+    let detectors = Detectors::compile(&config.detectors).map_err(BuildError::Detectors)?;
+    // The worker is this very program, even where another has taken its place on the disk.
+    let program = PathBuf::from("/proc/self/exe");
+    Ok(Scanner::new(ScanConfig::new(program), Arc::new(detectors)))
 }
 
 /// What signs.

@@ -35,7 +35,8 @@ pub(super) fn open(
             Listening::Tcp(listener) => Socket::Tcp(listener),
             Listening::Unix(listener, _) => Socket::Unix(listener),
         };
-        listeners.push(Listener::new(socket, tls(section))?);
+        let name = section.address.value.to_string();
+        listeners.push(Listener::new(&name, socket, tls(section))?);
     }
     let limits = &config.limits;
     let submission = SubmissionConfig {

@@ -9,7 +9,7 @@
 //! flight settle, for `limits.drain_timeout` at most → the log is flushed → the spool is closed.
 //! What did not settle is recovered by the next start.
 //!
-//! A failed write or sync of the spool, or a settlement that broke, ends the process: memory may
+//! A failed write or sync of the spool or of the record of decisions, or a settlement that broke, ends the process: memory may
 //! no longer be what the disk says, and recovery is the tested path.
 
 mod build;
@@ -35,7 +35,8 @@ use crate::config::{Config, Credentials};
 use crate::directory::Authenticator;
 use crate::flow::{FlowError, Handle};
 use crate::relay::Relay;
-use crate::report::DeliveryLog;
+use crate::report::decisions::DecisionsError;
+use crate::report::{Decisions, DeliveryLog};
 use crate::spool::{Spool, SpoolError};
 use crate::submission::Submission;
 use crate::world::clock::Clock;
@@ -51,6 +52,9 @@ pub enum RunError {
         "the spool failed; what was acknowledged is on the disk, and the next start goes on from there"
     )]
     Spool(#[source] Arc<SpoolError>),
+    /// The record of decisions.
+    #[error("decisions cannot be recorded, so nothing may be sent")]
+    Decisions(#[source] Arc<DecisionsError>),
     /// The owner of the queue.
     #[error("the queue stopped")]
     Flow(#[source] FlowError),
@@ -71,6 +75,7 @@ pub struct Daemon {
     office: JoinHandle<Result<(), FlowError>>,
     spool: Spool,
     failure: watch::Receiver<Option<Arc<SpoolError>>>,
+    decisions: Decisions,
     log: DeliveryLog,
     authenticator: Authenticator,
     submission: Submission,
@@ -146,7 +151,18 @@ impl Daemon {
                 Err(_) => None,
             }
         };
+        let mut unrecorded = self.decisions.failure();
+        let unrecorded = async {
+            match unrecorded.wait_for(Option::is_some).await {
+                Ok(error) => error.clone(),
+                Err(_) => None,
+            }
+        };
         tokio::select! {
+            unrecorded = unrecorded => match unrecorded {
+                Some(error) => RunError::Decisions(error),
+                None => RunError::Ended,
+            },
             failed = failed => match failed {
                 Some(error) => RunError::Spool(error),
                 None => RunError::Ended,
@@ -180,6 +196,8 @@ impl Daemon {
             if let Err(error) = self.log.flush().await {
                 tracing::error!(%error, "the delivery log could not be written to its end");
             }
+            let decisions = self.decisions;
+            drop(tokio::task::spawn_blocking(move || decisions.close()).await);
             self.spool.close().await;
         };
         let closed = tokio::time::timeout(CLOSING, closing).await.is_ok();

@@ -15,12 +15,15 @@ use super::{Daemon, doors};
 use crate::admin::{AdminError, AdminServer, AdminSocket};
 use crate::config::{Config, Credentials};
 use crate::directory::{Authenticator, AuthenticatorError, Users, UsersError};
-use crate::flow::{self, Machinery, Parts};
+use crate::flow::recorded::Recorder;
+use crate::flow::{self, Contacts, Machinery, Parts};
 use crate::journal::SEGMENT_OCTETS;
 use crate::queue::Queue;
-use crate::report::DeliveryLog;
+use crate::report::decisions::{self, DecisionsError};
+use crate::report::{Decisions, DeliveryLog};
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::submission::{ListenerError, Services, SubmissionError};
+use crate::tables::{TableError, Tables};
 use crate::world::clock::Clock;
 
 /// Why the daemon did not start.
@@ -37,6 +40,15 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The policy as records cite it.
+    #[error("the policy cannot be put on record")]
+    Recorder(#[source] serde_json::Error),
+    /// The records of decisions.
+    #[error("the records of decisions cannot be opened")]
+    Decisions(#[source] DecisionsError),
+    /// The small tables.
+    #[error("the tables of the spool cannot be opened")]
+    Tables(#[from] TableError),
     /// The delivery log.
     #[error("the delivery log cannot be opened")]
     Log(#[source] io::Error),
@@ -79,9 +91,12 @@ pub(super) fn rebuild(
     credentials: &Credentials,
     clock: Clock,
 ) -> Result<Rebuilt, StartError> {
+    let policy = build::policy(config)?;
     Ok(Rebuilt {
         machinery: Machinery {
-            policy: build::policy(config)?,
+            recorder: Recorder::new(&policy).map_err(StartError::Recorder)?,
+            policy,
+            scanner: build::scanner(config)?,
             signer: build::signer(config)?,
             relay: build::relay(config, credentials, clock)?,
         },
@@ -119,6 +134,8 @@ pub(super) async fn start(
     directories(&config)?;
     let (spool, recovery) = open_spool(&config, &credentials, clock).await?;
     tell_recovery(&recovery.report);
+    let contacts = Contacts::open(&Tables::open(spool.journal())?)?;
+    let decisions = open_decisions(&config, &credentials, clock).await?;
     let log = DeliveryLog::open(build::log_target(&config)).map_err(StartError::Log)?;
     let mut listening = Vec::new();
     for section in &config.listeners {
@@ -137,6 +154,8 @@ pub(super) async fn start(
         log: log.clone(),
         hostname: config.hostname.clone(),
         postmaster: config.postmaster.clone(),
+        decisions: decisions.clone(),
+        contacts,
         machinery: rebuilt.machinery,
     };
     let queue = Queue::new(retry, limits, seed(clock));
@@ -161,6 +180,7 @@ pub(super) async fn start(
         office,
         spool,
         failure,
+        decisions,
         log,
         authenticator,
         submission,
@@ -212,6 +232,27 @@ async fn open_spool(
     opened
         .map_err(|_| StartError::Interrupted)?
         .map_err(StartError::Spool)
+}
+
+async fn open_decisions(
+    config: &Config,
+    credentials: &Credentials,
+    clock: Clock,
+) -> Result<Decisions, StartError> {
+    let options = decisions::Options {
+        directory: config.data_directory.join("decisions"),
+        master_key: build::master_key(config, credentials)?,
+        retention: config.record_retention,
+    };
+    let now = clock.now();
+    let opened = tokio::task::spawn_blocking(move || Decisions::open(options, now)).await;
+    let (decisions, recovery) = opened
+        .map_err(|_| StartError::Interrupted)?
+        .map_err(StartError::Decisions)?;
+    for cut in &recovery.cuts {
+        tracing::warn!(file = %cut.file, octets = cut.octets, kept = %cut.kept.display(), "the end of a record of decisions was torn, and was cut off");
+    }
+    Ok(decisions)
 }
 
 fn tell_recovery(report: &crate::spool::RecoveryReport) {

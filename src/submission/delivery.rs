@@ -1,17 +1,23 @@
-//! One message on its way in: intake, the spool's writer, and the handing over to `flow`.
+//! One message on its way in: intake, the policy's word, the spool's writer, and the handing over
+//! to `flow`.
+
+use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::intake::{Accepted, Intake};
-use crate::flow::{AcceptError, Handle, NotNow};
+use super::intake::{Accepted, Intake, SubjectTags, Wishes};
+use crate::flow::{AcceptError, Handle, Machinery, NotNow, facts};
 use crate::mail::{Client, Envelope, MessageClass, MessageId};
-use crate::proto::smtp::server::{Reply, Transaction};
+use crate::policy::{Policy, Rejection};
+use crate::proto::smtp::server::{MAX_REPLY_TEXT_OCTETS, Reply, Transaction};
 use crate::spool::{BodyWriter, SpoolError};
 
 const FULL: Reply = Reply::fixed(452, (4, 3, 1), "Insufficient system storage");
 const DRAINING: Reply = Reply::fixed(421, (4, 3, 2), "The server is shutting down; closing");
 const OVERLOADED: Reply = Reply::fixed(421, (4, 3, 2), "The server is overloaded; closing");
 const FAILED: Reply = Reply::fixed(451, (4, 3, 0), "The message could not be stored");
+/// Most characters of a rule's name in a reply.
+const MAX_CITED_NAME_CHARS: usize = 100;
 /// No memory for another message came free.
 pub(super) const NO_MEMORY: Reply = OVERLOADED;
 
@@ -25,10 +31,48 @@ pub(super) fn not_now(reason: NotNow) -> Reply {
     }
 }
 
+/// What a policy has to do with messages that come in.
+pub(super) fn wishes(policy: &Policy) -> Wishes {
+    Wishes {
+        subject_tags: SubjectTags::new(&policy.source().tags),
+        overview: rejects(policy),
+    }
+}
+
+/// Whether any rule could reject a message: else nothing is looked at for it.
+fn rejects(policy: &Policy) -> bool {
+    let mut rules = policy.source().rules.iter();
+    rules.any(|rule| rule.reject.is_some())
+}
+
+/// A message that was not taken.
+pub(super) struct NotTaken {
+    /// What the client is told.
+    pub(super) reply: Reply,
+    /// The rule that says so, if one does.
+    pub(super) cited: Option<Cited>,
+}
+
+/// A rule of a policy.
+pub(super) struct Cited {
+    /// The rule's name.
+    pub(super) rule: Arc<str>,
+    /// The policy's hash.
+    pub(super) policy: Arc<str>,
+}
+
+impl From<Reply> for NotTaken {
+    fn from(reply: Reply) -> Self {
+        Self { reply, cited: None }
+    }
+}
+
 /// A message that comes in.
 pub(super) struct Incoming {
     id: MessageId,
     stage: Stage,
+    /// In force when the content began: its tags and its rules are of one policy.
+    machinery: Arc<Machinery>,
     /// What the intake made of the latest chunk.
     scratch: Vec<u8>,
     /// Held until the message is durable, or dropped.
@@ -51,10 +95,12 @@ impl Incoming {
         id: MessageId,
         intake: Intake,
         writer: BodyWriter,
+        machinery: Arc<Machinery>,
         memory: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             id,
+            machinery,
             stage: Stage::Taking(Box::new(Taking { intake, writer })),
             scratch: Vec::new(),
             _memory: memory,
@@ -81,16 +127,16 @@ impl Incoming {
         }
     }
 
-    /// The content is whole: makes it durable and queues it.
+    /// The content is whole: asks the rules that may reject it, makes it durable and queues it.
     pub(super) async fn commit(
         self,
         flow: &Handle,
         transaction: Transaction,
         client: Client,
-    ) -> Result<MessageId, Reply> {
+    ) -> Result<MessageId, NotTaken> {
         let Taking { intake, mut writer } = match self.stage {
             Stage::Taking(taking) => *taking,
-            Stage::Refused(reply) => return Err(reply),
+            Stage::Refused(reply) => return Err(reply.into()),
         };
         let mut rest = Vec::new();
         let accepted = intake
@@ -98,12 +144,12 @@ impl Incoming {
             .map_err(|refusal| refusal.reply())?;
         let failed = |error: SpoolError| storage(self.id, &error);
         writer.write(&rest).await.map_err(failed)?;
-        let size = writer.written();
-        let body = writer.finish().await.map_err(failed)?;
         let Accepted {
             author,
             message_id,
             eight_bit,
+            tags,
+            overview,
         } = accepted;
         let envelope = Envelope {
             id: self.id,
@@ -114,15 +160,39 @@ impl Incoming {
             message_id,
             client: Some(client),
             received: flow.now(),
-            size,
+            size: writer.written(),
             eight_bit,
-            tags: Vec::new(),
+            tags,
         };
+        if let Some(overview) = overview {
+            let mut message = facts::of_envelope(&envelope);
+            facts::show(&mut message, overview);
+            let policy = &self.machinery.policy;
+            if let Some(rejection) = policy.refuse(&message, &envelope.recipients) {
+                return Err(rejected(rejection, policy));
+            }
+        }
+        let body = writer.finish().await.map_err(failed)?;
         match flow.accept(envelope, body).await {
             Ok(()) => Ok(self.id),
-            Err(AcceptError::Spool(error)) => Err(storage(self.id, &error)),
-            Err(AcceptError::Interrupted) => Err(FAILED),
+            Err(AcceptError::Spool(error)) => Err(storage(self.id, &error).into()),
+            Err(AcceptError::Interrupted) => Err(FAILED.into()),
         }
+    }
+}
+
+/// `550 5.7.1 TEXT (rule "NAME")` on one line: where there is no room for both, the rule is named
+/// and the text is cut.
+fn rejected(rejection: Rejection, policy: &Policy) -> NotTaken {
+    let Rejection { rule, text } = rejection;
+    let name: String = rule.chars().take(MAX_CITED_NAME_CHARS).collect();
+    let citation = format!(" (rule \"{name}\")");
+    let room = MAX_REPLY_TEXT_OCTETS.saturating_sub(citation.chars().count());
+    let text: String = text.chars().take(room).collect();
+    let policy = Arc::clone(policy.hash());
+    NotTaken {
+        reply: Reply::new(550, (5, 7, 1), &format!("{text}{citation}")),
+        cited: Some(Cited { rule, policy }),
     }
 }
 

@@ -45,6 +45,7 @@ pub enum ListenerTls {
 /// A listener as it may be.
 #[derive(Debug)]
 pub struct Listener {
+    name: Arc<str>,
     socket: Socket,
     mode: Mode,
 }
@@ -64,9 +65,10 @@ pub enum ListenerError {
 }
 
 impl Listener {
-    /// A listener on a bound socket. Without TLS it must be a Unix socket or loopback address
-    /// and name its account.
-    pub fn new(socket: Socket, tls: ListenerTls) -> Result<Self, ListenerError> {
+    /// A listener on a bound socket. `name` is its address as the configuration writes it, which
+    /// rules refer to. Without TLS it must be a Unix socket or loopback address and name its
+    /// account.
+    pub fn new(name: &str, socket: Socket, tls: ListenerTls) -> Result<Self, ListenerError> {
         let mode = match tls {
             ListenerTls::Implicit => Mode::Implicit,
             ListenerTls::Starttls => Mode::StartTls,
@@ -81,7 +83,8 @@ impl Listener {
                 Mode::Local(user)
             }
         };
-        Ok(Self { socket, mode })
+        let name = Arc::from(name);
+        Ok(Self { name, socket, mode })
     }
 
     pub(super) fn uses_tls(&self) -> bool {
@@ -122,7 +125,9 @@ pub(super) async fn run(listener: Listener, shared: Arc<Shared>) {
                 Ok((stream, address)) => {
                     failures = 0;
                     let mode = listener.mode.clone();
-                    admit(&mut sessions, Connection { stream, address, mode }, &shared);
+                    let listener = Arc::clone(&listener.name);
+                    let connection = Connection { stream, address, listener, mode };
+                    admit(&mut sessions, connection, &shared);
                 }
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {

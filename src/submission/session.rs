@@ -12,7 +12,7 @@ use zeroize::Zeroize;
 
 use super::Shared;
 use super::caps::{ConnectionSlot, Slot};
-use super::delivery::{self, Incoming};
+use super::delivery::{self, Cited, Incoming, NotTaken};
 use super::intake::{Arrival, Intake};
 use crate::directory::User;
 use crate::mail::{Client, ReversePath, Timestamp, TlsFacts};
@@ -55,6 +55,8 @@ pub(super) enum Mode {
 pub(super) struct Connection {
     pub(super) stream: Box<dyn Stream>,
     pub(super) address: Option<IpAddr>,
+    /// The listener's name.
+    pub(super) listener: Arc<str>,
     pub(super) mode: Mode,
 }
 
@@ -78,9 +80,11 @@ pub(super) async fn run(connection: Connection, shared: Arc<Shared>, slot: Conne
         stream: Some(stream),
         tls,
         address: connection.address,
+        listener: connection.listener,
         authenticated: false,
         account,
         incoming: None,
+        cited: None,
         _slot: slot,
         _user_slot: None,
         shared,
@@ -161,10 +165,13 @@ struct Driver {
     stream: Option<Box<dyn Stream>>,
     tls: Option<TlsFacts>,
     address: Option<IpAddr>,
+    listener: Arc<str>,
     /// By password, as opposed to the listener naming the account.
     authenticated: bool,
     account: Option<String>,
     incoming: Option<Incoming>,
+    /// The rule by which the latest message was rejected, until that is logged.
+    cited: Option<Cited>,
     _slot: ConnectionSlot,
     _user_slot: Option<Slot<String>>,
 }
@@ -344,8 +351,10 @@ impl Driver {
             tls: self.tls.clone(),
             authenticated: self.authenticated,
         };
-        let intake = Intake::new(arrival, user);
-        self.incoming = Some(Incoming::new(id, intake, writer, memory));
+        // A reload must not come between the tags and the rules of one message.
+        let machinery = self.shared.services.flow.machinery();
+        let intake = Intake::new(arrival, user, delivery::wishes(&machinery.policy));
+        self.incoming = Some(Incoming::new(id, intake, writer, machinery, memory));
         Ok(())
     }
 
@@ -355,24 +364,33 @@ impl Driver {
             address: self.address,
             helo: transaction.hello.name.clone(),
             user: self.account.clone().unwrap_or_default(),
-            listener: String::new(),
+            listener: self.listener.to_string(),
             tls: self.tls.clone(),
         };
-        incoming
-            .commit(&self.shared.services.flow, transaction, client)
-            .await
+        let flow = &self.shared.services.flow;
+        match incoming.commit(flow, transaction, client).await {
+            Ok(id) => Ok(id),
+            Err(NotTaken { reply, cited }) => {
+                self.cited = cited;
+                Err(reply)
+            }
+        }
     }
 
     fn now(&self) -> Timestamp {
         self.shared.services.flow.now()
     }
 
-    async fn log_rejection(&self, rejection: Rejection) {
+    async fn log_rejection(&mut self, rejection: Rejection) {
         let mut event = Event::new(self.now(), EventKind::Rejected)
             .from(&rejection.reverse_path)
             .saying(&rejection.reply.status());
         if let Some(recipient) = &rejection.recipient {
             event = event.to(recipient);
+        }
+        if let Some(Cited { rule, policy }) = self.cited.take() {
+            event.rule = Some(rule.to_string());
+            event.policy = Some(policy.to_string());
         }
         event.user = self.account.clone();
         event.client = self.address.map(|address| address.to_string());

@@ -23,6 +23,15 @@ pub fn client_provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
+/// The same for connections whose key exchange must withstand a quantum computer: hybrid groups
+/// and nothing else, so that no peer can choose a weaker one. TLS 1.3 only, which is where they are.
+pub fn post_quantum_client_provider() -> Arc<CryptoProvider> {
+    use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1MLKEM768, X25519MLKEM768};
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.kx_groups = vec![X25519MLKEM768, SECP256R1MLKEM768];
+    Arc::new(provider)
+}
+
 /// What the handshake of a connection agreed on, in IANA's names. `Err` names the fact that the
 /// handshake left open.
 pub fn negotiated(
@@ -59,7 +68,9 @@ pub fn negotiated(
 
 /// IANA writes the older groups in lower case and the hybrids as they are.
 fn iana_group(name: &str) -> String {
-    if name.contains("MLKEM") {
+    if name.eq_ignore_ascii_case("secp256r1MLKEM768") {
+        "SecP256r1MLKEM768".to_owned()
+    } else if name.contains("MLKEM") {
         name.to_owned()
     } else {
         name.to_ascii_lowercase()

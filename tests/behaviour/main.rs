@@ -10,14 +10,19 @@
 mod support;
 
 mod line;
+mod orders;
 mod permit;
 mod relay_delivery;
 mod relay_dns;
+mod relay_exceptions;
 mod relay_faults;
 mod relay_pool;
+mod relay_probe;
 mod relay_recipients;
 mod relay_routes;
 mod relay_security;
+mod relay_terms;
 mod resolver;
 mod spool_kill;
 mod submission;
+mod submission_policy;

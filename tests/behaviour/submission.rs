@@ -18,11 +18,11 @@ use crate::support::world::World;
 
 const CONTENT: &[u8] = b"From: <a@clinic.example>\r\nTo: <r@b.example>\r\nBcc: blind@b.example\r\nSubject: canary-subject\r\n\r\n.canary-body\r\n.\r\n";
 
-struct Scene {
-    world: World,
-    mx: Mx,
-    line: Line,
-    door: Door,
+pub struct Scene {
+    pub world: World,
+    pub mx: Mx,
+    pub line: Line,
+    pub door: Door,
     _directory: tempfile::TempDir,
 }
 
@@ -42,11 +42,11 @@ async fn scene_with(config: SubmissionConfig) -> Scene {
     }
 }
 
-async fn scene() -> Scene {
+pub async fn scene() -> Scene {
     scene_with(config()).await
 }
 
-fn queue_id(reply: &str) -> &str {
+pub fn queue_id(reply: &str) -> &str {
     reply
         .strip_prefix("250 2.0.0 Ok: queued as ")
         .unwrap_or_else(|| panic!("{reply:?}"))
@@ -168,18 +168,18 @@ async fn a_listener_without_tls_is_local_and_names_an_account() {
     let app = || ListenerTls::None { user: "app".into() };
     let open = TcpListener::bind("0.0.0.0:0").await.unwrap();
     assert!(matches!(
-        Listener::new(Socket::Tcp(open), app()),
+        Listener::new("open", Socket::Tcp(open), app()),
         Err(ListenerError::NotLocal(_))
     ));
     let loopback = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    assert!(Listener::new(Socket::Tcp(loopback), app()).is_ok());
+    assert!(Listener::new("loopback", Socket::Tcp(loopback), app()).is_ok());
     let directory = tempfile::tempdir().unwrap();
     let unix = UnixListener::bind(directory.path().join("s")).unwrap();
     let nobody = ListenerTls::None {
         user: String::new(),
     };
     assert!(matches!(
-        Listener::new(Socket::Unix(unix), nobody),
+        Listener::new("unix", Socket::Unix(unix), nobody),
         Err(ListenerError::NoAccount)
     ));
 }

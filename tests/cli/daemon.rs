@@ -20,7 +20,7 @@ use super::commands::GOOD;
 use super::support::{Ran, furnish, put, run, sealpost};
 
 /// A daemon; killed when dropped.
-struct Served {
+pub struct Served {
     child: Child,
     said: BufReader<ChildStderr>,
     addresses: Vec<SocketAddr>,
@@ -28,7 +28,7 @@ struct Served {
 
 impl Served {
     /// Starts one and waits until it takes mail.
-    fn start(directory: &Path, config: &str) -> Self {
+    pub fn start(directory: &Path, config: &str) -> Self {
         let mut child = sealpost(directory)
             .args(["serve", "--config", config])
             .stderr(Stdio::piped())
@@ -48,7 +48,7 @@ impl Served {
     }
 
     /// Reads what it says until a line has `text`.
-    fn wait_for(&mut self, text: &str) -> String {
+    pub fn wait_for(&mut self, text: &str) -> String {
         let mut before = String::new();
         loop {
             let mut line = String::new();
@@ -64,13 +64,13 @@ impl Served {
         }
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// Tells it to stop; its exit code.
-    fn stop(mut self) -> Option<i32> {
+    pub fn stop(mut self) -> Option<i32> {
         self.signal(rustix::process::Signal::TERM);
         self.child.wait().unwrap().code()
     }
@@ -223,7 +223,7 @@ fn a_stale_socket_is_replaced_and_a_file_is_not() {
     assert_eq!(std::fs::read_to_string(&socket).unwrap(), "somebody's file");
 }
 
-fn world(directory: &Path, runtime: &tokio::runtime::Runtime) -> Home {
+pub fn world(directory: &Path, runtime: &tokio::runtime::Runtime) -> Home {
     let now = Clock::system().now();
     let home = runtime.block_on(Home::furnish(directory, Ports::FREE, now));
     let home = home.unwrap();
@@ -237,7 +237,7 @@ fn world(directory: &Path, runtime: &tokio::runtime::Runtime) -> Home {
     home
 }
 
-fn client(home: &Home, served: &Served, password: &str) -> Client {
+pub fn client(home: &Home, served: &Served, password: &str) -> Client {
     Client {
         server: served.addresses[0],
         name: ServerName::IpAddress(served.addresses[0].ip().into()),
@@ -247,7 +247,7 @@ fn client(home: &Home, served: &Served, password: &str) -> Client {
     }
 }
 
-async fn send(client: &Client, to: &str) -> Result<MessageId, ClientError> {
+pub async fn send(client: &Client, to: &str) -> Result<MessageId, ClientError> {
     let content = b"From: you@dev.test\r\nSubject: s\r\n\r\nbody\r\n";
     client.send("you@dev.test", &[to], content).await
 }
@@ -471,6 +471,10 @@ fn the_administrative_socket_answers_every_line_and_is_ours_alone() {
         r#"{"request":"shutdown"}"#,
         r#"{"request":"queue_list","colour":"blue"}"#,
         r#"{"request":"queue_show","queue_id":"../../etc/passwd"}"#,
+        r#"{"request":"queue_order","operation":"cancel","reason":"nobody is named"}"#,
+        r#"{"request":"queue_order","operation":"cancel","filter":{"limit":5}}"#,
+        r#"{"request":"queue_order","operation":"shred","all":true}"#,
+        r#"{"request":"queue_order","operation":"cancel","all":true,"reason":"a\nb"}"#,
     ] {
         assert_eq!(ask(line)["error"]["code"], "bad_request", "{line}");
     }
@@ -478,6 +482,9 @@ fn the_administrative_socket_answers_every_line_and_is_ours_alone() {
     assert_eq!(unknown["error"]["code"], "not_found");
     let list = ask(r#"{"request":"queue_list"}"#);
     assert_eq!(list["ok"]["entries"], serde_json::json!([]));
+    let order = ask(r#"{"request":"queue_order","operation":"cancel","all":true}"#);
+    let nothing = serde_json::json!({"changed": 0, "later": 0, "unchanged": 0});
+    assert_eq!(order["ok"], nothing);
     // Too long a line is answered, and then the connection ends: where the next one begins is
     // unknown.
     let endless = ask(&"x".repeat(70_000));

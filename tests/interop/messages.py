@@ -3,7 +3,6 @@
 import base64
 import email.utils
 import hashlib
-import os
 import secrets
 
 # Found nowhere but in message bodies and subjects: what a search of the disk looks for.

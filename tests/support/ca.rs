@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{RootCertStore, ServerConfig};
 
@@ -78,8 +79,17 @@ pub fn self_signed(name: &str) -> Identity {
 impl Identity {
     /// What a server needs to show it.
     pub fn server(&self) -> Arc<ServerConfig> {
+        self.server_with(sealpost::world::tls::server_provider())
+    }
+
+    /// The same on a server that knows elliptic curves and no post-quantum key exchange.
+    pub fn classic_server(&self) -> Arc<ServerConfig> {
+        self.server_with(sealpost::world::tls::client_provider())
+    }
+
+    fn server_with(&self, provider: Arc<CryptoProvider>) -> Arc<ServerConfig> {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(sealpost::world::tls::server_provider())
+        let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()

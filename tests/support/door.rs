@@ -87,10 +87,10 @@ impl Door {
         let unix_socket = Socket::Unix(UnixListener::bind(&unix).unwrap());
         let app = || ListenerTls::None { user: "app".into() };
         let listeners = vec![
-            Listener::new(implicit_socket, ListenerTls::Implicit).unwrap(),
-            Listener::new(starttls_socket, ListenerTls::Starttls).unwrap(),
-            Listener::new(local_socket, app()).unwrap(),
-            Listener::new(unix_socket, app()).unwrap(),
+            Listener::new("implicit", implicit_socket, ListenerTls::Implicit).unwrap(),
+            Listener::new("starttls", starttls_socket, ListenerTls::Starttls).unwrap(),
+            Listener::new("local", local_socket, app()).unwrap(),
+            Listener::new("unix", unix_socket, app()).unwrap(),
         ];
         let services = Services {
             flow: line.handle.clone(),

@@ -4,16 +4,21 @@
 //! and wait for what happens, never for a time.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost::flow::{self, FlowError, Handle, Machinery, Parts};
+use sealpost::flow::recorded::Recorder;
+use sealpost::flow::{self, Contacts, FlowError, Handle, Machinery, Parts};
 use sealpost::journal::{MasterKey, SEGMENT_OCTETS};
 use sealpost::mail::{Address, Envelope, Level, MessageClass, MessageId, ReversePath};
 use sealpost::policy::{Policy, PolicySource};
 use sealpost::queue::{Limits, Queue, Retry};
-use sealpost::report::{DeliveryLog, Target};
+use sealpost::report::{Decisions, DeliveryLog, Target, decisions};
+use sealpost::scan::detect::{DetectorSource, Detectors};
+use sealpost::scan::{ScanConfig, Scanner};
 use sealpost::sign::{Signer, SigningKey};
 use sealpost::spool::{Spool, SpoolOptions};
+use sealpost::tables::Tables;
 use tokio::task::JoinHandle;
 
 use super::dns::domain;
@@ -39,6 +44,23 @@ fn policy(base: Level) -> Policy {
         ..PolicySource::default()
     };
     Policy::compile(source).unwrap()
+}
+
+/// A policy with what carries it out. Documents are read by the program under test.
+pub fn machinery(world: &World, policy: Policy, keys: Vec<SigningKey>) -> Machinery {
+    let enabled = policy.source().detectors.keys().cloned().collect();
+    let detectors = Detectors::compile(&DetectorSource {
+        enabled,
+        ..DetectorSource::default()
+    });
+    let program = env!("CARGO_BIN_EXE_sealpost").into();
+    Machinery {
+        recorder: Recorder::new(&policy).unwrap(),
+        policy,
+        scanner: Scanner::new(ScanConfig::new(program), Arc::new(detectors.unwrap())),
+        signer: Signer::new(keys),
+        relay: world.relay(),
+    }
 }
 
 /// A running line.
@@ -70,17 +92,22 @@ impl Line {
         let (spool, recovery) = Spool::open(options, world.clock).unwrap();
         let log_file = directory.join("delivery.jsonl");
         let log = DeliveryLog::open(Target::File(log_file.clone())).unwrap();
+        let contacts = Contacts::open(&Tables::open(spool.journal()).unwrap()).unwrap();
+        let options = decisions::Options {
+            directory: directory.join("decisions"),
+            master_key: MasterKey::from_base64(KEY).unwrap(),
+            retention: Duration::from_secs(24 * 60 * 60),
+        };
+        let (decisions, _) = Decisions::open(options, world.clock.now()).unwrap();
         let parts = Parts {
+            decisions,
+            contacts,
             clock: world.clock,
             spool: spool.clone(),
             log: log.clone(),
             hostname: domain("mail.clinic.example"),
             postmaster: Address::parse("postmaster@clinic.example").unwrap(),
-            machinery: Machinery {
-                policy: policy(Level::Protected),
-                signer: Signer::new(keys),
-                relay: world.relay(),
-            },
+            machinery: machinery(world, policy(Level::Protected), keys),
         };
         let queue = Queue::new(retry, Limits::default(), 1);
         let (handle, task) = flow::start(parts, queue, recovery.messages);
@@ -95,11 +122,12 @@ impl Line {
 
     /// Reloads with another base level.
     pub fn set_base(&self, world: &World, base: Level) {
-        self.handle.reload(Machinery {
-            policy: policy(base),
-            signer: Signer::new(Vec::new()),
-            relay: world.relay(),
-        });
+        self.set_policy(world, policy(base));
+    }
+
+    /// Reloads with another policy.
+    pub fn set_policy(&self, world: &World, policy: Policy) {
+        self.handle.reload(machinery(world, policy, Vec::new()));
     }
 
     /// Submits `content` from a@clinic.example.

@@ -97,7 +97,7 @@ impl Default for Limits {
     }
 }
 
-fn listener_address(value: &DeValue<'_>) -> Result<ListenerAddress, Wrong> {
+pub(super) fn listener_address(value: &DeValue<'_>) -> Result<ListenerAddress, Wrong> {
     const EXAMPLE: &str = "\"0.0.0.0:465\", \"[::]:465\" or \"unix:/run/sealpost/submission.sock\"";
     let text = value
         .as_str()

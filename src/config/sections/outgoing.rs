@@ -299,10 +299,14 @@ fn read_route(
 /// Most steps of a schedule.
 const MAX_STEPS: usize = 64;
 
-pub(super) fn retry(sheet: &mut Sheet<'_>, root: &mut Section<'_>) -> RetrySection {
+/// How long a suspected downgrade is waited out, where nothing else is said.
+const DOWNGRADE_HOLD: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// `[retry]`, and how long a suspected downgrade is waited out.
+pub(super) fn retry(sheet: &mut Sheet<'_>, root: &mut Section<'_>) -> (RetrySection, Duration) {
     let mut retry = RetrySection::default();
     let Some(mut section) = root.section(sheet, "retry") else {
-        return retry;
+        return (retry, DOWNGRADE_HOLD);
     };
     let step = value::duration(Duration::from_secs(1), DAY);
     if let Some(list) = section.list(sheet, "schedule", "[\"1m\", \"5m\", \"1h\"]", step) {
@@ -321,6 +325,8 @@ pub(super) fn retry(sheet: &mut Sheet<'_>, root: &mut Section<'_>) -> RetrySecti
     let expire = section.optional(sheet, "expire_after", expire);
     let warn = value::duration(Duration::from_secs(1), 30 * DAY);
     let warn = section.optional(sheet, "warn_after", warn);
+    let hold = value::duration(Duration::from_secs(60), 30 * DAY);
+    let hold = section.optional(sheet, "downgrade_hold", hold);
     section.finish(sheet);
     let at = warn.as_ref().or(expire.as_ref()).map(|span| span.at);
     if let Some(span) = expire {
@@ -340,5 +346,18 @@ pub(super) fn retry(sheet: &mut Sheet<'_>, root: &mut Section<'_>) -> RetrySecti
             "make warn_after shorter",
         );
     }
-    retry
+    if let Some(hold) = &hold
+        && hold.value >= retry.expire_after
+    {
+        sheet.warn(
+            hold.at,
+            format!(
+                "retry.downgrade_hold ({}) is not before retry.expire_after ({}): what waits for it expires",
+                value::show_duration(hold.value),
+                value::show_duration(retry.expire_after)
+            ),
+            "make it shorter",
+        );
+    }
+    (retry, hold.map_or(DOWNGRADE_HOLD, |hold| hold.value))
 }

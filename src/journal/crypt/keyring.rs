@@ -12,6 +12,8 @@ use super::{
 
 /// Seals under one derived key before a new salt is drawn; random nonces may go to 2^32.
 pub(super) const SEALS_PER_SALT: u32 = 1 << 20;
+/// Octets of a master key's name in what a [`Sealer`] seals.
+const KEY_NAME_OCTETS: usize = 4;
 
 /// A message's key as it is stored and kept in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -199,5 +201,47 @@ impl Keyring {
     /// Opens a sealed table row.
     pub fn open_row(&self, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, CryptError> {
         self.rows.open(&self.master, aad, sealed)
+    }
+}
+
+/// Seals for one purpose outside a journal, under keys derived from the master key. Each seal
+/// carries its salt: `salt 16 | nonce 12 | ciphertext | tag 16`.
+pub struct Sealer {
+    master: MasterKey,
+    derived: Derived,
+    name: String,
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealer({})", self.name)
+    }
+}
+
+impl Sealer {
+    /// For what `purpose` names; no two purposes share a key.
+    pub fn new(master: MasterKey, purpose: &'static [u8]) -> Result<Self, CryptError> {
+        let told = master.derive(purpose, b"sealpost key name 1")?;
+        let name = told.iter().take(KEY_NAME_OCTETS);
+        Ok(Self {
+            derived: Derived::new(&master, purpose)?,
+            master,
+            name: name.map(|octet| format!("{octet:02x}")).collect(),
+        })
+    }
+
+    /// Tells this master key from others, and says nothing about it.
+    pub fn key_name(&self) -> &str {
+        &self.name
+    }
+
+    /// Appends the sealed `plain` to `out`: [`SALT_OCTETS`] + [`super::SEAL_OCTETS`] longer.
+    pub fn seal_into(&self, aad: &[u8], plain: &[u8], out: &mut Vec<u8>) -> Result<(), CryptError> {
+        self.derived.seal_into(&self.master, aad, plain, out)
+    }
+
+    /// Opens what [`Sealer::seal_into`] made with the same additional data.
+    pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, CryptError> {
+        self.derived.open(&self.master, aad, sealed)
     }
 }

@@ -27,7 +27,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-pub use keyring::{Keyring, WrappedKey};
+pub use keyring::{Keyring, Sealer, WrappedKey};
 pub use master::{MasterKey, MasterKeyError};
 
 /// Octets of every key.

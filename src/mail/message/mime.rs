@@ -1,10 +1,11 @@
 //! A walk over the MIME structure of a message while it streams past (RFC 2046 §5.1, §5.2.1):
-//! counts parts and depth and says when there are too many. Iterative, in bounded memory: the
-//! open boundaries, one line, and one part's header.
+//! counts parts and depth and says when there are too many, and notes what each part claims to be.
+//! Iterative, in bounded memory: the open boundaries, one line, one part's header, and type and
+//! name of the parts.
 
 use mail_parser::{MessageParser, MimeHeaders};
 
-use super::{MAX_MIME_DEPTH, MAX_MIME_PARTS};
+use super::{MAX_MIME_DEPTH, MAX_MIME_PARTS, MAX_PART_KIND_OCTETS, MAX_PART_NAME_OCTETS};
 
 /// Longest header of a part, in octets.
 const MAX_PART_HEADER_OCTETS: usize = 64 * 1024;
@@ -25,11 +26,23 @@ pub enum MimeError {
     PartHeader,
 }
 
+/// What a part claims to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The declared type in lower case, `application/pdf`; where none is declared, what RFC 2045
+    /// §5.2 and RFC 2046 §5.1.5 assume.
+    pub kind: String,
+    /// The decoded file name (RFC 2183 §2.3, RFC 2231, RFC 2047), where it has one.
+    pub name: Option<String>,
+}
+
 /// The walk. Made from the message's own header, then fed its body in chunks of any size.
 #[derive(Debug)]
 pub struct MimeWalk {
     open: Vec<Container>,
     parts: usize,
+    /// In the order of the message; as many as the bounds on parts and depth allow.
+    found: Vec<Part>,
     place: Place,
     /// The beginning of the line that is being read.
     line: Vec<u8>,
@@ -38,7 +51,11 @@ pub struct MimeWalk {
 #[derive(Debug)]
 enum Container {
     /// Ends where an outer boundary stands, or its own with a trailing `--`.
-    Multipart { boundary: Vec<u8> },
+    Multipart {
+        boundary: Vec<u8>,
+        /// `multipart/digest`, whose parts are messages (RFC 2046 §5.1.5).
+        digest: bool,
+    },
     /// `message/rfc822`: ends where an outer boundary stands.
     Message,
 }
@@ -57,11 +74,24 @@ impl MimeWalk {
         let mut walk = Self {
             open: Vec::new(),
             parts: 0,
+            found: Vec::new(),
             place: Place::Body,
             line: Vec::new(),
         };
         walk.place = walk.enter(header)?;
         Ok(walk)
+    }
+
+    /// The body is whole: what its parts claim to be, the message itself first.
+    pub fn finish(mut self) -> Vec<Part> {
+        // A last line without a line end, and a part that is all header.
+        let line = std::mem::take(&mut self.line);
+        // One part too many by this very line is one that nothing stands in.
+        let within = line.is_empty() || self.line(&line).is_ok();
+        if within {
+            self.abandon_header();
+        }
+        self.found
     }
 
     /// Takes the next octets of the body.
@@ -90,6 +120,7 @@ impl MimeWalk {
 
     fn line(&mut self, line: &[u8]) -> Result<(), MimeError> {
         if let Some((depth, closes)) = self.boundary(line) {
+            self.abandon_header();
             self.open.truncate(depth);
             self.place = if closes {
                 self.open.pop();
@@ -124,7 +155,7 @@ impl MimeWalk {
     fn boundary(&self, line: &[u8]) -> Option<(usize, bool)> {
         let text = line.strip_prefix(b"--")?.trim_ascii_end();
         for (at, container) in self.open.iter().enumerate().rev() {
-            let Container::Multipart { boundary } = container else {
+            let Container::Multipart { boundary, .. } = container else {
                 continue;
             };
             match text.strip_prefix(boundary.as_slice()) {
@@ -136,10 +167,22 @@ impl MimeWalk {
         None
     }
 
+    /// A part that ended within its header is a part, whatever it claims to hold.
+    fn abandon_header(&mut self) {
+        if let Place::Header(header) = std::mem::replace(&mut self.place, Place::Body) {
+            let (part, _) = claims(&header, self.in_digest());
+            self.found.push(part);
+        }
+    }
+
     /// Goes into the part that begins behind `header`.
     fn enter(&mut self, header: &[u8]) -> Result<Place, MimeError> {
-        let (container, place) = match content(header) {
-            Content::Multipart { boundary } => (Container::Multipart { boundary }, Place::Body),
+        let (part, content) = claims(header, self.in_digest());
+        self.found.push(part);
+        let (container, place) = match content {
+            Content::Multipart { boundary, digest } => {
+                (Container::Multipart { boundary, digest }, Place::Body)
+            }
             Content::Message => (Container::Message, Place::Header(Vec::new())),
             Content::Leaf => return Ok(Place::Body),
         };
@@ -149,45 +192,70 @@ impl MimeWalk {
         self.open.push(container);
         Ok(place)
     }
+
+    fn in_digest(&self) -> bool {
+        matches!(
+            self.open.last(),
+            Some(Container::Multipart { digest: true, .. })
+        )
+    }
 }
 
 enum Content {
-    Multipart { boundary: Vec<u8> },
+    Multipart { boundary: Vec<u8>, digest: bool },
     Message,
     Leaf,
 }
 
 /// What a part's header says that it is. A multipart without a boundary has no parts.
-fn content(header: &[u8]) -> Content {
+fn claims(header: &[u8], in_digest: bool) -> (Part, Content) {
     let mut block = header.to_vec();
     block.extend_from_slice(b"\r\n");
     let parsed = MessageParser::new()
         .with_mime_headers()
         .parse_headers(&block);
-    let Some(kind) = parsed.as_ref().and_then(MimeHeaders::content_type) else {
-        return Content::Leaf;
-    };
-    let subtype = kind.subtype().unwrap_or_default();
-    if kind.ctype().eq_ignore_ascii_case("multipart") {
-        // Transport may add white space behind a boundary, so it never ends with any.
-        let boundary = kind
-            .attribute("boundary")
-            .unwrap_or_default()
-            .trim_ascii_end();
-        if boundary.is_empty() {
-            return Content::Leaf;
-        }
-        return Content::Multipart {
-            boundary: boundary.as_bytes().to_vec(),
+    let parsed = parsed.as_ref();
+    let name = parsed.and_then(MimeHeaders::attachment_name);
+    let name = name.filter(|name| !name.is_empty()).map(tail);
+    let Some(kind) = parsed.and_then(MimeHeaders::content_type) else {
+        let (kind, content) = match in_digest {
+            true => ("message/rfc822", Content::Message),
+            false => ("text/plain", Content::Leaf),
         };
-    }
-    let message = kind.ctype().eq_ignore_ascii_case("message")
-        && (subtype.eq_ignore_ascii_case("rfc822") || subtype.eq_ignore_ascii_case("global"));
-    if message {
-        Content::Message
-    } else {
-        Content::Leaf
-    }
+        let kind = kind.to_owned();
+        return (Part { kind, name }, content);
+    };
+    let mut words = vec![kind.ctype().trim().to_ascii_lowercase()];
+    words.extend(kind.subtype().map(|text| text.trim().to_ascii_lowercase()));
+    let content = match (words.first().map(String::as_str), kind.subtype()) {
+        (Some("multipart"), subtype) => {
+            // Transport may add white space behind a boundary, so it never ends with any.
+            let boundary = kind.attribute("boundary").unwrap_or_default();
+            match boundary.trim_ascii_end() {
+                "" => Content::Leaf,
+                boundary => Content::Multipart {
+                    boundary: boundary.as_bytes().to_vec(),
+                    digest: subtype.is_some_and(|word| word.eq_ignore_ascii_case("digest")),
+                },
+            }
+        }
+        (Some("message"), Some(subtype))
+            if subtype.eq_ignore_ascii_case("rfc822") || subtype.eq_ignore_ascii_case("global") =>
+        {
+            Content::Message
+        }
+        _ => Content::Leaf,
+    };
+    let mut kind = words.join("/");
+    kind.truncate(kind.floor_char_boundary(MAX_PART_KIND_OCTETS));
+    (Part { kind, name }, content)
+}
+
+/// The end of a name.
+fn tail(name: &str) -> String {
+    let from = name.len().saturating_sub(MAX_PART_NAME_OCTETS);
+    let from = name.ceil_char_boundary(from);
+    name.get(from..).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -202,6 +270,67 @@ mod tests {
             walk.feed(part)?;
         }
         Ok(walk)
+    }
+
+    fn parts(header: &str, body: &str) -> Vec<(String, Option<String>)> {
+        let found = |chunk| {
+            let walk = walk(header, body.as_bytes(), chunk).unwrap();
+            let rows = walk.finish().into_iter().map(|part| (part.kind, part.name));
+            rows.collect::<Vec<_>>()
+        };
+        let whole = found(body.len());
+        for chunk in 1..body.len().min(80) {
+            assert_eq!(found(chunk), whole, "by {chunk}");
+        }
+        whole
+    }
+
+    #[test]
+    fn notes_what_parts_claim_to_be() {
+        let named = |kind: &str, name: &str| (kind.to_owned(), Some(name.to_owned()));
+        let bare = |kind: &str| (kind.to_owned(), None);
+        assert_eq!(parts("Subject: x\r\n", "text\r\n"), [bare("text/plain")]);
+        assert_eq!(
+            parts("Content-Type: Application/PDF; name=\"a.pdf\"\r\n", "x"),
+            [named("application/pdf", "a.pdf")]
+        );
+        let body = "--b0\r\nContent-Type: text/HTML\r\n\r\nx\r\n\
+            --b0\r\nContent-Type: application/zip; name=z\r\nContent-Disposition: attachment;\r\n filename*0*=UTF-8''%e2%82%ac%20; filename*1=rates.zip\r\n\r\nx\r\n\
+            --b0\r\nContent-Type: image/png; name=\"=?utf-8?q?caf=C3=A9.png?=\"\r\n\r\nx\r\n\
+            --b0\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: multipart/digest; boundary=in\r\n\r\n\
+            --in\r\n\r\nSubject: inner\r\n\r\nx\r\n--in--\r\n\
+            --b0\r\nContent-Type: odd\r\n--b0\r\nContent-Type: application/x-last; name=l";
+        assert_eq!(
+            parts(MIXED, body),
+            [
+                bare("multipart/mixed"),
+                bare("text/html"),
+                named("application/zip", "\u{20ac} rates.zip"),
+                named("image/png", "caf\u{e9}.png"),
+                bare("message/rfc822"),
+                bare("multipart/digest"),
+                bare("message/rfc822"),
+                bare("text/plain"),
+                bare("odd"),
+                named("application/x-last", "l"),
+            ]
+        );
+    }
+
+    #[test]
+    fn names_and_types_are_bounded() {
+        let long = format!("{}.exe", "\u{e4}".repeat(600));
+        let header = format!("Content-Type: a/{}; name=\"{long}\"\r\n", "b".repeat(600));
+        let found = parts(&header, "");
+        assert!(found[0].0.len() <= MAX_PART_KIND_OCTETS);
+        let name = found[0].1.clone().unwrap();
+        assert!(name.len() <= MAX_PART_NAME_OCTETS && name.ends_with(".exe"));
+        let many = walk(
+            MIXED,
+            "--b0\r\n\r\n".repeat(MAX_MIME_PARTS).as_bytes(),
+            4096,
+        );
+        assert_eq!(many.unwrap().finish().len(), MAX_MIME_PARTS + 1);
     }
 
     fn nested(depth: usize) -> String {

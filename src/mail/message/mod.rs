@@ -1,15 +1,19 @@
 //! Header fields, authors and MIME structure of a message, as bytes.
 //!
-//! Owns: reading a message (RFC 5322, RFC 2045–2046) without changing an octet of it.
-//! Never: decodes, repairs or rewrites; panics on any bytes; holds a body in memory.
+//! Owns: reading a message (RFC 5322, RFC 2045–2047) without changing an octet of it, and writing
+//! an unstructured field anew. Never: repairs; panics on any bytes; holds a body in memory.
 
 mod header;
 mod mailbox;
 mod mime;
+mod overview;
+mod words;
 
 pub use header::{Field, Header, HeaderError, unfold};
 pub use mailbox::{MailboxError, mailboxes};
-pub use mime::{MimeError, MimeWalk};
+pub use mime::{MimeError, MimeWalk, Part};
+pub use overview::{Overview, OverviewError};
+pub use words::{decode as decode_text, encode as encode_field};
 
 /// Longest header in octets, with the CRLF of its last field.
 pub const MAX_HEADER_OCTETS: usize = 256 * 1024;
@@ -23,6 +27,10 @@ pub const MAX_ADDED_FIELDS: usize = 8;
 pub const MAX_MIME_DEPTH: usize = 50;
 /// Most parts of a message, at all depths together.
 pub const MAX_MIME_PARTS: usize = 1000;
+/// Most octets of a part's name that are kept: the last ones, which tell what it is.
+pub const MAX_PART_NAME_OCTETS: usize = 512;
+/// Most octets of a part's type that are kept.
+pub const MAX_PART_KIND_OCTETS: usize = 255;
 /// Most `Received` fields: a message with more goes in circles (RFC 5321 §6.3).
 pub const MAX_HOPS: usize = 50;
 /// Longest line of a message without its CRLF (RFC 5322 §2.1.1, RFC 5321 §4.5.3.1.6).

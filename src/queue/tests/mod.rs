@@ -1,8 +1,10 @@
 //! The rows of the table in [the module](super), one by one: the bench they run on. Whole weeks are in
 //! `tests/simulation.rs`.
 
+mod orders;
 mod outcomes;
 mod plans;
+mod replan;
 mod time;
 mod view;
 
@@ -167,10 +169,7 @@ impl Bench {
     fn ready(&mut self, envelope: Envelope) -> Vec<Output> {
         let (id, recipients) = (envelope.id, envelope.recipients.len());
         let prepared = prepared(u32::try_from(recipients).unwrap(), &[]);
-        assert!(matches!(
-            self.accept(envelope)[..],
-            [Output::Prepare { .. }]
-        ));
+        assert!(matches!(self.accept(envelope)[..], [Output::Prepare(_)]));
         self.tell(Duration::ZERO, Input::Prepared { id, prepared })
     }
 
@@ -184,6 +183,13 @@ fn settlement(outputs: Vec<Output>) -> Settlement {
     match <[Output; 1]>::try_from(outputs) {
         Ok([Output::Settle(settlement)]) => settlement,
         other => panic!("one settlement, not {other:?}"),
+    }
+}
+
+fn preparation(outputs: Vec<Output>) -> Preparation {
+    match <[Output; 1]>::try_from(outputs) {
+        Ok([Output::Prepare(preparation)]) => preparation,
+        other => panic!("one preparation, not {other:?}"),
     }
 }
 

@@ -85,30 +85,6 @@ fn what_comes_up_while_the_disk_is_busy_goes_out_together() {
 }
 
 #[test]
-fn a_shortfall_waits_for_security_and_keeps_its_hosts() {
-    let mut bench = Bench::new();
-    bench.ready(envelope(1, &["a@x.example"]));
-    let shortfall = came_to(
-        0,
-        Outcome::Shortfall {
-            required: Grade::Pkix,
-            hosts: Vec::new(),
-            status: status(4),
-            expected: None,
-        },
-    );
-    let settlement = bench.attempted(MINUTE, 1, vec![shortfall.clone()]);
-    assert_eq!(settlement.changes[0].cause, Cause::Attempted(shortfall));
-    assert!(matches!(
-        settlement.changes[0].record.state,
-        RecipientState::Deferred {
-            reason: DeferReason::Security,
-            ..
-        }
-    ));
-}
-
-#[test]
 fn a_recipient_the_relay_forgot_is_deferred_by_us() {
     let mut bench = Bench::new();
     bench.ready(envelope(1, &["a@x.example", "b@x.example"]));

@@ -29,7 +29,7 @@ fn without_a_method_it_waits_and_is_prepared_again() {
     ));
     let due = next_attempt(waits).since(START);
     bench.settled(Duration::ZERO, 1);
-    assert!(matches!(bench.tick(due)[..], [Output::Prepare { .. }]));
+    assert!(matches!(bench.tick(due)[..], [Output::Prepare(_)]));
     let prepared = prepared(2, &[]);
     let work = attempts(bench.tell(due, Input::Prepared { id, prepared }));
     assert_eq!(work[0].recipients, [1], "0 is in an attempt already");
@@ -53,7 +53,7 @@ fn what_could_not_be_prepared_is_tried_again() {
     ));
     let due = next_attempt(&settlement).since(START);
     bench.settled(Duration::ZERO, 1);
-    assert!(matches!(bench.tick(due)[..], [Output::Prepare { .. }]));
+    assert!(matches!(bench.tick(due)[..], [Output::Prepare(_)]));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn recovered_messages_go_on_where_they_were() {
     let input = recovered(2, None, vec![RecipientRecord::queued()]);
     assert!(matches!(
         bench.tell(HOUR * 2, input)[..],
-        [Output::Prepare { .. }]
+        [Output::Prepare(_)]
     ));
     // Overdue for long: one more try, then it expires.
     let expiry = Retry::default().expire_after;
@@ -119,7 +119,7 @@ fn recovered_messages_go_on_where_they_were() {
 }
 
 #[test]
-fn a_new_plan_counts_for_those_in_line() {
+fn who_stands_in_line_goes_by_the_new_number_of_its_rendition() {
     let limits = Limits {
         attempts: 1,
         ..Limits::default()
@@ -129,30 +129,39 @@ fn a_new_plan_counts_for_those_in_line() {
     // 0 has no method, 1 is in line.
     bench.accept(envelope(2, &["b@x.example", "c@y.example"]));
     let id = MessageId::new(2);
-    let plan = |without: &[u32]| Input::Prepared {
+    let input = Input::Prepared {
         id,
-        prepared: prepared(2, without),
+        prepared: prepared(2, &[0]),
     };
-    let waits = settlement(bench.tell(Duration::ZERO, plan(&[0])));
+    let waits = settlement(bench.tell(Duration::ZERO, input));
     bench.settled(Duration::ZERO, 2);
     let due = next_attempt(&waits).since(START);
-    assert!(matches!(bench.tick(due)[..], [Output::Prepare { .. }]));
-    // Now it is the other way round.
-    let waits = settlement(bench.tell(due, plan(&[1])));
-    assert_eq!(
-        (waits.changes[0].recipient, &waits.changes[0].cause),
-        (1, &Cause::NoMethod)
-    );
-    let outcomes = vec![delivered(0)];
-    let outputs = bench.tell(
-        due,
-        Input::Attempted {
-            id: MessageId::new(1),
-            outcomes,
-        },
-    );
-    let [Output::Settle(_), Output::Attempt(attempt)] = &outputs[..] else {
-        panic!("{outputs:?}");
-    };
-    assert_eq!((attempt.id, &attempt.recipients[..]), (id, &[0][..]));
+    let asked = preparation(bench.tick(due));
+    let whom: Vec<u32> = asked.recipients.iter().map(|r| r.recipient).collect();
+    assert_eq!(whom, [0], "only who needs a decision");
+    assert_eq!(asked.previous.unwrap().plans.len(), 2);
+    // What was made for 1 has another number now.
+    let mut moved = Prepared::clone(&prepared(2, &[]));
+    moved.renditions.push(moved.renditions[0].clone());
+    moved.plans[1].rendition = Some(1);
+    let prepared = Arc::new(moved);
+    assert!(bench.tell(due, Input::Prepared { id, prepared }).is_empty());
+    let mut seen = Vec::new();
+    let (mut busy, mut outcome) = (MessageId::new(1), delivered(0));
+    for _ in 0..2 {
+        let outputs = bench.tell(
+            due,
+            Input::Attempted {
+                id: busy,
+                outcomes: vec![outcome],
+            },
+        );
+        let [.., Output::Attempt(attempt)] = &outputs[..] else {
+            panic!("{outputs:?}");
+        };
+        seen.push((attempt.recipients.clone(), attempt.rendition));
+        (busy, outcome) = (attempt.id, delivered(attempt.recipients[0]));
+    }
+    seen.sort();
+    assert_eq!(seen, [(vec![0], 0), (vec![1], 1)]);
 }

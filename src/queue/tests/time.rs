@@ -167,7 +167,8 @@ fn the_sender_is_warned_once() {
                     warnings.push((now, told));
                     bench.settled(now, 1);
                 }
-                Output::Prepare { .. } => panic!("it has a plan"),
+                Output::Prepare(_) => panic!("it has a plan"),
+                Output::Operated { .. } => panic!("nobody ordered anything"),
             }
         }
     }

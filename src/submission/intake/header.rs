@@ -1,10 +1,10 @@
 //! What is checked in a header, and what is changed.
 
-use super::received;
-use super::{Arrival, MAX_MESSAGE_ID_OCTETS, Refusal};
+use super::{Arrival, MAX_MESSAGE_ID_OCTETS, Refusal, SubjectTags};
+use super::{received, tags};
 use crate::directory::User;
 use crate::mail::message::{Field, Header, MAX_HOPS, mailboxes};
-use crate::mail::{Address, Domain};
+use crate::mail::{Address, Domain, Tag};
 
 /// Fields that RFC 5322 §3.6 and RFC 2045 §3 allow once. Where there are two, receivers disagree
 /// about which one counts; the large ones refuse such mail.
@@ -84,10 +84,25 @@ fn loops(header: &Header<'_>, hostname: &Domain) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What the sender asks for: every field and every subject tag counts.
+pub(super) fn tags(header: &Header<'_>, subject_tags: &SubjectTags) -> Result<Vec<Tag>, Refusal> {
+    let mut asked = Vec::new();
+    for field in header.fields().filter(|&field| tags::is_ours(field)) {
+        let level = tags::level(field)?;
+        let tag = Tag { text: None, level };
+        if !asked.contains(&tag) {
+            asked.push(tag);
+        }
+    }
+    asked.extend(subject_tags.asked(header));
+    Ok(asked)
+}
+
 /// Writes the header as it is stored; the value of its Message-ID.
 pub(super) fn rewrite(
     header: &Header<'_>,
     arrival: &Arrival,
+    subject_tags: &SubjectTags,
     out: &mut Vec<u8>,
 ) -> Result<String, Refusal> {
     let given = |name: &str| {
@@ -105,11 +120,16 @@ pub(super) fn rewrite(
     out.extend_from_slice(received::field(arrival).as_bytes());
     for field in header.fields() {
         let removed = REMOVED.iter().any(|name| field.is(name))
+            || tags::is_ours(field)
             // An empty one is as good as none, and is replaced.
             || field.is("Date") && date.is_none()
             || field.is("Message-ID") && message_id.is_none();
-        if !removed {
-            out.extend_from_slice(field.raw());
+        if removed {
+            continue;
+        }
+        match subject_tags.without(field) {
+            Some(cleaned) => out.extend_from_slice(&cleaned),
+            None => out.extend_from_slice(field.raw()),
         }
     }
     if date.is_none() {

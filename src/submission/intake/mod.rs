@@ -2,22 +2,27 @@
 //!
 //! Owns: what is checked in a message that an account submits (author, sender, limits, loops) and
 //! the few edits that submission makes: `Received` on top, `Date` and `Message-ID` where missing,
-//! `Bcc`, `Resent-Bcc` and `Return-Path` taken out. Never: any other change; the body goes
-//! through octet for octet. Memory: the header, one MIME line, the open boundaries; never a body.
+//! `Bcc`, `Resent-Bcc`, `Return-Path`, `X-Sealpost-*` and the policy's subject tags taken out.
+//! Never: any other change; the body goes through octet for octet. Memory: the header, one MIME
+//! line, the open boundaries, names and types of the parts; never a body.
 //! Pure: octets in, octets out.
 
 mod header;
 mod received;
+mod tags;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::directory::User;
 use crate::mail::message::{
-    Header, HeaderError, MAX_HEADER_OCTETS, MAX_HOPS, MailboxError, MimeError, MimeWalk,
+    Header, HeaderError, MAX_ADDED_OCTETS, MAX_HEADER_OCTETS, MAX_HOPS, MailboxError, MimeError,
+    MimeWalk, Overview,
 };
-use crate::mail::{Address, Domain, MessageId, Timestamp, TlsFacts};
+use crate::mail::{Address, Domain, MessageId, Tag, Timestamp, TlsFacts};
 use crate::proto::smtp::server::{Hello, Reply};
+
+pub use tags::SubjectTags;
 
 /// Longest Message-ID that is taken, in octets.
 pub const MAX_MESSAGE_ID_OCTETS: usize = 998;
@@ -50,6 +55,19 @@ pub struct Accepted {
     pub message_id: String,
     /// Whether it has octets above 127.
     pub eight_bit: bool,
+    /// What the sender asked for, which is in the content no more.
+    pub tags: Vec<Tag>,
+    /// What the content shows as it is stored, if somebody wanted to know.
+    pub overview: Option<Overview>,
+}
+
+/// What a policy has to do with messages that come in.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// The tags by which senders may ask for a level.
+    pub subject_tags: SubjectTags,
+    /// Whether anybody wants to know what the content shows.
+    pub overview: bool,
 }
 
 /// Why a message is refused.
@@ -99,6 +117,14 @@ pub enum Refusal {
     /// Over [`MAX_MESSAGE_ID_OCTETS`].
     #[error("the Message-ID is longer than {MAX_MESSAGE_ID_OCTETS} octets")]
     MessageId,
+    /// A field of ours that is none, such as a misspelt one.
+    #[error("there is no {0} field; X-Sealpost-Level is the only one")]
+    UnknownField(String),
+    /// A level that is none.
+    #[error(
+        "the X-Sealpost-Level field must be protected, confidential, restricted or sealed, and nothing else"
+    )]
+    UnknownLevel,
     /// The MIME structure.
     #[error("{0}")]
     Mime(#[from] MimeError),
@@ -116,6 +142,8 @@ impl Refusal {
             | Self::Duplicate(_)
             | Self::Mailboxes { .. }
             | Self::MessageId
+            | Self::UnknownField(_)
+            | Self::UnknownLevel
             | Self::Mime(_) => (554, (5, 6, 0)),
         };
         Reply::new(code, enhanced, &format!("Message refused: {self}"))
@@ -127,21 +155,28 @@ impl Refusal {
 pub struct Intake {
     arrival: Arrival,
     user: Arc<User>,
+    wishes: Wishes,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
     Header(Vec<u8>),
-    Body { walk: MimeWalk, accepted: Accepted },
+    Body {
+        walk: MimeWalk,
+        accepted: Accepted,
+        /// The header as it is stored, where an overview is wanted.
+        stored: Option<Vec<u8>>,
+    },
 }
 
 impl Intake {
     /// For a message that arrives so, from this account.
-    pub fn new(arrival: Arrival, user: Arc<User>) -> Self {
+    pub fn new(arrival: Arrival, user: Arc<User>, wishes: Wishes) -> Self {
         Self {
             arrival,
             user,
+            wishes,
             stage: Stage::Header(Vec::new()),
         }
     }
@@ -177,7 +212,16 @@ impl Intake {
             self.header(&header, out)?;
         }
         match self.stage {
-            Stage::Body { accepted, .. } => Ok(accepted),
+            Stage::Body {
+                walk,
+                mut accepted,
+                stored,
+            } => {
+                if let Some(block) = stored {
+                    accepted.overview = Some(Overview::of_parts(&block, walk.finish())?);
+                }
+                Ok(accepted)
+            }
             Stage::Header(_) => Err(Refusal::NoFrom),
         }
     }
@@ -185,21 +229,32 @@ impl Intake {
     fn header(&mut self, block: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         let header = Header::parse(block)?;
         let author = header::check(&header, &self.user, &self.arrival.hostname)?;
-        let message_id = header::rewrite(&header, &self.arrival, out)?;
+        let subject_tags = &self.wishes.subject_tags;
+        let tags = header::tags(&header, subject_tags)?;
+        let start = out.len();
+        let message_id = header::rewrite(&header, &self.arrival, subject_tags, out)?;
+        if out.len() - start > MAX_HEADER_OCTETS + MAX_ADDED_OCTETS {
+            // A subject that was written anew may have grown.
+            return Err(HeaderError::TooLong.into());
+        }
+        let stored = out.get(start..).filter(|_| self.wishes.overview);
         self.stage = Stage::Body {
             walk: MimeWalk::new(block)?,
             accepted: Accepted {
                 author,
                 message_id,
                 eight_bit: false,
+                tags,
+                overview: None,
             },
+            stored: stored.map(<[u8]>::to_vec),
         };
         Ok(())
     }
 
     /// Behind the empty line that ends the header.
     fn body(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-        if let Stage::Body { walk, accepted } = &mut self.stage {
+        if let Stage::Body { walk, accepted, .. } = &mut self.stage {
             walk.feed(chunk)?;
             accepted.eight_bit |= !chunk.is_ascii();
             out.extend_from_slice(chunk);

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::directory::Users;
-use crate::mail::{TlsVersion, VerifiedBy};
+use crate::mail::message::{Part, decode_text};
+use crate::mail::{Level, TlsVersion, VerifiedBy};
+use crate::policy::source::SubjectTag;
 
 const HASH: &str =
     "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0$MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE";
@@ -20,6 +22,20 @@ fn user() -> Arc<User> {
     std::fs::write(file.path(), text).unwrap();
     std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
     Users::load(file.path()).unwrap().get("jo").unwrap()
+}
+
+fn wishes() -> Wishes {
+    let tag = |text: &str, raise| SubjectTag {
+        text: text.to_owned(),
+        raise,
+    };
+    Wishes {
+        subject_tags: SubjectTags::new(&[
+            tag("[secure]", Level::Confidential),
+            tag("#sealed", Level::Sealed),
+        ]),
+        overview: true,
+    }
 }
 
 fn arrival() -> Arrival {
@@ -44,7 +60,7 @@ fn arrival() -> Arrival {
 }
 
 fn take_by(content: &[u8], user: &Arc<User>, chunk: usize) -> Result<(Vec<u8>, Accepted), Refusal> {
-    let mut intake = Intake::new(arrival(), Arc::clone(user));
+    let mut intake = Intake::new(arrival(), Arc::clone(user), wishes());
     let mut out = Vec::new();
     for piece in content.chunks(chunk) {
         intake.write(piece, &mut out)?;
@@ -296,7 +312,7 @@ fn limits_hold_just_under_at_and_over() {
         }
     }
     // An endless header is refused before it is whole, and not kept.
-    let mut intake = Intake::new(arrival(), Arc::clone(&user));
+    let mut intake = Intake::new(arrival(), Arc::clone(&user), wishes());
     let mut out = Vec::new();
     let refused = (0..10).find_map(|_| intake.write(&[b'x'; 65_536], &mut out).err());
     assert_eq!(refused, Some(Refusal::Header(HeaderError::TooLong)));
@@ -343,6 +359,136 @@ fn received_says_how_it_came() {
     ));
 }
 
+#[test]
+fn tags_are_understood_and_taken_out() {
+    let content = "x-sealpost-LEVEL: Restricted\r\nFrom: jo@clinic.example\r\nDate: x\r\nMessage-ID: <a@b>\r\nX-Sealpost-Level:\r\n\tprotected\r\nThread-Topic: Results [secure]\r\nSubject: [Secure] Results #SEALED\r\nX-Sealpos: kept\r\n\r\nX-Sealpost-Level: body [secure]\r\n";
+    let expected = format!(
+        "{RECEIVED}From: jo@clinic.example\r\nDate: x\r\nMessage-ID: <a@b>\r\nThread-Topic: Results\r\nSubject: Results\r\nX-Sealpos: kept\r\n\r\nX-Sealpost-Level: body [secure]\r\n"
+    );
+    let user = user();
+    for chunk in 1..content.len() {
+        let (out, accepted) = take_by(content.as_bytes(), &user, chunk).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), expected, "by {chunk}");
+        let field = |level| Tag { text: None, level };
+        let subject = |text: &str, level| Tag {
+            text: Some(text.into()),
+            level,
+        };
+        assert_eq!(
+            accepted.tags,
+            [
+                field(Level::Restricted),
+                field(Level::Protected),
+                subject("[secure]", Level::Confidential),
+                subject("#sealed", Level::Sealed),
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_mistaken_tag_refuses_the_message() {
+    let with = |field: &str| take(&format!("From: jo@clinic.example\r\n{field}\r\n\r\n")).map(drop);
+    for level in Level::ALL {
+        assert_eq!(with(&format!("X-Sealpost-Level: {level}")), Ok(()));
+    }
+    for value in [
+        "",
+        "confidental",
+        "restricted!",
+        "sealed, restricted",
+        "none",
+        "=?utf-8?q?sealed?=",
+    ] {
+        let field = format!("X-Sealpost-Level: {value}");
+        assert_eq!(with(&field), Err(Refusal::UnknownLevel), "{value}");
+        let both = format!("X-Sealpost-Level: sealed\r\n{field}");
+        assert_eq!(with(&both), Err(Refusal::UnknownLevel), "{value}");
+    }
+    for name in [
+        "X-Sealpost-Levl",
+        "x-SEALPOST-",
+        "X-Sealpost-Level-2",
+        "X-Sealpost-Hold",
+    ] {
+        let refused = with(&format!("{name}: sealed")).unwrap_err();
+        assert_eq!(refused, Refusal::UnknownField(name.to_owned()));
+        let mut line = Vec::new();
+        refused.reply().write(&mut line);
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            format!(
+                "554 5.6.0 Message refused: there is no {name} field; X-Sealpost-Level is the only one\r\n"
+            )
+        );
+    }
+    assert_eq!(with("X-Sealpost: other people's"), Ok(()));
+    let mut line = Vec::new();
+    Refusal::UnknownLevel.reply().write(&mut line);
+    assert!(line.starts_with(b"554 5.6.0 Message refused: the X-Sealpost-Level field must be "));
+}
+
+#[test]
+fn the_overview_is_that_of_what_is_stored() {
+    let content = "From: jo@clinic.example\r\nBcc: blind@b.example\r\nTo: a@b.example\r\nCc: g: b@b.example, c@b.example;\r\nSubject: [secure] =?utf-8?q?caf=C3=A9?=\r\nX-Sealpost-Level: sealed\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\n\r\n%\r\n--b--\r\n";
+    let user = user();
+    for chunk in [1, 7, 4096] {
+        let (out, accepted) = take_by(content.as_bytes(), &user, chunk).unwrap();
+        let overview = accepted.overview.unwrap();
+        assert_eq!(Overview::of(&out).unwrap(), overview);
+        assert_eq!(overview.visible_recipients, 3);
+        let names: Vec<_> = overview
+            .fields
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "received",
+                "from",
+                "to",
+                "cc",
+                "subject",
+                "content-type",
+                "date",
+                "message-id"
+            ]
+        );
+        assert_eq!(overview.fields[4].1, "caf\u{e9}");
+        let pdf = Part {
+            kind: "application/pdf".to_owned(),
+            name: Some("a.pdf".to_owned()),
+        };
+        assert_eq!(overview.parts[2], pdf);
+    }
+    // Nobody wants to know: nobody looks.
+    let mut intake = Intake::new(arrival(), user, Wishes::default());
+    let mut out = Vec::new();
+    intake
+        .write(content.replace("X-S", "Y-S").as_bytes(), &mut out)
+        .unwrap();
+    let accepted = intake.finish(&mut out).unwrap();
+    assert_eq!((accepted.overview, accepted.tags), (None, vec![]));
+    assert!(
+        String::from_utf8(out)
+            .unwrap()
+            .contains("Subject: [secure]")
+    );
+}
+
+#[test]
+fn a_subject_that_grows_past_the_limit_is_refused() {
+    // Written anew in UTF-8 it takes more octets than the client sent.
+    let words =
+        "\r\n =?iso-8859-1?b?5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk?=".repeat(3500);
+    let content = format!("From: jo@clinic.example\r\nSubject: [secure]{words}\r\n\r\n");
+    assert!(content.len() < MAX_HEADER_OCTETS);
+    assert_eq!(take(&content), Err(Refusal::Header(HeaderError::TooLong)));
+    let untagged = content.replace("[secure]", "");
+    assert!(take(&untagged).is_ok());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
@@ -360,5 +506,29 @@ proptest! {
         prop_assert_eq!(&out[..RECEIVED.len()], RECEIVED.as_bytes());
         prop_assert_eq!(&out[RECEIVED.len()..], &content[..]);
         prop_assert_eq!(accepted.eight_bit, !body.is_ascii());
+    }
+
+    /// Whatever the header: no panic, and neither field nor tag of ours is in what is stored.
+    #[test]
+    fn no_mark_ever_leaves(fields in proptest::collection::vec(prop_oneof![
+            Just("X-Sealpost-Level: sealed\r\n"), Just("x-sealpost-level:\r\n RESTRICTED\r\n"),
+            Just("X-SEALPOST-Hold: x\r\n"), Just("Subject: [secure] x\r\n"), Just("Subject: [sec\r\n"),
+            Just(" #sealed\r\n"), Just("\t[SECURE]\r\n"), Just("Thread-Topic: =?utf-8?q?#sea?=\r\n"),
+            Just(" =?utf-8?q?led?= [secure]\r\n"), Just("From: jo@clinic.example\r\n"), Just("X: y\r\n"),
+            Just("\r\n"), Just("no field\r\n"),
+        ], 0..12), chunk in 1_usize..40)
+    {
+        let user = user();
+        let content = format!("From: jo@clinic.example\r\n{}\r\n[secure]\r\n", fields.concat());
+        if let Ok((out, _)) = take_by(content.as_bytes(), &user, chunk) {
+            let (block, _) = crate::mail::message::split(&out);
+            for field in Header::parse_stored(block).unwrap().fields() {
+                prop_assert!(!field.name().to_ascii_lowercase().starts_with("x-sealpost-"));
+                if field.is("Subject") || field.is("Thread-Topic") {
+                    let seen = decode_text(field.body()).to_lowercase();
+                    prop_assert!(!seen.contains("[secure]") && !seen.contains("#sealed"), "{}", seen);
+                }
+            }
+        }
     }
 }

@@ -7,7 +7,9 @@
 use std::fmt;
 
 use super::reply::Reply;
-use crate::mail::{Demand, Domain, Grade, Level, Timestamp, TlsFacts, VerifiedBy};
+use crate::mail::{
+    Demand, Domain, Grade, Level, RenditionClass, Terms, Timestamp, TlsFacts, VerifiedBy,
+};
 
 /// Which trust anchors a certificate was checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +94,8 @@ pub struct DomainFacts {
     /// The highest level that may go this way; `None` for any. What lies beyond a route is not
     /// seen, so a route has a limit.
     pub max_level: Option<Level>,
+    /// Whether the operator has pinned this host for the domain.
+    pub pinned: bool,
 }
 
 /// The grade that a connection with `handshake` has for a domain at the moment `now`.
@@ -104,7 +108,20 @@ pub fn grade(now: Timestamp, domain: &DomainFacts, handshake: Option<&HandshakeF
         VerifiedBy::Pkix if handshake.reference != domain.reference => Grade::Any,
         // A connection may outlive the certificate that it was opened with.
         VerifiedBy::Pkix if now > handshake.valid_until => Grade::Any,
+        VerifiedBy::Pkix if domain.pinned => Grade::Pinned,
         VerifiedBy::Pkix => Grade::Pkix,
+    }
+}
+
+/// Whether the terms of a decision bind what goes out as `class`: they are said of a sender's
+/// message, sealed or not, and not of mail of our own.
+pub const fn binds(class: RenditionClass) -> bool {
+    match class {
+        RenditionClass::Content | RenditionClass::Sealed => true,
+        RenditionClass::Notice
+        | RenditionClass::Code
+        | RenditionClass::Dsn
+        | RenditionClass::Report => false,
     }
 }
 
@@ -139,6 +156,11 @@ pub enum Lack {
     },
     /// More than the grade that was reached.
     Grade(Grade),
+    /// A place among the hosts that the operator has pinned for the domain.
+    NotPinned,
+    /// A key exchange that withstands a quantum computer; the group that was agreed on, `None`
+    /// where there is no TLS.
+    KeyExchange(Option<String>),
     /// The authentication that the route asks for.
     Authentication,
     /// A session: it is not established, or busy.
@@ -171,6 +193,16 @@ impl fmt::Display for Lack {
                 "is the next hop of a route for levels up to {highest}, and this message is {needed}"
             ),
             Self::Grade(reached) => write!(f, "reaches only the grade {reached}"),
+            Self::NotPinned => {
+                f.write_str("is none of the hosts that the policy pins for this domain")
+            }
+            Self::KeyExchange(Some(group)) => write!(
+                f,
+                "agreed on the key exchange {group}, which is not post-quantum"
+            ),
+            Self::KeyExchange(None) => {
+                f.write_str("has no TLS and so no post-quantum key exchange")
+            }
             Self::Authentication => f.write_str("has not authenticated us"),
             Self::Session => f.write_str("has no session with us"),
         }
@@ -203,31 +235,34 @@ impl Channel {
         }
     }
 
-    /// Whether this channel may carry what demands `demand` for `domain`, and with which grade.
+    /// Whether this channel may carry what demands `demand` under `terms` for `domain`, and with
+    /// which grade.
     pub(super) fn check(
         &self,
         now: Timestamp,
         demand: Demand,
+        terms: &Terms,
         domain: &DomainFacts,
     ) -> Result<Grade, Shortfall> {
         let reached = grade(now, domain, self.handshake());
-        let short = |lack| {
-            Err(Shortfall {
+        let lack = level_lack(demand, domain)
+            .or_else(|| pin_lack(demand, terms, domain))
+            .or_else(|| (!demand.is_met_by(reached)).then(|| self.grade_lack(reached, domain)))
+            .or_else(|| self.dialog_lack())
+            .or_else(|| self.key_exchange_lack(demand, terms));
+        match lack {
+            None => Ok(reached),
+            Some(lack) => Err(Shortfall {
                 reached,
                 required: demand.least(),
                 lack,
-            })
-        };
-        if let Some(highest) = domain.max_level
-            && demand.level() > highest
-        {
-            let needed = demand.level();
-            return short(Lack::Level { highest, needed });
+            }),
         }
-        if demand.is_met_by(reached) {
-            return Ok(reached);
-        }
-        short(match self {
+    }
+
+    /// What stands between the grade that was reached and a higher one.
+    fn grade_lack(&self, reached: Grade, domain: &DomainFacts) -> Lack {
+        match self {
             Self::Plain(why) => Lack::Tls(why.clone()),
             Self::Secure(facts) => match &facts.tls.verified_by {
                 VerifiedBy::Nothing(why) => Lack::Verification(why.clone()),
@@ -235,14 +270,50 @@ impl Channel {
                 VerifiedBy::Pkix if reached < Grade::Pkix => Lack::Expired,
                 VerifiedBy::Pkix => Lack::Grade(reached),
             },
-        })
+        }
     }
+
+    /// A server that refused EHLO has said nothing that a transaction could rest on, however
+    /// little is demanded; HELO is not spoken.
+    fn dialog_lack(&self) -> Option<Lack> {
+        match self {
+            Self::Plain(why @ NoTls::NoEsmtp(_)) => Some(Lack::Tls(why.clone())),
+            Self::Plain(NoTls::NotOffered | NoTls::Refused(_)) | Self::Secure(_) => None,
+        }
+    }
+
+    fn key_exchange_lack(&self, demand: Demand, terms: &Terms) -> Option<Lack> {
+        if !(terms.require_pq && binds(demand.class())) {
+            return None;
+        }
+        match self.handshake() {
+            None => Some(Lack::KeyExchange(None)),
+            Some(facts) if facts.tls.is_post_quantum() => None,
+            Some(facts) => Some(Lack::KeyExchange(Some(facts.tls.group.clone()))),
+        }
+    }
+}
+
+/// What lies beyond a route is not seen: it carries no level above its own.
+fn level_lack(demand: Demand, domain: &DomainFacts) -> Option<Lack> {
+    let highest = domain.max_level?;
+    let needed = demand.level();
+    (needed > highest).then_some(Lack::Level { highest, needed })
+}
+
+/// Where the operator names the only hosts for a domain, no other one may be used: neither one
+/// that a forged MX record names, nor the next hop of a route.
+fn pin_lack(demand: Demand, terms: &Terms, domain: &DomainFacts) -> Option<Lack> {
+    let named = || terms.names(&domain.reference.host);
+    let bound = binds(demand.class()) && !terms.pin_mx.is_empty();
+    (bound && !named()).then_some(Lack::NotPinned)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::mail::TlsVersion;
+    use crate::mail::tls::POST_QUANTUM_GROUPS;
+    use crate::mail::{Allowance, ExceptionUse, TlsVersion};
 
     pub(crate) fn reference(host: &str) -> Reference {
         Reference {
@@ -255,7 +326,12 @@ pub(super) mod tests {
         DomainFacts {
             reference: reference(host),
             max_level: None,
+            pinned: false,
         }
+    }
+
+    fn free() -> Terms {
+        Terms::default()
     }
 
     pub(crate) fn handshake(host: &str, verified_by: VerifiedBy) -> HandshakeFacts {
@@ -297,7 +373,12 @@ pub(super) mod tests {
     fn every_lack_has_its_name() {
         let domain = domain_facts("mx.example");
         let demand = Demand::content(Level::Protected).unwrap();
-        let lack = |channel: Channel| channel.check(NOW, demand, &domain).unwrap_err().lack;
+        let lack = |channel: Channel| {
+            channel
+                .check(NOW, demand, &free(), &domain)
+                .unwrap_err()
+                .lack
+        };
         let secure = |host, verified| Channel::Secure(handshake(host, verified));
         assert_eq!(
             lack(Channel::Plain(NoTls::NotOffered)),
@@ -312,16 +393,16 @@ pub(super) mod tests {
             Lack::OtherReference
         );
         let expired = secure("mx.example", VerifiedBy::Pkix)
-            .check(Timestamp::from_secs(1001), demand, &domain)
+            .check(Timestamp::from_secs(1001), demand, &free(), &domain)
             .unwrap_err();
         assert_eq!(expired.lack, Lack::Expired);
         assert_eq!(expired.reached, Grade::Any);
         let confidential = Demand::content(Level::Confidential).unwrap();
         let good = secure("mx.example", VerifiedBy::Pkix);
-        let short = good.check(NOW, confidential, &domain).unwrap_err();
+        let short = good.check(NOW, confidential, &free(), &domain).unwrap_err();
         assert_eq!(short.lack, Lack::Grade(Grade::Pkix));
         assert_eq!(short.required, Grade::Pinned);
-        assert_eq!(good.check(NOW, demand, &domain), Ok(Grade::Pkix));
+        assert_eq!(good.check(NOW, demand, &free(), &domain), Ok(Grade::Pkix));
     }
 
     #[test]
@@ -332,12 +413,113 @@ pub(super) mod tests {
         let demand = |level| Demand::content(level).unwrap();
         assert!(
             channel
-                .check(NOW, demand(Level::Protected), &domain)
+                .check(NOW, demand(Level::Protected), &free(), &domain)
                 .is_ok()
         );
         let short = channel
-            .check(NOW, demand(Level::Confidential), &domain)
+            .check(NOW, demand(Level::Confidential), &free(), &domain)
             .unwrap_err();
         assert!(matches!(short.lack, Lack::Level { .. }));
+    }
+
+    fn exception(allow: Allowance) -> ExceptionUse {
+        ExceptionUse {
+            recipient: "fax@gateway.example".into(),
+            allow,
+            max_level: Level::Protected,
+            owner: "jo@clinic.example".into(),
+            reason: "patient-request".into(),
+            expires: Timestamp::from_secs(2000),
+        }
+    }
+
+    #[test]
+    fn an_exception_allows_what_it_says_and_no_more() {
+        let domain = domain_facts("mx.example");
+        let plain = |why| Channel::Plain(why);
+        let refused = || NoTls::Refused(Reply::new(454, "later"));
+        let unverified = Channel::Secure(handshake("mx.example", VerifiedBy::Nothing("x".into())));
+        let check = |channel: &Channel, allow| {
+            let demand = Demand::excepted(Level::Protected, &exception(allow)).unwrap();
+            channel.check(NOW, demand, &free(), &domain)
+        };
+        assert_eq!(check(&unverified, Allowance::Any), Ok(Grade::Any));
+        assert_eq!(check(&unverified, Allowance::None), Ok(Grade::Any));
+        for why in [NoTls::NotOffered, refused()] {
+            assert_eq!(check(&plain(why.clone()), Allowance::None), Ok(Grade::None));
+            let short = check(&plain(why.clone()), Allowance::Any).unwrap_err();
+            assert_eq!(short.lack, Lack::Tls(why));
+        }
+        let mute = plain(NoTls::NoEsmtp(Reply::new(502, "what")));
+        assert!(check(&mute, Allowance::None).is_err(), "HELO is not spoken");
+        let above = Demand::excepted(Level::Confidential, &exception(Allowance::None));
+        assert_eq!(above, None);
+    }
+
+    #[test]
+    fn pins_bind_content_and_lift_its_grade() {
+        let pins = |pattern: &str| Terms {
+            pin_mx: vec!["other.example".parse().unwrap(), pattern.parse().unwrap()],
+            require_pq: false,
+        };
+        let demand = |level| Demand::content(level).unwrap();
+        let good = Channel::Secure(handshake("mx.b.example", VerifiedBy::Pkix));
+        let mut domain = domain_facts("mx.b.example");
+        domain.pinned = true;
+        let named = pins("*.b.example");
+        let confidential = demand(Level::Confidential);
+        assert_eq!(
+            good.check(NOW, confidential, &named, &domain),
+            Ok(Grade::Pinned)
+        );
+        assert!(
+            good.check(NOW, demand(Level::Restricted), &named, &domain)
+                .is_err()
+        );
+        // A pin makes nobody of an unverified peer.
+        let nobody = Channel::Secure(handshake("mx.b.example", VerifiedBy::Nothing("x".into())));
+        let short = nobody.check(NOW, confidential, &named, &domain);
+        assert_eq!(short.unwrap_err().reached, Grade::Any);
+        domain.pinned = false;
+        let elsewhere = pins("*.c.example");
+        for demand in [
+            demand(Level::Protected),
+            Demand::excepted(Level::Protected, &exception(Allowance::None)).unwrap(),
+        ] {
+            let short = good.check(NOW, demand, &elsewhere, &domain).unwrap_err();
+            assert_eq!(short.lack, Lack::NotPinned);
+        }
+        assert_eq!(
+            good.check(NOW, Demand::dsn(), &elsewhere, &domain),
+            Ok(Grade::Pkix)
+        );
+    }
+
+    #[test]
+    fn a_quantum_computer_is_kept_out_by_the_group_and_nothing_else() {
+        let domain = domain_facts("mx.example");
+        let terms = Terms {
+            pin_mx: vec![],
+            require_pq: true,
+        };
+        let demand = Demand::content(Level::Protected).unwrap();
+        let check = |group: &str| {
+            let mut facts = handshake("mx.example", VerifiedBy::Pkix);
+            facts.tls.group = group.to_owned();
+            Channel::Secure(facts).check(NOW, demand, &terms, &domain)
+        };
+        for group in POST_QUANTUM_GROUPS {
+            assert_eq!(check(group), Ok(Grade::Pkix), "{group}");
+        }
+        for group in ["x25519", "secp256r1", "secp384r1", "ffdhe2048", "", "KEM"] {
+            let lack = check(group).unwrap_err().lack;
+            assert_eq!(lack, Lack::KeyExchange(Some(group.to_owned())));
+        }
+        let classic = Channel::Secure(handshake("mx.example", VerifiedBy::Pkix));
+        assert!(classic.check(NOW, Demand::dsn(), &terms, &domain).is_ok());
+        let excepted = Demand::excepted(Level::Protected, &exception(Allowance::None)).unwrap();
+        let plain = Channel::Plain(NoTls::NotOffered);
+        let short = plain.check(NOW, excepted, &terms, &domain).unwrap_err();
+        assert_eq!(short.lack, Lack::KeyExchange(None));
     }
 }

@@ -17,7 +17,7 @@
 //! |---|---|---|
 //! | `Greeting` | 220 | EHLO, `Ehlo` (§3.1, §4.1.1.1) |
 //! | `Ehlo` | 250 with STARTTLS | STARTTLS, `Starttls` (RFC 3207 §4) |
-//! | `Ehlo` | 250 without STARTTLS; 5yz | `Established` without TLS: no permit will be given |
+//! | `Ehlo` | 250 without STARTTLS; 5yz | `Established` without TLS: a permit only where an exception allows it, and never behind 5yz |
 //! | `Starttls` | 220 and nothing behind it | `Handshake` |
 //! | `Starttls` | 220 and anything behind it | closed: injection |
 //! | `Starttls` | 4yz, 5yz | `Established` without TLS |
@@ -49,7 +49,8 @@ pub use auth::{Credentials, CredentialsError, MAX_CREDENTIAL_OCTETS};
 pub use capabilities::Capabilities;
 pub use failure::{Cause, Failure, Phase, Timeouts};
 pub use grade::{
-    Anchors, DomainFacts, HandshakeFacts, Lack, NoTls, Reference, Shortfall, grade as grade_of,
+    Anchors, DomainFacts, HandshakeFacts, Lack, NoTls, Reference, Shortfall, binds,
+    grade as grade_of,
 };
 pub use permit::{Permit, Transfer, Unfit};
 pub use session::{Input, Opening, Output, Session, Settings};
@@ -60,7 +61,7 @@ use self::auth::AuthStep;
 use self::grade::Channel;
 use self::reply::{Reply, ReplyReader, Severity};
 use self::transaction::{Progress, Transaction};
-use crate::mail::{Grade, Timestamp};
+use crate::mail::{Demand, Grade, Level, Terms, Timestamp};
 
 struct Authenticating {
     facts: HandshakeFacts,
@@ -87,8 +88,11 @@ struct Running {
 enum State {
     Greeting,
     Ehlo,
-    Starttls,
-    Handshake { greeted: bool },
+    /// With what was offered in plaintext, which counts only if TLS is refused.
+    Starttls(Capabilities),
+    Handshake {
+        greeted: bool,
+    },
     GreetingSecure(HandshakeFacts),
     EhloSecure(HandshakeFacts),
     Auth(Box<Authenticating>),
@@ -142,6 +146,25 @@ impl Client {
         matches!(self.state, State::Established(_)) && self.events.is_empty() && self.out.is_empty()
     }
 
+    /// What this connection, as it is now, lacks for content under `terms` for `domain`, and the
+    /// grade that it has: what [`Client::permit`] would say of content of the lowest level.
+    pub fn examine(
+        &self,
+        now: Timestamp,
+        terms: &Terms,
+        domain: &DomainFacts,
+    ) -> (Grade, Option<Lack>) {
+        let (Some(demand), State::Established(established)) =
+            (Demand::content(Level::Protected), &self.state)
+        else {
+            return (Grade::None, Some(Lack::Session));
+        };
+        match established.channel.check(now, demand, terms, domain) {
+            Ok(grade) => (grade, None),
+            Err(short) => (short.reached, Some(short.lack)),
+        }
+    }
+
     /// What the handshake showed, while established.
     pub fn handshake(&self) -> Option<&HandshakeFacts> {
         match &self.state {
@@ -151,7 +174,7 @@ impl Client {
             State::Transaction(running) => running.established.channel.handshake(),
             State::Greeting
             | State::Ehlo
-            | State::Starttls
+            | State::Starttls(_)
             | State::Handshake { .. }
             | State::Quit
             | State::Closed => None,
@@ -187,7 +210,7 @@ impl Client {
         match &self.state {
             State::Greeting | State::GreetingSecure(_) => Phase::Greeting,
             State::Ehlo | State::EhloSecure(_) => Phase::Ehlo,
-            State::Starttls => Phase::Starttls,
+            State::Starttls(_) => Phase::Starttls,
             State::Handshake { .. } => Phase::Handshake,
             State::Auth(_) => Phase::Auth,
             State::Established(_) | State::Closed => Phase::Idle,
@@ -232,7 +255,7 @@ impl Client {
             }
             State::Greeting
             | State::Ehlo
-            | State::Starttls
+            | State::Starttls(_)
             | State::Handshake { .. }
             | State::GreetingSecure(_)
             | State::EhloSecure(_)
@@ -280,7 +303,7 @@ impl Client {
                 self.on_greeting(here, State::EhloSecure(facts), reply);
             }
             State::Ehlo => self.on_plain_ehlo(reply),
-            State::Starttls => self.on_starttls(reply),
+            State::Starttls(capabilities) => self.on_starttls(capabilities, reply),
             State::EhloSecure(facts) => self.on_secure_ehlo(now, facts, reply),
             State::Auth(auth) => self.on_auth(auth, reply),
             state @ (State::Handshake { .. } | State::Established(_) | State::Closed) => {
@@ -312,15 +335,18 @@ impl Client {
     fn on_plain_ehlo(&mut self, reply: Reply) {
         match reply.severity() {
             Severity::Completed => {
-                if Capabilities::from_ehlo(&reply).starttls {
-                    self.state = State::Starttls;
+                let capabilities = Capabilities::from_ehlo(&reply);
+                if capabilities.starttls {
+                    self.state = State::Starttls(capabilities);
                     self.command("STARTTLS", "");
                 } else {
-                    self.establish_plain(NoTls::NotOffered);
+                    self.establish_plain(NoTls::NotOffered, capabilities);
                 }
             }
             // HELO could not bring TLS about, so it is not tried.
-            Severity::Permanent => self.establish_plain(NoTls::NoEsmtp(reply)),
+            Severity::Permanent => {
+                self.establish_plain(NoTls::NoEsmtp(reply), Capabilities::default());
+            }
             Severity::Transient | Severity::Intermediate => {
                 self.state = State::Ehlo;
                 self.refused_or_unexpected(reply);
@@ -328,26 +354,27 @@ impl Client {
         }
     }
 
-    fn on_starttls(&mut self, reply: Reply) {
+    fn on_starttls(&mut self, capabilities: Capabilities, reply: Reply) {
         match reply.severity() {
             Severity::Completed if reply.code() == 220 => {
                 self.state = State::Handshake { greeted: true };
                 self.events.push_back(Output::StartTls);
             }
             Severity::Transient | Severity::Permanent => {
-                self.establish_plain(NoTls::Refused(reply));
+                self.establish_plain(NoTls::Refused(reply), capabilities);
             }
             Severity::Completed | Severity::Intermediate => {
-                self.state = State::Starttls;
+                self.state = State::Starttls(capabilities);
                 self.fail(Cause::Unexpected(reply));
             }
         }
     }
 
-    fn establish_plain(&mut self, why: NoTls) {
+    /// Without TLS: what was offered in plaintext holds (RFC 3207 §4), for whom that is enough.
+    fn establish_plain(&mut self, why: NoTls, capabilities: Capabilities) {
         self.establish(Established {
             channel: Channel::Plain(why),
-            capabilities: Capabilities::default(),
+            capabilities,
             authenticated: false,
             dirty: false,
         });
@@ -380,6 +407,7 @@ impl Client {
         let way = DomainFacts {
             reference: self.settings.reference.clone(),
             max_level: None,
+            pinned: false,
         };
         let verified = grade_of(now, &way, Some(&facts)) >= Grade::Pkix;
         let (Some(credentials), true) = (&self.settings.credentials, verified) else {

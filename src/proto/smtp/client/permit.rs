@@ -141,7 +141,7 @@ pub enum Unfit {
 
 impl Client {
     /// The grade check: whether this connection, as it is now, may carry `rendition` for
-    /// `domain`. Evaluated for every transaction, on a reused connection as on a fresh one.
+    /// `domain`: its grade reaches the demand, and it keeps the terms. Evaluated for every transaction, on a reused connection as on a fresh one.
     pub fn permit<'c>(
         &'c mut self,
         now: Timestamp,
@@ -157,7 +157,9 @@ impl Client {
         let State::Established(established) = &self.state else {
             return Err(short(Grade::None, Lack::Session));
         };
-        let grade = established.channel.check(now, demand, domain)?;
+        let grade = established
+            .channel
+            .check(now, demand, &rendition.terms, domain)?;
         if self.settings.credentials.is_some() && !established.authenticated {
             return Err(short(grade, Lack::Authentication));
         }

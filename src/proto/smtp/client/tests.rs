@@ -27,7 +27,7 @@ fn rendition() -> Rendition {
         demand: Demand::content(Level::Protected).unwrap(),
         prefix: b"DKIM-Signature: x\r\n".to_vec(),
         signed_by: vec![],
-        terms: crate::mail::Terms::default(),
+        terms: Terms::default(),
     }
 }
 

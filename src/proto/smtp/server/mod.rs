@@ -43,7 +43,7 @@ use crate::mail::{Address, Domain, MessageId, ReversePath, Timestamp};
 
 use super::sasl::Credentials;
 
-pub use reply::{MAX_REPLY_LINE_OCTETS, Reply};
+pub use reply::{MAX_REPLY_LINE_OCTETS, MAX_REPLY_TEXT_OCTETS, Reply};
 pub use session::Session;
 
 /// How long a client may take for one command, all of its octets (RFC 5321 §4.5.3.2.7). Before it

@@ -12,7 +12,7 @@ use crate::proto::smtp::sasl::SaslError;
 /// Longest reply line with its CRLF (RFC 5321 §4.5.3.1.5).
 pub const MAX_REPLY_LINE_OCTETS: usize = 512;
 /// Room for the text of a line beside code, enhanced code and CRLF.
-const MAX_TEXT_OCTETS: usize = MAX_REPLY_LINE_OCTETS - 20;
+pub const MAX_REPLY_TEXT_OCTETS: usize = MAX_REPLY_LINE_OCTETS - 20;
 
 /// One reply of one line. A 421 ends the session, always (RFC 5321 §3.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Reply {
     pub fn new(code: u16, enhanced: (u8, u16, u16), text: &str) -> Self {
         let harmless = text
             .chars()
-            .take(MAX_TEXT_OCTETS)
+            .take(MAX_REPLY_TEXT_OCTETS)
             .map(|c| if matches!(c, ' '..='~') { c } else { '?' })
             .collect::<String>();
         Self {

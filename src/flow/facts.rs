@@ -1,0 +1,130 @@
+//! What is known of a message and of its recipients when they are decided.
+//!
+//! The daemon and `policy explain` make their facts here and nowhere else, so that they cannot
+//! come to different ends. Reads what the policy wants to know and nothing more; what could not be
+//! read is unknown, and policy takes unknown for the worse.
+
+use bytes::Bytes;
+
+use crate::mail::message::{Overview, Part};
+use crate::mail::{Address, Envelope, MessageClass, Timestamp};
+use crate::policy::{HeaderFacts, MessageFacts, PartFacts, Policy, RecipientFacts};
+use crate::scan::Scanner;
+
+use super::contacts::{Contacts, Volumes};
+
+/// Content up to this many octets is looked over where it is; more of it on a thread for that.
+const MAX_INLINE_OCTETS: usize = 64 * 1024;
+
+/// Whether the content has to be read before a message can be decided.
+pub fn wants_content(policy: &Policy, class: MessageClass) -> bool {
+    let needs = policy.needs();
+    class == MessageClass::Submitted && (needs.header || needs.parts || needs.findings)
+}
+
+/// What is known of a message; `content` is as stored, `None` where it was not read.
+pub async fn of_message(
+    policy: &Policy,
+    scanner: &Scanner,
+    envelope: &Envelope,
+    content: Option<&Bytes>,
+) -> MessageFacts {
+    let mut facts = of_envelope(envelope);
+    // A bounce of ours is decided by what it is.
+    if let (MessageClass::Submitted, Some(content)) = (envelope.class, content) {
+        if let Some(overview) = look_over(content).await {
+            show(&mut facts, overview);
+        }
+        if policy.needs().findings {
+            facts.findings = Some(scanner.scan(content.clone()).await);
+        }
+    }
+    facts
+}
+
+/// What the envelope alone says; header, parts and findings are unknown.
+pub fn of_envelope(envelope: &Envelope) -> MessageFacts {
+    let client = envelope.client.as_ref();
+    MessageFacts {
+        class: envelope.class,
+        sender: envelope.reverse_path.clone(),
+        author: envelope.author.clone(),
+        user: client.map(|client| client.user.clone()),
+        listener: client.map(|client| client.listener.clone()),
+        client: client.and_then(|client| client.address),
+        received: envelope.received,
+        size: envelope.size,
+        tags: envelope.tags.clone(),
+        header: HeaderFacts {
+            only: Some(Vec::new()),
+            ..HeaderFacts::default()
+        },
+        parts: None,
+        findings: None,
+    }
+}
+
+/// Adds what a message shows.
+pub fn show(facts: &mut MessageFacts, overview: Overview) {
+    facts.header = HeaderFacts {
+        fields: overview.fields,
+        only: None,
+        visible_recipients: overview.visible_recipients,
+    };
+    let part = |Part { kind, name }| PartFacts { kind, name };
+    facts.parts = Some(overview.parts.into_iter().map(part).collect());
+}
+
+/// `None` where the content breaks a bound that submission keeps: it cannot have come that way.
+async fn look_over(content: &Bytes) -> Option<Overview> {
+    if content.len() <= MAX_INLINE_OCTETS {
+        return Overview::of(content).ok();
+    }
+    let content = content.clone();
+    let work = tokio::task::spawn_blocking(move || Overview::of(&content).ok());
+    work.await.unwrap_or(None)
+}
+
+/// What is remembered of those who write and are written to.
+pub(super) struct Memory<'a> {
+    pub(super) contacts: &'a Contacts,
+    pub(super) volumes: &'a Volumes,
+}
+
+impl Memory<'_> {
+    /// Adds what the policy wants to know about `recipient`. `counted`: the message is among the
+    /// account's volume already.
+    pub(super) fn recall(
+        &self,
+        policy: &Policy,
+        envelope: &Envelope,
+        counted: bool,
+        recipient: &mut RecipientFacts,
+    ) {
+        let needs = policy.needs();
+        if needs.first_contact
+            && let Some(sender) = envelope.reverse_path.address()
+        {
+            recipient.first_contact = Some(self.contacts.is_first(sender, &recipient.address));
+        }
+        if needs.volume
+            && let Some(client) = &envelope.client
+        {
+            let own = if counted {
+                0
+            } else {
+                u64::try_from(envelope.recipients.len()).unwrap_or(u64::MAX)
+            };
+            let count = |&window: &u64| {
+                let before = self.volumes.within(&client.user, recipient.now, window);
+                (window, before.saturating_add(own))
+            };
+            recipient.volume = policy.volume_windows().iter().map(count).collect();
+        }
+    }
+}
+
+/// What is known of a recipient that nobody has tried yet.
+pub fn of_recipient(address: &Address, now: Timestamp) -> RecipientFacts {
+    RecipientFacts::new(address.clone(), now)
+}

@@ -1,0 +1,124 @@
+//! A new decision for some recipients of a message, put beside the plans of the others.
+//!
+//! Renditions that no plan refers to any more are dropped, and equal ones are one: there are never
+//! more than recipients, however often a message is decided again. Attempts in flight keep the
+//! `Prepared` that they were given, so numbers may change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::mail::{Decision, Prepared, RecipientPlan, Rendition};
+
+/// What was decided for a recipient, and what was made for it.
+pub(super) struct Decided {
+    pub(super) recipient: u32,
+    pub(super) decision: Arc<Decision>,
+    pub(super) rendition: Option<Rendition>,
+}
+
+/// The plans of `previous`, with what was decided now in place of what was decided before.
+pub(super) fn merge(previous: Option<&Prepared>, decided: Vec<Decided>) -> Prepared {
+    let mut plans: BTreeMap<u32, (Arc<Decision>, Option<&Rendition>)> = BTreeMap::new();
+    if let Some(previous) = previous {
+        for plan in &previous.plans {
+            let kept = (Arc::clone(&plan.decision), previous.rendition(plan));
+            plans.insert(plan.recipient, kept);
+        }
+    }
+    for new in &decided {
+        let plan = (Arc::clone(&new.decision), new.rendition.as_ref());
+        plans.insert(new.recipient, plan);
+    }
+    let mut prepared = Prepared::default();
+    for (recipient, (decision, rendition)) in plans {
+        let rendition = rendition.and_then(|rendition| number(&mut prepared.renditions, rendition));
+        prepared.plans.push(RecipientPlan {
+            recipient,
+            decision,
+            rendition,
+        });
+    }
+    prepared
+}
+
+/// The number of a rendition, which is added if it is not there yet.
+fn number(renditions: &mut Vec<Rendition>, wanted: &Rendition) -> Option<u32> {
+    let found = renditions.iter().position(|rendition| rendition == wanted);
+    let at = found.unwrap_or_else(|| {
+        renditions.push(wanted.clone());
+        renditions.len() - 1
+    });
+    u32::try_from(at).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Course, Demand, Level, Method, Terms};
+
+    fn decided(recipient: u32, policy: &str, prefix: Option<&str>) -> Decided {
+        let course = match prefix {
+            Some(_) => Course::Send(Method::Tls),
+            None => Course::NoMethod,
+        };
+        let decision = Decision::base(Level::Protected, Vec::new(), course, policy.into());
+        Decided {
+            recipient,
+            decision: Arc::new(decision),
+            rendition: prefix.map(|prefix| Rendition {
+                demand: Demand::content(Level::Protected).unwrap(),
+                terms: Terms::default(),
+                prefix: prefix.as_bytes().to_vec(),
+                signed_by: Vec::new(),
+            }),
+        }
+    }
+
+    fn shown(prepared: &Prepared) -> Vec<(u32, String, Option<String>)> {
+        let show = |plan: &RecipientPlan| {
+            let prefix = prepared.rendition(plan).map(|rendition| &rendition.prefix);
+            let prefix = prefix.map(|prefix| String::from_utf8(prefix.clone()).unwrap());
+            (plan.recipient, plan.decision.policy.to_string(), prefix)
+        };
+        prepared.plans.iter().map(show).collect()
+    }
+
+    #[test]
+    fn the_plans_of_others_stay_and_point_to_the_same_bytes() {
+        let first = merge(
+            None,
+            vec![
+                decided(2, "1", Some("c")),
+                decided(0, "1", Some("a")),
+                decided(1, "1", Some("a")),
+            ],
+        );
+        assert_eq!(first.renditions.len(), 2, "equal ones are one");
+        let second = merge(
+            Some(&first),
+            vec![decided(0, "2", None), decided(1, "2", Some("b"))],
+        );
+        let expected = [
+            (0, "2".to_owned(), None),
+            (1, "2".to_owned(), Some("b".to_owned())),
+            (2, "1".to_owned(), Some("c".to_owned())),
+        ];
+        assert_eq!(shown(&second), expected);
+        assert_eq!(second.renditions.len(), 2, "the old one went");
+    }
+
+    #[test]
+    fn renditions_do_not_pile_up_however_often_it_is_decided_again() {
+        let mut prepared = merge(None, (0..3).map(|at| decided(at, "0", Some("x"))).collect());
+        for round in 0..100 {
+            let new = decided(round % 3, "1", Some(&round.to_string()));
+            prepared = merge(Some(&prepared), vec![new]);
+            assert!(prepared.renditions.len() <= 3);
+        }
+        let prefixes: Vec<_> = shown(&prepared).into_iter().map(|plan| plan.2).collect();
+        assert_eq!(
+            prefixes,
+            ["99", "97", "98"].map(|text| Some(text.to_owned()))
+        );
+    }
+}

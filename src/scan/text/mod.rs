@@ -1,0 +1,220 @@
+//! Octets to characters, and marked-up text to text as it is read.
+
+pub(super) mod html;
+pub(super) mod rtf;
+
+use std::borrow::Cow;
+
+use mail_parser::decoders::charsets::map::charset_decoder;
+
+use crate::mail::finding::Unreadable;
+
+/// How much of a text is looked at to see whether its characters are wide.
+const WIDE_SAMPLE: usize = 4096;
+
+/// The characters of `octets` in `charset` (lower case), and whether the encoding is unknown or
+/// broken. UTF-8 and ASCII are not copied. Eight-bit text that names no charset is ordinary mail.
+pub(super) fn decode<'a>(octets: &'a [u8], charset: Option<&str>) -> (Cow<'a, str>, bool) {
+    if let Some(text) = marked(octets) {
+        return text;
+    }
+    let charset = charset.unwrap_or_default();
+    let stateful = [
+        "utf-7",
+        "utf7",
+        "utf-16",
+        "utf16",
+        "utf-32",
+        "iso-2022",
+        "hz-gb",
+        "csiso2022",
+    ];
+    if stateful.iter().any(|begin| charset.starts_with(begin)) {
+        if charset.starts_with("utf-32") {
+            return (Cow::Owned(utf32(octets, !charset.ends_with("le"))), false);
+        }
+        return match charset_decoder(charset.as_bytes()) {
+            Some(decoder) => (Cow::Owned(decoder(octets)), false),
+            None => (western(octets), true),
+        };
+    }
+    let utf8 = std::str::from_utf8(octets);
+    match (charset, utf8) {
+        ("" | "utf-8" | "utf8" | "us-ascii" | "ascii", Ok(text)) => {
+            if charset.is_empty() && is_wide(octets) {
+                return (Cow::Owned(utf16(octets, octets.first() == Some(&0))), false);
+            }
+            (Cow::Borrowed(text), false)
+        }
+        (_, Ok(text)) if octets.is_ascii() && !charset.contains("ebcdic") => {
+            let unknown = charset_decoder(charset.as_bytes()).is_none();
+            (Cow::Borrowed(text), unknown)
+        }
+        ("utf-8" | "utf8", Err(_)) => (String::from_utf8_lossy(octets), true),
+        ("", _) if is_wide(octets) => {
+            (Cow::Owned(utf16(octets, octets.first() == Some(&0))), false)
+        }
+        ("" | "us-ascii" | "ascii", _) => (western(octets), false),
+        _ => match charset_decoder(charset.as_bytes()) {
+            Some(decoder) => (Cow::Owned(decoder(octets)), false),
+            None => (western(octets), true),
+        },
+    }
+}
+
+/// Text that begins with a byte order mark.
+fn marked(octets: &[u8]) -> Option<(Cow<'_, str>, bool)> {
+    if let Some(rest) = octets.strip_prefix(b"\xEF\xBB\xBF") {
+        let text = String::from_utf8_lossy(rest);
+        let broken = matches!(text, Cow::Owned(_));
+        return Some((text, broken));
+    }
+    let text = if let Some(rest) = octets.strip_prefix(b"\xFF\xFE\x00\x00") {
+        utf32(rest, false)
+    } else if let Some(rest) = octets.strip_prefix(b"\x00\x00\xFE\xFF") {
+        utf32(rest, true)
+    } else if let Some(rest) = octets.strip_prefix(b"\xFF\xFE") {
+        utf16(rest, false)
+    } else {
+        utf16(octets.strip_prefix(b"\xFE\xFF")?, true)
+    };
+    Some((Cow::Owned(text), false))
+}
+
+/// Whether it is UTF-16: every other octet of it is a zero, or it has a byte order mark.
+pub(super) fn is_wide(octets: &[u8]) -> bool {
+    if octets.starts_with(b"\xFF\xFE") || octets.starts_with(b"\xFE\xFF") {
+        return true;
+    }
+    let sample = octets.get(..WIDE_SAMPLE).unwrap_or(octets);
+    let (mut even, mut odd, mut pairs) = (0_usize, 0_usize, 0_usize);
+    for pair in sample.chunks_exact(2) {
+        if let [first, second] = pair {
+            pairs += 1;
+            even += usize::from(*first == 0 && (*second >= 0x20 || matches!(second, 9 | 10 | 13)));
+            odd += usize::from(*second == 0 && (*first >= 0x20 || matches!(first, 9 | 10 | 13)));
+        }
+    }
+    pairs >= 4 && (even * 10 > pairs * 9 || odd * 10 > pairs * 9)
+}
+
+fn utf16(octets: &[u8], big: bool) -> String {
+    let units = octets.chunks_exact(2).map(|pair| match pair {
+        [high, low] if big => u16::from_be_bytes([*high, *low]),
+        [low, high] => u16::from_le_bytes([*low, *high]),
+        _ => 0,
+    });
+    char::decode_utf16(units)
+        .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect()
+}
+
+fn utf32(octets: &[u8], big: bool) -> String {
+    octets
+        .chunks_exact(4)
+        .map(|four| {
+            let four: [u8; 4] = four.try_into().unwrap_or_default();
+            let value = if big {
+                u32::from_be_bytes(four)
+            } else {
+                u32::from_le_bytes(four)
+            };
+            char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER)
+        })
+        .collect()
+}
+
+fn western(octets: &[u8]) -> Cow<'_, str> {
+    match charset_decoder(b"windows-1252") {
+        Some(decoder) => Cow::Owned(decoder(octets)),
+        None => String::from_utf8_lossy(octets),
+    }
+}
+
+/// Joins folded lines (RFC 5545 §3.1, RFC 6350 §3.2).
+pub(super) fn unfold(text: &str) -> String {
+    text.replace("\r\n ", "")
+        .replace("\r\n\t", "")
+        .replace("\n ", "")
+        .replace("\n\t", "")
+}
+
+/// What stands encrypted or encoded within a text (RFC 9580 §6.2; uuencode).
+pub(super) fn armoured(text: &str) -> Option<Unreadable> {
+    let octets = text.as_bytes();
+    if memchr::memmem::find(octets, b"-----BEGIN PGP MESSAGE").is_some() {
+        return Some(Unreadable::Encrypted);
+    }
+    let mut from = 0;
+    while let Some(found) = octets
+        .get(from..)
+        .and_then(|rest| memchr::memmem::find(rest, b"begin "))
+    {
+        let at = from + found;
+        let line_start = at == 0 || octets.get(at - 1) == Some(&b'\n');
+        let mode = octets.get(at + 6..at + 10).unwrap_or_default();
+        let is_mode =
+            matches!(mode, [a, b, c, b' '] if [a, b, c].iter().all(|d| (b'0'..=b'7').contains(d)));
+        if line_start && is_mode {
+            return Some(Unreadable::UnknownKind);
+        }
+        from = at + 6;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_charsets() {
+        let cases: [(&[u8], Option<&str>, &str, bool); 14] = [
+            (b"plain", None, "plain", false),
+            (b"plain", Some("us-ascii"), "plain", false),
+            (b"plain", Some("iso-8859-1"), "plain", false),
+            (b"plain", Some("x-nobody-knows"), "plain", true),
+            ("Grüße".as_bytes(), None, "Grüße", false),
+            ("Grüße".as_bytes(), Some("utf-8"), "Grüße", false),
+            (b"Gr\xFC\xDFe", None, "Grüße", false),
+            (b"Gr\xFC\xDFe", Some("iso-8859-1"), "Grüße", false),
+            (b"Gr\xFC\xDFe", Some("utf-8"), "Gr\u{FFFD}\u{FFFD}e", true),
+            (b"Gr\xFC", Some("x-nobody-knows"), "Grü", true),
+            (b"\xFF\xFE1\x002\x00", None, "12", false),
+            (b"\xFE\xFF\x001\x002", Some("utf-8"), "12", false),
+            (b"\xFF\xFE\x00\x001\x00\x00\x00", None, "1", false),
+            (b"1\x002\x003\x004\x005\x00", None, "12345", false),
+        ];
+        for (octets, charset, text, broken) in cases {
+            assert_eq!(
+                decode(octets, charset),
+                (Cow::Borrowed(text), broken),
+                "{octets:?}"
+            );
+        }
+        assert_eq!(decode(b"+AMQ-", Some("utf-7")).0, "Ä");
+        assert_eq!(decode(b"\x1B$B$\"\x1B(B", Some("iso-2022-jp")).0, "あ");
+    }
+
+    #[test]
+    fn ascii_and_utf8_are_not_copied() {
+        for charset in [None, Some("utf-8"), Some("us-ascii"), Some("iso-8859-15")] {
+            assert!(
+                matches!(decode(b"plain", charset).0, Cow::Borrowed(_)),
+                "{charset:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn sees_what_is_armoured() {
+        for (text, why) in [
+            ("-----BEGIN PGP MESSAGE-----\n", Some(Unreadable::Encrypted)),
+            ("x\nbegin 644 a.doc\nM", Some(Unreadable::UnknownKind)),
+            ("we begin 644 more", None),
+            ("to begin with", None),
+        ] {
+            assert_eq!(armoured(text), why, "{text}");
+        }
+    }
+}
