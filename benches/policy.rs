@@ -19,9 +19,7 @@ use std::time::{Duration, Instant};
 
 use sealpost::mail::{Address, Findings, Level, MessageClass, Method, ReversePath, Timestamp};
 use sealpost::policy::source::{Condition, Rule};
-use sealpost::policy::{
-    HeaderFacts, MessageFacts, Policy, PolicySource, RecipientFacts, prove,
-};
+use sealpost::policy::{HeaderFacts, MessageFacts, Policy, PolicySource, RecipientFacts, prove};
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_428_000);
 const MEASURED: Duration = Duration::from_millis(500);

@@ -12,7 +12,7 @@ use crate::policy::sets::{Key, parents};
 use crate::policy::source::{Condition, PolicySource, Rule};
 use crate::policy::{PolicyProblem, canonical};
 
-/// Rejecting rules that one rule is compared with.
+/// Rejecting rules that one rule is compared with, and that are taken from one file.
 const MAX_COMPARED: usize = 200;
 
 pub(super) fn problems(source: &PolicySource, found: &mut Vec<PolicyProblem>) {
@@ -39,9 +39,10 @@ pub(super) fn problems(source: &PolicySource, found: &mut Vec<PolicyProblem>) {
         if rule.when.is_empty() {
             continue;
         }
-        let mut candidates: BTreeSet<usize> = residual.iter().copied().collect();
+        let mut candidates: BTreeSet<usize> = residual.iter().take(MAX_COMPARED).copied().collect();
         for clue in rule.when.iter().flat_map(covering) {
-            candidates.extend(filed.get(&clue).into_iter().flatten());
+            let under = filed.get(&clue).into_iter().flatten();
+            candidates.extend(under.take(MAX_COMPARED));
         }
         candidates.remove(&index);
         let compared = candidates.into_iter().take(MAX_COMPARED);
