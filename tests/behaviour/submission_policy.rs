@@ -180,6 +180,8 @@ async fn rules_reject_at_the_end_of_data_by_header_parts_and_envelope() {
         let expected = format!("550 5.7.1 {reply}\r\n");
         assert_eq!(submit(&mut client, &content).await, expected);
     }
+    // The log is written behind the reply, in its order.
+    scene.line.event(|line| line["rule"] == "unix only").await;
     let events = scene.line.events();
     let names: Vec<_> = events
         .iter()

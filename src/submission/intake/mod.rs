@@ -162,12 +162,15 @@ pub struct Intake {
 #[derive(Debug)]
 enum Stage {
     Header(Vec<u8>),
-    Body {
-        walk: MimeWalk,
-        accepted: Accepted,
-        /// The header as it is stored, where an overview is wanted.
-        stored: Option<Vec<u8>>,
-    },
+    Body(Box<Body>),
+}
+
+#[derive(Debug)]
+struct Body {
+    walk: MimeWalk,
+    accepted: Accepted,
+    /// The header as it is stored, where an overview is wanted.
+    stored: Option<Vec<u8>>,
 }
 
 impl Intake {
@@ -200,7 +203,7 @@ impl Intake {
                 out.extend_from_slice(b"\r\n");
                 self.body(body, out)
             }
-            Stage::Body { .. } => self.body(chunk, out),
+            Stage::Body(_) => self.body(chunk, out),
         }
     }
 
@@ -212,11 +215,12 @@ impl Intake {
             self.header(&header, out)?;
         }
         match self.stage {
-            Stage::Body {
-                walk,
-                mut accepted,
-                stored,
-            } => {
+            Stage::Body(body) => {
+                let Body {
+                    walk,
+                    mut accepted,
+                    stored,
+                } = *body;
                 if let Some(block) = stored {
                     accepted.overview = Some(Overview::of_parts(&block, walk.finish())?);
                 }
@@ -238,7 +242,7 @@ impl Intake {
             return Err(HeaderError::TooLong.into());
         }
         let stored = out.get(start..).filter(|_| self.wishes.overview);
-        self.stage = Stage::Body {
+        self.stage = Stage::Body(Box::new(Body {
             walk: MimeWalk::new(block)?,
             accepted: Accepted {
                 author,
@@ -248,15 +252,15 @@ impl Intake {
                 overview: None,
             },
             stored: stored.map(<[u8]>::to_vec),
-        };
+        }));
         Ok(())
     }
 
     /// Behind the empty line that ends the header.
     fn body(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-        if let Stage::Body { walk, accepted, .. } = &mut self.stage {
-            walk.feed(chunk)?;
-            accepted.eight_bit |= !chunk.is_ascii();
+        if let Stage::Body(body) = &mut self.stage {
+            body.walk.feed(chunk)?;
+            body.accepted.eight_bit |= !chunk.is_ascii();
             out.extend_from_slice(chunk);
         }
         Ok(())
