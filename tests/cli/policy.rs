@@ -1,15 +1,13 @@
 //! `sealpost policy`: explanations, records and what is asked of them.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost::config;
 use sealpost::flow::recorded::Recorder;
 use sealpost::journal::MasterKey;
 use sealpost::mail::{
-    Address, Envelope, Findings, Grade, MessageClass, MessageId, ReversePath, Timestamp,
-    TlsStanding,
+    Address, Envelope, Findings, MessageClass, MessageId, ReversePath, Timestamp,
 };
 use sealpost::policy::{HeaderFacts, MessageFacts, Policy, RecipientFacts};
 use sealpost::report::Decisions;
@@ -373,6 +371,32 @@ fn diff_exits_as_diff_does() {
     assert_eq!((code, &report["same"]), (Some(1), &Value::Bool(false)));
     assert!(!report["changes"].as_array().unwrap().is_empty());
     assert_eq!(policy(scratch.path(), &["diff", "lost.toml"]).code, Some(2));
+}
+
+#[test]
+fn prove_counts_what_it_tried_and_lists_the_register() {
+    let ended = "[[policy.exception]]\nrecipient = \"old@gateway.example\"\nallow = \"any\"\nowner = \"jo@clinic.example\"\nreason = \"patient-request\"\nexpires = 2020-01-31\n";
+    let scratch = scene(&format!("{POLICY}{ended}"));
+    let ran = policy(scratch.path(), &["prove"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for wanted in [
+        "nothing leaves below its demand",
+        "content  restricted    mta-sts",
+        "content  sealed        never by TLS",
+        "dsn      -             pkix",
+    ] {
+        assert!(ran.out.contains(wanted), "{wanted}\n{}", ran.out);
+    }
+    let (code, report) = json(scratch.path(), &["prove"]);
+    assert_eq!((code, &report["proved"]), (Some(0), &Value::Bool(true)));
+    assert!(report["combinations"].as_u64().unwrap() > 1000, "{report}");
+    let states: Vec<&str> = report["exceptions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["active", "expired"], "{report}");
 }
 
 #[test]
