@@ -12,6 +12,10 @@ mod bad_configs;
 mod commands;
 #[path = "cli/daemon.rs"]
 mod daemon;
+#[path = "cli/orders.rs"]
+mod orders;
+#[path = "cli/policy_config.rs"]
+mod policy_config;
 #[path = "cli/policy.rs"]
 mod policy;
 #[path = "cli/support.rs"]

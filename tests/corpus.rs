@@ -52,11 +52,11 @@ fn every_true_document_fires_its_detectors_and_no_others() {
 #[test]
 fn no_false_friend_fires_anything() {
     let documents = reader::read("false").unwrap();
-    assert!(documents.len() >= 200, "{} documents", documents.len());
     let expecting = documents.iter().find(|it| !it.expected.is_empty());
     assert!(expecting.is_none(), "a false friend expects something");
     let wrong = wrong(&documents);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(documents.len() >= 200, "{} documents", documents.len());
 }
 
 #[test]

@@ -350,9 +350,9 @@ impl Case {
             "first contact" => facts.first_contact = Some(value == "yes"),
             "volume" => {
                 let (count, within) = value.split_once(" in ").unwrap();
-                facts
-                    .volume
-                    .push((within.parse().unwrap(), count.parse().unwrap()));
+                let window = within.parse().unwrap();
+                facts.volume.retain(|(other, _)| *other != window);
+                facts.volume.push((window, count.parse().unwrap()));
             }
             other => panic!("{other}: not known"),
         }

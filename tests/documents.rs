@@ -38,6 +38,28 @@ fn the_first_configuration_of_the_readme_is_accepted() {
 }
 
 #[test]
+fn the_policy_of_the_readme_is_accepted() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("a configuration");
+    let (first, rest) = rest.split_once("```").unwrap();
+    let (_, section) = rest.split_once("\n## Policy\n").expect("a section");
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let examples: Vec<&str> = section.split("```toml\n").skip(1).collect();
+    assert!(examples.len() >= 4, "{} examples", examples.len());
+    let mut text = first.to_owned();
+    for example in examples {
+        text.push_str(example.split_once("```").unwrap().0);
+    }
+    let mut sheet = Sheet::new(Path::new("README.md"), &text);
+    let config = config::parse(&mut sheet);
+    assert_eq!(sheet.into_problems().to_string(), "");
+    let config = config.unwrap();
+    assert_eq!(config.policy.rules.len(), 3);
+    sealpost::policy::Policy::compile(config.policy).expect("a good policy");
+    sealpost::scan::detect::Detectors::compile(&config.detectors).expect("good detectors");
+}
+
+#[test]
 fn the_readme_names_every_field_and_event_of_the_delivery_log() {
     let readme = read("README.md");
     let source = read("src/report/event.rs");

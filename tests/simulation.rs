@@ -1,5 +1,5 @@
-//! Weeks of retries, expiry, crashes and slow disks over the queue's core, in milliseconds: the
-//! core is pure, so a scripted world with its own clock stands in for spool, policy, relay and
+//! Weeks of retries, expiry, shortfalls, suspected downgrades, holds, orders, new policies, crashes
+//! and slow disks over the queue's core, in milliseconds: the core is pure, so a scripted world with its own clock stands in for spool, policy, relay and
 //! network. Every run follows from its seed; a failure names it.
 //!
 //! What is held true at every step stands in [`World::check_attempt`], [`World::check_settlement`]
@@ -14,6 +14,8 @@
 
 #[path = "simulation/cost.rs"]
 mod cost;
+#[path = "simulation/policy.rs"]
+mod policy;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,11 +25,14 @@ use sealpost::mail::{
     Address, Candidate, Course, Decision, DeferReason, Demand, Domain, EnhancedCode, Envelope,
     Final, Grade, Level, MessageClass, MessageId, Method, Outcome, Prepared, RecipientOutcome,
     RecipientPlan, RecipientRecord, RecipientState, Refusal, Rendition, ReversePath, Status,
-    Timestamp, Verdict,
+    Timestamp, TlsStanding, Verdict,
 };
 use sealpost::queue::{
-    Attempt, Cause, Input, Limits, Output, Queue, QueueFilter, Retry, Settlement, UNDELIVERABLE_DSN,
+    Attempt, Cause, Input, Limits, OPERATOR_HOLD, Operation, Order, Output, Preparation, Queue,
+    QueueFilter, Retry, Selection, SettledRecipient, Settlement, ToDecide, UNDELIVERABLE_DSN,
 };
+
+use policy::{DOWNGRADE_HOLD, RULE};
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -71,15 +76,18 @@ enum Site {
     Refuses,
     Down,
     Insecure,
+    /// Known to offer more than it does.
+    Spoofed,
     Slow,
 }
 
-const SITES: [(&str, Site); 6] = [
+const SITES: [(&str, Site); 7] = [
     ("good.example", Site::Good),
     ("flaky.example", Site::Flaky),
     ("refuses.example", Site::Refuses),
     ("down.example", Site::Down),
     ("insecure.example", Site::Insecure),
+    ("spoofed.example", Site::Spoofed),
     ("slow.example", Site::Slow),
 ];
 /// Where DSNs go: to the senders.
@@ -90,6 +98,8 @@ enum Event {
     Prepared(MessageId, Option<Arc<Prepared>>),
     Attempted(MessageId, Vec<RecipientOutcome>),
     Settled(Settlement),
+    Order,
+    Reload,
     Crash,
 }
 
@@ -112,6 +122,9 @@ struct Story {
     settling: bool,
     /// Not before this is it tried again.
     not_before: Option<Timestamp>,
+    /// Since when it is known to offer less than it should.
+    suspected: Option<Timestamp>,
+    suspicions: u32,
     warnings: u32,
     failures: u32,
     ended: bool,
@@ -135,6 +148,24 @@ struct World {
     crashes: u32,
     attempts: u64,
     last_write: Timestamp,
+    /// The number of the policy in force.
+    policy: u64,
+    tickets: u64,
+    /// Orders that are not answered yet.
+    ordered: BTreeSet<u64>,
+    last_order: Timestamp,
+    seen: Seen,
+}
+
+/// How often the script came by what it is there for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    replans: u64,
+    by_portal: u64,
+    held: u64,
+    released: u64,
+    cancelled: u64,
+    suspected: u64,
 }
 
 impl World {
@@ -179,11 +210,24 @@ impl World {
             crashes: 0,
             attempts: 0,
             last_write: START,
+            policy: 0,
+            tickets: 0,
+            ordered: BTreeSet::new(),
+            last_order: START,
+            seen: Seen::default(),
         };
         for id in 0..1 + world.random.below(12) {
             let received = START + world.random.up_to(DAY);
             let envelope = world.submitted(id, received);
             world.at(received, Event::Accept(envelope));
+        }
+        for _ in 0..world.random.below(6) {
+            let moment = START + world.random.up_to(3 * DAY);
+            world.at(moment, Event::Order);
+        }
+        for _ in 0..world.random.below(6) {
+            let moment = START + world.random.up_to(2 * DAY);
+            world.at(moment, Event::Reload);
         }
         if world.random.one_in(3) {
             for _ in 0..1 + world.random.below(4) {
@@ -197,7 +241,7 @@ impl World {
     fn submitted(&mut self, id: u64, received: Timestamp) -> Arc<Envelope> {
         let recipients = (0..1 + self.random.below(8))
             .map(|n| {
-                let site = usize::try_from(self.random.below(6)).unwrap();
+                let site = usize::try_from(self.random.below(7)).unwrap();
                 Address::parse(&format!("r{n}@{}", SITES[site].0)).unwrap()
             })
             .collect();
@@ -291,8 +335,17 @@ impl World {
             }
             Event::Attempted(id, outcomes) => {
                 for outcome in &outcomes {
+                    let now = self.now;
+                    let class = self.disk[&id].envelope.class;
                     let story = self.story(id, outcome.recipient);
                     assert!(std::mem::take(&mut story.attempting));
+                    if let Outcome::Shortfall {
+                        expected: Some(_), ..
+                    } = outcome.outcome
+                        && class == MessageClass::Submitted
+                    {
+                        story.suspected.get_or_insert(now);
+                    }
                 }
                 let destination = self.destination(id, outcomes[0].recipient);
                 *self.in_flight.get_mut(&destination).unwrap() -= 1;
@@ -302,6 +355,11 @@ impl World {
                 self.write(&settlement);
                 self.settling.remove(&settlement.id);
                 Some(Input::Settled { id: settlement.id })
+            }
+            Event::Order => Some(self.random_order()),
+            Event::Reload => {
+                self.policy += 1;
+                None
             }
             Event::Crash => {
                 self.crash();
@@ -333,9 +391,12 @@ impl World {
         self.last_write = self.now;
         for change in &settlement.changes {
             let ended = change.record.state.is_final();
+            let dsn = settlement.envelope.class == MessageClass::Dsn;
             let story = self.story(settlement.id, change.recipient);
             story.settling = false;
             story.ended |= ended;
+            // A bounce that a person sends on its way again may be past its time.
+            story.owed |= change.record.state == RecipientState::Queued && dsn;
         }
         let told = settlement.envelope.reverse_path.address().is_some();
         if failed && told {
@@ -353,7 +414,7 @@ impl World {
         for ((moment, sequence), event) in std::mem::take(&mut self.events) {
             match event {
                 Event::Settled(settlement) if self.random.one_in(2) => self.write(&settlement),
-                Event::Accept(_) | Event::Crash => {
+                Event::Accept(_) | Event::Order | Event::Reload | Event::Crash => {
                     self.events.insert((moment, sequence), event);
                 }
                 Event::Settled(_) | Event::Prepared(..) | Event::Attempted(..) => {}
@@ -362,8 +423,10 @@ impl World {
         self.in_flight.clear();
         self.preparing.clear();
         self.settling.clear();
-        for story in self.stories.values_mut() {
+        self.ordered.clear();
+        for ((id, at), story) in &mut self.stories {
             (story.attempting, story.settling, story.not_before) = (false, false, None);
+            story.suspected = self.disk[id].records[*at as usize].suspected_since;
         }
         self.queue = Queue::new(self.retry.clone(), self.limits.clone(), self.random.next());
         let restart = self.now + self.random.up_to(HOUR);
@@ -385,7 +448,10 @@ impl World {
     fn take_outputs(&mut self) {
         while let Some(output) = self.queue.poll_output() {
             match output {
-                Output::Prepare { id, envelope } => self.prepare(id, &envelope),
+                Output::Prepare(preparation) => self.prepare(&preparation),
+                Output::Operated { ticket, .. } => {
+                    assert!(self.ordered.remove(&ticket), "seed {}", self.seed);
+                }
                 Output::Attempt(attempt) => {
                     self.check_attempt(&attempt);
                     self.attempt(&attempt);
@@ -404,28 +470,27 @@ impl World {
         }
     }
 
-    fn prepare(&mut self, id: MessageId, envelope: &Envelope) {
+    fn prepare(&mut self, preparation: &Preparation) {
+        let (id, seed) = (preparation.id, self.seed);
         assert!(
             self.preparing.insert(id),
-            "seed {}: prepared twice at once",
-            self.seed
+            "seed {seed}: prepared twice at once"
         );
-        assert!(
-            self.preparing.len() <= self.limits.preparing,
-            "seed {}",
-            self.seed
+        assert!(self.preparing.len() <= self.limits.preparing, "seed {seed}");
+        assert!(!preparation.recipients.is_empty(), "seed {seed}");
+        assert_eq!(
+            preparation.previous.as_deref(),
+            self.disk[&id].prepared.as_deref(),
+            "seed {seed}"
         );
-        let prepared = (!self.random.one_in(10)).then(|| {
-            let recipients = 0..u32::try_from(envelope.recipients.len()).unwrap();
-            let renditions: Vec<Option<u32>> = recipients
-                .map(|_| match self.random.below(20) {
-                    0 | 1 if envelope.class == MessageClass::Submitted => None,
-                    2..=5 => Some(1),
-                    _ => Some(0),
-                })
-                .collect();
-            Arc::new(plans(&renditions))
-        });
+        for asked in &preparation.recipients {
+            let record = &self.disk[&id].records[asked.recipient as usize];
+            assert_eq!(asked.released, record.released, "seed {seed}");
+            let held = matches!(record.state, RecipientState::Held { .. });
+            let story = self.story(id, asked.recipient);
+            assert!(!held && !story.ended && !story.attempting, "seed {seed}");
+        }
+        let prepared = (!self.random.one_in(10)).then(|| Arc::new(self.decide(preparation)));
         self.after(LONGEST_PREPARATION, Event::Prepared(id, prepared));
     }
 
@@ -446,9 +511,24 @@ impl World {
                 Some(attempt.rendition),
                 "seed {seed}: not its rendition"
             );
+            let decision = &plan.decision;
+            let by = attempt.prepared.rendition(plan).unwrap().prefix.clone();
+            let method = decision.method().unwrap();
+            assert_eq!(by, method.as_str().as_bytes(), "seed {seed}: other bytes");
             let record = &self.disk[&id].records[recipient as usize];
             assert!(record.attempts < attempt.attempt, "seed {seed}");
+            let held = matches!(record.state, RecipientState::Held { .. });
+            assert!(!held, "seed {seed}: attempted while it is held");
+            self.seen.by_portal += u64::from(method == Method::Portal);
             let story = self.story(id, recipient);
+            if let (Some(since), Method::Portal) = (story.suspected, method) {
+                let waited = now >= since + DOWNGRADE_HOLD;
+                assert!(
+                    waited,
+                    "seed {seed}: another method before the hold is over"
+                );
+                assert!(decision.factors >= Level::Restricted, "seed {seed}");
+            }
             assert!(!story.ended, "seed {seed}: attempted after its end");
             assert!(!story.attempting, "seed {seed}: attempted twice at once");
             assert!(
@@ -481,14 +561,24 @@ impl World {
             .iter()
             .find(|(name, _)| *name == attempt.destination.as_str())
             .map_or(Site::Flaky, |(_, site)| *site);
+        let in_force = format!("{:032}", self.policy);
         let outcomes: Vec<RecipientOutcome> = attempt
             .recipients
             .iter()
-            .map(|&recipient| RecipientOutcome {
-                recipient,
-                outcome: self.outcome(site),
-                hop: None,
-                duplicate_possible: false,
+            .map(|&recipient| {
+                let decision = &attempt.prepared.plan(recipient).unwrap().decision;
+                let outcome = if *decision.policy == *in_force {
+                    self.outcome(site, decision.method().unwrap())
+                } else {
+                    self.seen.replans += 1;
+                    Outcome::Replan
+                };
+                RecipientOutcome {
+                    recipient,
+                    outcome,
+                    hop: None,
+                    duplicate_possible: false,
+                }
             })
             .collect();
         let longest = match site {
@@ -498,7 +588,13 @@ impl World {
         self.after(longest, Event::Attempted(attempt.id, outcomes));
     }
 
-    fn outcome(&mut self, site: Site) -> Outcome {
+    fn outcome(&mut self, site: Site, method: Method) -> Outcome {
+        let short = |expected| Outcome::Shortfall {
+            required: Grade::Pkix,
+            hosts: Vec::new(),
+            status: status(4, 7),
+            expected,
+        };
         let deferred = |reason| Outcome::Deferred {
             reason,
             status: status(4, 4),
@@ -507,12 +603,15 @@ impl World {
             Site::Good | Site::Slow => Outcome::Delivered(status(2, 0)),
             Site::Refuses => Outcome::Bounced(status(5, 1)),
             Site::Down => deferred(DeferReason::Site),
-            Site::Insecure => Outcome::Shortfall {
-                required: Grade::Pkix,
-                hosts: Vec::new(),
-                status: status(4, 7),
-                expected: None,
-            },
+            Site::Insecure | Site::Spoofed if method == Method::Portal => {
+                match self.random.below(4) {
+                    0 => Outcome::Delivered(status(2, 0)),
+                    1 => short(None),
+                    _ => deferred(DeferReason::Temporary),
+                }
+            }
+            Site::Insecure => short(None),
+            Site::Spoofed => short((!self.random.one_in(4)).then_some(Grade::Dane)),
             Site::Flaky => match self.random.below(10) {
                 0..=3 => Outcome::Delivered(status(2, 0)),
                 4 => Outcome::Bounced(status(5, 1)),
@@ -530,7 +629,6 @@ impl World {
             "seed {seed}: two settlements of a message at once"
         );
         let expiry = settlement.envelope.received + self.retry.expire_after;
-        let retry = self.retry.clone();
         for change in &settlement.changes {
             let at = change.recipient;
             let before = self.disk[&id].records[at as usize].clone();
@@ -543,48 +641,95 @@ impl World {
                 record.warned || !before.warned,
                 "seed {seed}: a warning was forgotten"
             );
-            let tried = record.attempts - before.attempts;
+            assert!(record.attempts >= before.attempts, "seed {seed}");
+            let lifted = before.released.iter();
+            assert!(lifted.clone().all(|name| record.released.contains(name)));
             match &change.cause {
                 Cause::DelayWarning => {
-                    assert_eq!((&record.state, tried), (&before.state, 0), "seed {seed}");
+                    assert_eq!(record.state, before.state, "seed {seed}");
                     assert!(settlement.envelope.class == MessageClass::Submitted);
                     let story = self.story(id, at);
                     story.warnings += 1;
                     assert!(now < expiry && record.warned, "seed {seed}");
                     continue;
                 }
-                Cause::Expired { outcome, .. } => {
+                Cause::Expired { .. } => {
                     assert!(now >= expiry, "seed {seed}: expired early");
-                    assert!(outcome.is_none() || tried == 1, "seed {seed}");
                 }
                 Cause::Attempted(_) | Cause::NoMethod | Cause::PrepareFailed => {
-                    assert_eq!(tried, 1, "seed {seed}");
+                    assert!(record.attempts > 0, "seed {seed}");
                 }
+                Cause::Rules(rules) => assert_eq!(**rules, [RULE.into()], "seed {seed}"),
+                Cause::Ordered { .. } => {}
             }
-            let submitted = settlement.envelope.class == MessageClass::Submitted;
-            let story = self.story(id, at);
-            assert!(!story.settling && !story.attempting, "seed {seed}");
-            story.settling = true;
-            match &record.state {
-                RecipientState::Deferred { next_attempt, .. } => {
-                    assert!(now < expiry, "seed {seed}: deferred after its time");
-                    // It may have waited for the disk since its outcome was known.
-                    let earliest = now - LONGEST_WRITE + retry.base_delay(record.attempts);
-                    let latest = now + retry.longest_delay(record.attempts);
-                    assert!(*next_attempt >= earliest, "seed {seed}: off schedule");
-                    assert!(*next_attempt <= latest, "seed {seed}: off schedule");
-                    story.not_before = Some(*next_attempt);
-                }
-                RecipientState::Final(Final::Bounced | Final::Expired) => {
-                    assert!(submitted, "seed {seed}: a DSN of ours was dropped");
-                    story.failures += 1;
-                }
-                RecipientState::Final(Final::Delivered) => {}
-                RecipientState::Held { name } => {
-                    assert!(!submitted && name == UNDELIVERABLE_DSN, "seed {seed}");
-                }
-                other => panic!("seed {seed}: nothing makes {other:?}"),
+            self.check_change(settlement, change);
+        }
+    }
+
+    /// The new state of one recipient.
+    fn check_change(&mut self, settlement: &Settlement, change: &SettledRecipient) {
+        let (seed, now, id, at) = (self.seed, self.now, settlement.id, change.recipient);
+        let expiry = settlement.envelope.received + self.retry.expire_after;
+        let retry = self.retry.clone();
+        let submitted = settlement.envelope.class == MessageClass::Submitted;
+        let record = &change.record;
+        let by_order = matches!(change.cause, Cause::Ordered { .. });
+        match &record.state {
+            RecipientState::Held { .. } => self.seen.held += 1,
+            RecipientState::Queued => self.seen.released += 1,
+            RecipientState::Final(Final::Cancelled) => self.seen.cancelled += 1,
+            _ => {}
+        }
+        self.seen.suspected += u64::from(change.suspected);
+        let story = self.story(id, at);
+        assert!(!story.settling && !story.attempting, "seed {seed}");
+        story.settling = true;
+        story.suspicions += u32::from(change.suspected);
+        assert!(!change.suspected || record.suspected_since == story.suspected);
+        match &record.state {
+            RecipientState::Deferred { next_attempt, .. } if by_order => {
+                assert!(*next_attempt <= now, "seed {seed}");
+                story.not_before = Some(*next_attempt);
             }
+            RecipientState::Deferred {
+                reason,
+                next_attempt,
+            } => {
+                // It may have waited for the disk since its outcome was known.
+                let known = now - LONGEST_WRITE;
+                assert!(known < expiry, "seed {seed}: deferred after its time");
+                let shortest = match reason {
+                    DeferReason::DowngradeSuspected => Duration::from_secs(1),
+                    _ => retry.base_delay(record.attempts),
+                };
+                let latest = now + retry.longest_delay(record.attempts);
+                assert!(
+                    *next_attempt >= known + shortest,
+                    "seed {seed}: off schedule"
+                );
+                assert!(*next_attempt <= latest, "seed {seed}: off schedule");
+                if *reason == DeferReason::DowngradeSuspected {
+                    assert!(record.suspected_since.is_some(), "seed {seed}");
+                }
+                story.not_before = Some(*next_attempt);
+            }
+            RecipientState::Final(Final::Bounced | Final::Expired) => {
+                assert!(submitted, "seed {seed}: a DSN of ours was dropped");
+                story.failures += 1;
+            }
+            RecipientState::Final(Final::Delivered) => {}
+            RecipientState::Final(Final::Cancelled) => assert!(by_order, "seed {seed}"),
+            RecipientState::Queued => {
+                assert!(by_order, "seed {seed}");
+                story.not_before = None;
+            }
+            RecipientState::Held { name } => match name.as_str() {
+                OPERATOR_HOLD => assert!(by_order, "seed {seed}"),
+                RULE => assert!(submitted, "seed {seed}"),
+                UNDELIVERABLE_DSN => assert!(!submitted, "seed {seed}"),
+                other => panic!("seed {seed}: held by {other}"),
+            },
+            other => panic!("seed {seed}: nothing makes {other:?}"),
         }
     }
 
@@ -606,7 +751,7 @@ impl World {
                 // A crash can repeat what the disk had not heard of.
                 let once = 1 + self.crashes;
                 assert!(
-                    story.failures <= once && story.warnings <= once,
+                    story.failures <= once && story.warnings <= once && story.suspicions <= once,
                     "seed {seed}"
                 );
                 let failed = matches!(
@@ -622,6 +767,10 @@ impl World {
             assert_eq!(stored.done, all, "seed {seed}");
         }
         assert!(self.queue.is_quiet(), "seed {seed}");
+        assert!(
+            self.ordered.is_empty(),
+            "seed {seed}: an order has no answer"
+        );
         assert_eq!(self.queue.len(), held, "seed {seed}: one recipient each");
         let summary = self.queue.summary();
         assert_eq!(
@@ -634,7 +783,8 @@ impl World {
             .values()
             .map(|stored| stored.envelope.received)
             .max()
-            .unwrap();
+            .unwrap()
+            .max(self.last_order);
         let end = last + self.retry.expire_after + slack;
         let until = self.last_write;
         assert!(until <= end, "seed {seed}: it took until {until}");
@@ -663,7 +813,7 @@ fn envelope(
     })
 }
 
-/// A plan for each recipient: one of two renditions, or no method.
+/// A plan for each recipient: a rendition, or no method.
 fn plans(renditions: &[Option<u32>]) -> Prepared {
     let plan = |(recipient, &rendition): (u32, &Option<u32>)| RecipientPlan {
         recipient,
@@ -691,7 +841,7 @@ fn plans(renditions: &[Option<u32>]) -> Prepared {
         terms: sealpost::mail::Terms::default(),
     };
     Prepared {
-        renditions: vec![rendition.clone(), rendition],
+        renditions: vec![rendition],
         plans: (0u32..).zip(renditions).map(plan).collect(),
     }
 }
@@ -701,24 +851,39 @@ fn status(class: u8, subject: u16) -> Status {
 }
 
 /// Runs the world by each of these seeds; says how much happened.
-fn weeks(seeds: std::ops::Range<u64>) -> (u64, u64, u32) {
-    let (mut attempts, mut dsns, mut crashes) = (0, 0, 0);
+fn weeks(seeds: std::ops::Range<u64>) -> (u64, u64, u32, Seen) {
+    let (mut attempts, mut dsns, mut crashes, mut seen) = (0, 0, 0, Seen::default());
     for seed in seeds {
         let world = World::new(seed).run();
         attempts += world.attempts;
         dsns += world.dsns;
         crashes += world.crashes;
+        seen.replans += world.seen.replans;
+        seen.by_portal += world.seen.by_portal;
+        seen.held += world.seen.held;
+        seen.released += world.seen.released;
+        seen.cancelled += world.seen.cancelled;
+        seen.suspected += world.seen.suspected;
     }
-    (attempts, dsns, crashes)
+    (attempts, dsns, crashes, seen)
 }
 
 #[test]
 fn a_week_by_three_hundred_seeds() {
-    let (attempts, dsns, crashes) = weeks(0..300);
+    let (attempts, dsns, crashes, seen) = weeks(0..300);
     // The script does exercise what it is there for.
     assert!(
         attempts > 30_000 && dsns > 500 && crashes > 100,
         "{attempts} {dsns} {crashes}"
+    );
+    assert!(
+        seen.replans > 100
+            && seen.by_portal > 100
+            && seen.held > 100
+            && seen.released > 30
+            && seen.cancelled > 100
+            && seen.suspected > 100,
+        "{seen:?}"
     );
 }
 

@@ -2,12 +2,14 @@
 //!
 //! One request a line, one answer a line, JSON, over a Unix stream socket; any number of requests
 //! on a connection. The socket has mode 0600: whoever may open it (the daemon's own account, and
-//! root) may ask everything. Nothing here changes anything yet; nothing here carries content,
-//! subjects or secrets. One file per resource.
+//! root) may ask and order everything. What is ordered carries a reason, and the name of the account
+//! at the other end goes into the delivery log with it. Nothing here carries content, subjects or
+//! secrets. One file per resource.
 //!
 //! `{"request":"queue_show","queue_id":"06BMXKJ4N3Q2S"}` is answered with
 //! `{"ok":{…}}` or `{"error":{"code":"not_found","text":"…"}}`.
 
+mod actor;
 pub mod client;
 mod queue;
 mod server;
@@ -16,10 +18,12 @@ use serde::{Deserialize, Serialize};
 
 pub use server::{AdminError, AdminServer, AdminSocket};
 
-use crate::queue::QueueFilter;
+use crate::queue::{Operation, QueueFilter};
 
 /// Longest request line.
 pub const MAX_REQUEST_OCTETS: usize = 64 * 1024;
+/// Longest reason for an order.
+pub const MAX_REASON_OCTETS: usize = 1000;
 /// Longest answer line: a full page of long recipient lists stays far below.
 pub const MAX_ANSWER_OCTETS: u64 = 256 * 1024 * 1024;
 
@@ -34,6 +38,36 @@ pub enum Request {
         /// Its queue id.
         queue_id: String,
     },
+    /// Why each recipient of a message goes the way it goes; answered with a
+    /// [`crate::queue::QueueExplanation`].
+    QueueExplain {
+        /// Its queue id.
+        queue_id: String,
+    },
+    /// Changes recipients; answered with a [`crate::queue::Tally`] once that is durable. A large
+    /// selection is done in slices: as long as the answer has a `next`, ask again with that as
+    /// `after`.
+    QueueOrder(OrderRequest),
+}
+
+/// An order: what, for whom, why. Every part of the selection that is given must match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderRequest {
+    /// What.
+    pub operation: Operation,
+    /// Recipients of this message.
+    #[serde(default)]
+    pub queue_id: Option<String>,
+    /// Recipients that match this.
+    #[serde(default)]
+    pub filter: QueueFilter,
+    /// Everyone is meant: needed where nothing else narrows it down.
+    #[serde(default)]
+    pub all: bool,
+    /// Why, for the log.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// The answer to a request.

@@ -158,9 +158,10 @@ async fn accept(listener: UnixListener, flow: Handle) {
 }
 
 async fn serve(stream: UnixStream, flow: &Handle) {
+    let uid = stream.peer_cred().ok().map(|peer| peer.uid());
     let mut stream = BufReader::new(stream);
     while let Ok(Ok(Some(line))) = tokio::time::timeout(PATIENCE, read_line(&mut stream)).await {
-        let answer = answer(&line, flow).await;
+        let answer = answer(&line, flow, uid).await;
         let written = async {
             stream.write_all(&answer).await?;
             stream.flush().await
@@ -186,7 +187,7 @@ async fn read_line(stream: &mut BufReader<UnixStream>) -> io::Result<Option<Vec<
     Ok(None)
 }
 
-async fn answer(line: &[u8], flow: &Handle) -> Vec<u8> {
+async fn answer(line: &[u8], flow: &Handle, uid: Option<u32>) -> Vec<u8> {
     if line.len() > MAX_REQUEST_OCTETS {
         let text = format!("the request is longer than {MAX_REQUEST_OCTETS} octets");
         return encode::<()>(Err(Refusal::new(Code::BadRequest, text)));
@@ -194,6 +195,8 @@ async fn answer(line: &[u8], flow: &Handle) -> Vec<u8> {
     match serde_json::from_slice::<Request>(line) {
         Ok(Request::QueueList(filter)) => encode(queue::list(flow, filter).await),
         Ok(Request::QueueShow { queue_id }) => encode(queue::show(flow, &queue_id).await),
+        Ok(Request::QueueExplain { queue_id }) => encode(queue::explain(flow, &queue_id).await),
+        Ok(Request::QueueOrder(order)) => encode(queue::order(flow, order, uid).await),
         Err(error) => {
             let text = format!("the request is not understood: {error}");
             encode::<()>(Err(Refusal::new(Code::BadRequest, text)))

@@ -1,4 +1,7 @@
-//! `sealpost queue`: what waits, and why. Asks the daemon.
+//! `sealpost queue`: what waits, and why; and what a person orders about it. Asks the daemon.
+
+mod explain;
+mod order;
 
 use std::path::Path;
 
@@ -9,7 +12,7 @@ use crate::admin::client::{AskError, ask};
 use crate::admin::{Code, Request};
 use crate::config;
 use crate::mail::Domain;
-use crate::queue::{QueueDetail, QueueEntry, QueueFilter, QueuePage, RecipientView};
+use crate::queue::{Operation, QueueDetail, QueueEntry, QueueFilter, QueuePage, RecipientView};
 
 /// The queue.
 #[derive(Debug, Subcommand)]
@@ -18,6 +21,16 @@ pub enum Queue {
     List(List),
     /// One message: every recipient, what was decided, and why it waits
     Show(Show),
+    /// Why each recipient of a message goes, waits or is held: all that the decision rests on
+    Explain(explain::Explain),
+    /// Try now what is deferred, and bounces of our own that could not be delivered
+    Retry(order::Order),
+    /// Make no attempt until released; the time of expiry stays
+    Hold(order::Order),
+    /// End a hold; the rules that held do not hold again
+    Release(order::Order),
+    /// End it for good; nobody is told but the log
+    Cancel(order::Order),
 }
 
 /// Messages that wait.
@@ -69,6 +82,11 @@ impl Queue {
         match self {
             Self::List(list) => list.run(&socket),
             Self::Show(show) => show.run(&socket),
+            Self::Explain(explain) => explain.run(&socket),
+            Self::Retry(order) => order.run(&socket, Operation::Retry),
+            Self::Hold(order) => order.run(&socket, Operation::Hold),
+            Self::Release(order) => order.run(&socket, Operation::Release),
+            Self::Cancel(order) => order.run(&socket, Operation::Cancel),
         }
     }
 }
@@ -206,6 +224,11 @@ fn describe(detail: &QueueDetail) -> String {
         lines.push(("state", state(recipient)));
         describe_recipient(recipient, &mut lines);
     }
+    aligned(&lines)
+}
+
+/// Names and values in two columns.
+fn aligned(lines: &[(&str, String)]) -> String {
     let lines = lines
         .iter()
         .map(|(name, value)| format!("{name:<13}{value}"));
@@ -239,6 +262,11 @@ fn describe_recipient(recipient: &RecipientView, lines: &mut Vec<(&'static str, 
             format!("level {level}, method {method}{required}"),
         ));
     }
+    describe_candidates(recipient, lines);
+    describe_waiting(recipient, lines);
+}
+
+fn describe_candidates(recipient: &RecipientView, lines: &mut Vec<(&'static str, String)>) {
     for candidate in &recipient.candidates {
         let verdict = match (&candidate.refusal, candidate.accepted) {
             (_, true) => "accepted".to_owned(),
@@ -246,6 +274,22 @@ fn describe_recipient(recipient: &RecipientView, lines: &mut Vec<(&'static str, 
             (None, false) => "refused".to_owned(),
         };
         lines.push(("  candidate", format!("{} {verdict}", candidate.method)));
+    }
+}
+
+fn describe_waiting(recipient: &RecipientView, lines: &mut Vec<(&'static str, String)>) {
+    if let Some(since) = &recipient.suspected_since {
+        let since = seconds(since);
+        lines.push((
+            "suspected",
+            format!("since {since}: less is offered than is known of it"),
+        ));
+    }
+    if !recipient.released.is_empty() {
+        lines.push(("released", recipient.released.join(", ")));
+    }
+    if let Some(ordered) = &recipient.ordered {
+        lines.push(("ordered", format!("{ordered}, once nobody is busy with it")));
     }
     if recipient.warned {
         lines.push(("sender", "was told of the delay".to_owned()));

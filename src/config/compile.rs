@@ -3,26 +3,54 @@
 
 use super::problem::{Sheet, Spot};
 use super::sections::Config;
-use crate::policy::Policy;
+use crate::mail::Timestamp;
+use crate::policy::{Bounds, Policy, PolicyProblem};
 use crate::scan::detect::{DetectorProblem, Detectors};
 
-/// Notes what is wrong with the policy and the detectors of `config`.
-pub(super) fn policy(config: &Config, sheet: &mut Sheet<'_>) {
+/// Keys of a rule that are no conditions.
+const OF_RULES: [&str; 6] = ["name", "when", "raise", "hold", "reject", "alert"];
+
+/// Notes what is wrong with the policy and the detectors of `config`, and what of it does nothing.
+pub(super) fn policy(config: &Config, now: Timestamp, sheet: &mut Sheet<'_>) {
     if !config.policy_places.sound {
         // What could not be read is missing here, and the rest would only mislead.
         return;
     }
-    if let Err(problems) = Policy::compile(config.policy.clone()) {
-        for problem in problems {
-            let places = &config.policy_places;
-            let at = places.find(problem.table, problem.index, problem.key);
-            sheet.wrong(at, problem.what, problem.mend);
+    let bounds = Bounds {
+        message_size: Some(config.limits.message_size),
+    };
+    match Policy::compile_within(config.policy.clone(), bounds) {
+        Ok(policy) => {
+            for warning in policy.warnings(now) {
+                let (at, what) = located(config, &warning);
+                sheet.warn(at, what, warning.mend);
+            }
+        }
+        Err(problems) => {
+            for problem in problems {
+                let (at, what) = located(config, &problem);
+                sheet.wrong(at, what, problem.mend);
+            }
         }
     }
     if let Err(problem) = Detectors::compile(&config.detectors) {
         let (at, mend) = detector(config, &problem);
         sheet.wrong(at, problem.to_string(), mend);
     }
+}
+
+/// Where a problem of the policy is, and what it is with the key's name.
+fn located(config: &Config, problem: &PolicyProblem) -> (Spot, String) {
+    let (table, key) = (problem.table, problem.key);
+    let at = config.policy_places.find(table, problem.index, key);
+    let name = match (table, key) {
+        ("", "") => "[policy]".to_owned(),
+        ("", key) => format!("policy.{key}"),
+        (table, "") => format!("[[policy.{table}]]"),
+        ("rule", key) if !OF_RULES.contains(&key) => format!("policy.rule.when.{key}"),
+        (table, key) => format!("policy.{table}.{key}"),
+    };
+    (at, format!("{name}: {}", problem.what))
 }
 
 /// Where a detector is at fault, and what to do.

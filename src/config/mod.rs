@@ -75,17 +75,17 @@ pub enum LoadError {
 pub fn load(path: &Path, now: Timestamp, credentials: &Credentials) -> Result<Loaded, LoadError> {
     read_with(path, |config, sheet| {
         include::read(config, sheet);
-        compile::policy(config, sheet);
+        compile::policy(config, now, sheet);
         examine(config, now, credentials, sheet);
     })
 }
 
 /// Reads `path`, what it includes, and the lists that its policy names, and compiles the policy:
 /// for commands that ask what it would do. Looks at no key, certificate or account.
-pub fn read_policy(path: &Path) -> Result<Loaded, LoadError> {
+pub fn read_policy(path: &Path, now: Timestamp) -> Result<Loaded, LoadError> {
     read_with(path, |config, sheet| {
         include::read(config, sheet);
-        compile::policy(config, sheet);
+        compile::policy(config, now, sheet);
     })
 }
 

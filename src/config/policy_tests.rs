@@ -12,6 +12,9 @@ use crate::policy::source::{Condition, ExceptionScope, Network};
 
 const HEAD: &str = "hostname = \"mail.clinic.example\"\nmaster_key = \"k\"\npostmaster = \"p@clinic.example\"\n[[listener]]\naddress = \"0.0.0.0:465\"\ntls = \"implicit\"\n[tls]\ncertificate = \"c\"\nprivate_key = \"k\"\n[auth]\nusers = \"u\"\n";
 
+/// In January 2027.
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
 /// The policy of a text that has no problem.
 fn policy(text: &str) -> PolicySource {
     config(text).policy
@@ -50,7 +53,7 @@ fn loaded(main: &str, others: &[(&str, &str)]) -> (tempfile::TempDir, Result<Loa
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     }
-    let read = read_policy(&scratch.path().join("sealpost.toml"));
+    let read = read_policy(&scratch.path().join("sealpost.toml"), NOW);
     (scratch, read)
 }
 
@@ -134,6 +137,7 @@ reason = "patient-request"
 expires = 2027-01-31
 "#,
     );
+    assert!(crate::policy::Policy::compile(source.clone()).is_ok());
     assert_eq!(source.downgrade_hold, Duration::from_secs(7200));
     let [rule] = source.rules.as_slice() else {
         panic!("{:?}", source.rules)
@@ -356,7 +360,7 @@ fn what_everybody_can_write_is_not_read() {
         let path = scratch.path().join(name);
         let allow = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode));
         allow(0o666).unwrap();
-        let said = read_policy(&main).unwrap_err().to_string();
+        let said = read_policy(&main, NOW).unwrap_err().to_string();
         assert!(said.contains(&format!("sealpost.toml:{line}:")), "{said}");
         assert!(
             said.contains("can be written by everybody (mode 0666); chmod o-w"),
@@ -366,10 +370,10 @@ fn what_everybody_can_write_is_not_read() {
     }
     let directory = scratch.path().join("policy.d");
     std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(read_policy(&main).is_ok(), "the file itself is named");
+    assert!(read_policy(&main, NOW).is_ok(), "the file itself is named");
     let text = std::fs::read_to_string(&main).unwrap();
     std::fs::write(&main, text.replace("policy.d/a.toml", "policy.d/*.toml")).unwrap();
-    let said = read_policy(&main).unwrap_err().to_string();
+    let said = read_policy(&main, NOW).unwrap_err().to_string();
     assert!(
         said.contains("the directory of policy.include, can be written"),
         "{said}"
@@ -389,10 +393,18 @@ fn a_link_is_followed_and_a_file_counts_once() {
     let main = scratch.path().join("sealpost.toml");
     let link = scratch.path().join("policy.d/b.toml");
     std::os::unix::fs::symlink("../elsewhere.toml", &link).unwrap();
-    assert_eq!(read_policy(&main).unwrap().config.policy.partners.len(), 1);
+    assert_eq!(
+        read_policy(&main, NOW)
+            .unwrap()
+            .config
+            .policy
+            .partners
+            .len(),
+        1
+    );
     std::fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink("../sealpost.toml", &link).unwrap();
-    let said = read_policy(&main).unwrap_err().to_string();
+    let said = read_policy(&main, NOW).unwrap_err().to_string();
     assert!(
         said.contains("b.toml is read already; name it once"),
         "{said}"
@@ -571,8 +583,8 @@ fn a_mutated_policy_is_answered_with_problems_and_no_panic() {
         let mut sheet = Sheet::new(Path::new("any.toml"), &text);
         if let Some(mut config) = parse(&mut sheet) {
             config.policy_places.includes.clear();
-            compile::policy(&config, &mut sheet);
-            register(&config.policy, Timestamp::from_secs(1_800_000_000));
+            compile::policy(&config, NOW, &mut sheet);
+            register(&config.policy, NOW);
         }
         for problem in sheet.into_problems().0 {
             prop_assert!(problem.line >= 1 && problem.column >= 1);

@@ -62,6 +62,8 @@ pub struct Section<'a> {
     at: Spot,
     table: &'a DeTable<'a>,
     asked: Vec<&'static str>,
+    /// Keys that were refused as belonging elsewhere.
+    refused: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
@@ -73,6 +75,7 @@ impl<'a> Section<'a> {
             at: Spot::new(file, 0..0),
             table,
             asked: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -83,6 +86,7 @@ impl<'a> Section<'a> {
             at,
             table,
             asked: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -260,7 +264,7 @@ impl<'a> Section<'a> {
         for (key, _) in self.table {
             let name: &str = key.get_ref();
             if let Some(known) = keys.iter().find(|known| **known == name) {
-                self.asked.push(known);
+                self.refused.push(known);
                 let what = format!("{} {what}", self.name(name));
                 sheet.wrong(self.spot(key.span()), what, mend);
             }
@@ -325,7 +329,7 @@ impl<'a> Section<'a> {
     pub fn finish(self, sheet: &mut Sheet<'_>) {
         for (key, value) in self.table {
             let name: &str = key.get_ref();
-            if self.asked.contains(&name) {
+            if self.asked.contains(&name) || self.refused.contains(&name) {
                 continue;
             }
             let at = self.spot(key.span());

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::mail::{Allowance, DomainPattern, Level, Timestamp};
+use crate::mail::{Allowance, Level, Timestamp};
 use crate::policy::PolicySource;
-use crate::policy::source::{Exception, ExceptionScope};
+use crate::policy::source::{DomainSection, Exception, ExceptionScope};
 
 /// An exception, and whether it does anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,7 +37,7 @@ pub enum RegisterState {
     Active,
     /// Its time is over.
     Expired,
-    /// All mail that it is for needs more than it is good for.
+    /// All mail that it is for needs more than it is good for, or never goes by TLS alone.
     Inert,
 }
 
@@ -76,25 +76,23 @@ pub(super) fn shown(scope: &ExceptionScope) -> String {
 
 /// Whether an exception does anything.
 pub(super) fn state(policy: &PolicySource, exception: &Exception, now: Timestamp) -> RegisterState {
-    if exception.expires <= now {
-        RegisterState::Expired
-    } else if least_level(policy, exception) > exception.max_level {
-        RegisterState::Inert
-    } else {
-        RegisterState::Active
-    }
-}
-
-/// The least level that mail to the recipient ever has.
-pub(super) fn least_level(policy: &PolicySource, exception: &Exception) -> Level {
     let domain = match &exception.recipient {
         ExceptionScope::Address(address) => address.domain(),
         ExceptionScope::Domain(domain) => domain,
     };
-    let raised = policy
+    let sections: Vec<&DomainSection> = policy
         .domains
         .iter()
-        .filter(|section| DomainPattern::matches(&section.name, domain))
-        .filter_map(|section| section.raise);
-    raised.fold(policy.base, Level::max)
+        .filter(|section| section.name.matches(domain))
+        .collect();
+    let raises = sections.iter().filter_map(|section| section.raise);
+    let least = raises.fold(policy.base, Level::max);
+    let tls_alone_never = sections.iter().any(|section| section.tls_not_enough);
+    if exception.expires <= now {
+        RegisterState::Expired
+    } else if least > exception.max_level || tls_alone_never {
+        RegisterState::Inert
+    } else {
+        RegisterState::Active
+    }
 }

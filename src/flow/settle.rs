@@ -8,10 +8,11 @@ use std::sync::Arc;
 use super::bounce::{self, Sent};
 use super::line::Line;
 use crate::mail::{
-    Final, MessageClass, RecipientOutcome, RecipientPlan, RecipientState, Rendition,
+    Final, MessageClass, RecipientOutcome, RecipientPlan, RecipientState, Rendition, Timestamp,
 };
-use crate::queue::{Cause, Input, SettledRecipient, Settlement, UNDELIVERABLE_DSN};
-use crate::report::events;
+use crate::queue::{Cause, Input, Operation, SettledRecipient, Settlement, UNDELIVERABLE_DSN};
+use crate::report::event::{Event, EventKind};
+use crate::report::events::{self, Ordered};
 use crate::spool::{Change, SpoolError};
 
 /// Makes a settlement durable and tells the queue.
@@ -101,23 +102,62 @@ async fn tell_log(line: &Line, settlement: &Settlement, bounces: &[Sent]) {
         if change.cause == Cause::DelayWarning {
             continue; // Its state is what it was; the notice itself is logged below.
         }
-        let envelope = &settlement.envelope;
-        let outcome = outcome(&change.cause);
-        let event = events::settled(now, envelope, change.recipient, &change.record, outcome);
-        if let Some(event) = event {
+        for event in events_of(now, settlement, change) {
             let event = match plan(settlement, change) {
                 Some((plan, rendition)) => event.planned(plan, rendition),
                 None => event,
             };
             line.log.record(event).await;
         }
-        alarm_if_undeliverable(settlement, change);
+        alarm(settlement, change);
     }
     for bounce in bounces {
         let what = bounce.kind.as_str();
         let event = events::dsn_sent(now, &settlement.envelope, what, bounce.envelope.id);
         line.log.record(event).await;
     }
+}
+
+/// The lines that a change is worth.
+fn events_of(now: Timestamp, settlement: &Settlement, change: &SettledRecipient) -> Vec<Event> {
+    let (envelope, at, record) = (&settlement.envelope, change.recipient, &change.record);
+    let outcome = outcome(&change.cause);
+    let mut told = Vec::new();
+    if change.suspected {
+        told.push(events::downgrade_suspected(
+            now, envelope, at, record, outcome,
+        ));
+    }
+    match &change.cause {
+        Cause::Ordered { order, lifted, .. } => {
+            let kind = match order.operation {
+                Operation::Release => EventKind::Released,
+                Operation::Hold => EventKind::Held,
+                Operation::Cancel => EventKind::Cancelled,
+                Operation::Retry => EventKind::Retried,
+            };
+            let order = Ordered {
+                actor: &order.actor,
+                reason: &order.reason,
+                lifted,
+            };
+            told.push(events::ordered(
+                now, kind, envelope, at, record, outcome, &order,
+            ));
+        }
+        Cause::Rules(rules) => {
+            let event = events::settled(now, envelope, at, record, None);
+            told.extend(event.map(|event| event.held_by(rules)));
+        }
+        Cause::Attempted(_)
+        | Cause::Expired { .. }
+        | Cause::NoMethod
+        | Cause::PrepareFailed
+        | Cause::DelayWarning => {
+            told.extend(events::settled(now, envelope, at, record, outcome));
+        }
+    }
+    told
 }
 
 /// What was decided for the recipient, and what was made for it.
@@ -139,12 +179,25 @@ pub(super) fn outcome(cause: &Cause) -> Option<&RecipientOutcome> {
     }
 }
 
-fn alarm_if_undeliverable(settlement: &Settlement, change: &SettledRecipient) {
+/// What a person has to look at.
+fn alarm(settlement: &Settlement, change: &SettledRecipient) {
+    let id = settlement.id;
+    let by_order = matches!(change.cause, Cause::Ordered { .. });
     if matches!(&change.record.state, RecipientState::Held { name } if name == UNDELIVERABLE_DSN) {
         tracing::error!(
-            queue_id = %settlement.id,
-            "a bounce could not be delivered to its sender; it is kept: see 'sealpost queue show {}'",
-            settlement.id
+            queue_id = %id,
+            "a bounce could not be delivered to its sender; it is kept: see 'sealpost queue show {id}', then 'queue retry' or 'queue cancel'"
+        );
+    } else if matches!(change.record.state, RecipientState::Held { .. }) && !by_order {
+        tracing::warn!(
+            queue_id = %id,
+            "a rule holds a message for a person: see 'sealpost queue explain {id}', then 'queue release' or 'queue cancel'"
+        );
+    }
+    if change.suspected {
+        tracing::warn!(
+            queue_id = %id,
+            "a domain offers less than is known of it, and somebody may stand between: see 'sealpost queue explain {id}'"
         );
     }
 }

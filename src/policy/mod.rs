@@ -21,6 +21,7 @@ pub mod judge;
 pub mod lookalike;
 pub mod prove;
 mod sets;
+mod settings;
 pub mod source;
 
 use std::collections::{HashMap, HashSet};
@@ -32,7 +33,7 @@ use crate::mail::{
 };
 pub use check::Bounds;
 use choose::{Setting, Standing};
-use compile::{AccountSetting, Compiled, DomainSetting};
+use compile::Compiled;
 use conditions::{Doubt, MessageView};
 pub use diff::{Change, Effect, diff};
 use evaluate::Matching;
@@ -42,6 +43,7 @@ pub use judge::{Judge, Standard};
 pub use lookalike::lookalike;
 pub use prove::{Proof, prove, prove_by};
 use sets::Party;
+use settings::{AccountSetting, DomainSetting};
 pub use source::PolicySource;
 
 /// The methods of a bounce: it carries headers of a kept message, never its content, and goes

@@ -10,12 +10,12 @@ use crate::mail::{
     Domain, Envelope, MessageClass, MessageId, Prepared, RecipientRecord, Timestamp,
 };
 
+use super::counts::{Counts, Finished};
 use super::destinations::{Destinations, Unit};
 use super::interface::{Attempt, Input, Output};
 use super::message::{Message, Phase, Recipient};
 use super::order::Tickets;
 use super::retry::{Jitter, Limits, Retry};
-use super::view::{Counts, Finished};
 
 /// Timers that one input fires at most; the rest are due at once ([`Queue::poll_timeout`] says
 /// so), so that a queue full of overdue mail at start does not stop its owner.

@@ -46,7 +46,9 @@
 //! RFC 5321 §4.5.4.1 (retries, giving up), RFC 3464 §2.3.3 (one DSN per failed recipient).
 
 mod core;
+mod counts;
 mod destinations;
+mod explain;
 mod interface;
 mod message;
 mod order;
@@ -60,6 +62,7 @@ mod view;
 mod tests;
 
 pub use self::core::Queue;
+pub use explain::{QueueExplanation, ReasonView, RecipientExplanation};
 pub use interface::{
     Attempt, Cause, Input, OPERATOR_HOLD, Output, Preparation, SettledRecipient, Settlement,
     ToDecide, UNDELIVERABLE_DSN,
@@ -67,7 +70,6 @@ pub use interface::{
 pub use order::{Operation, Order, Selection, Tally};
 pub use retry::{Limits, Retry};
 pub use view::{
-    CandidateView, MAX_ENTRY_RECIPIENTS, MAX_PAGE, QueueDetail, QueueEntry, QueueExplanation,
-    QueueFilter, QueuePage, QueueSummary, ReasonView, RecipientExplanation, RecipientView,
-    StatusView,
+    CandidateView, MAX_ENTRY_RECIPIENTS, MAX_PAGE, QueueDetail, QueueEntry, QueueFilter, QueuePage,
+    QueueSummary, RecipientView, StatusView,
 };

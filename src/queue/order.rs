@@ -201,22 +201,28 @@ impl Queue {
     /// the attempt came to, if it was in one.
     pub(super) fn wished(
         &mut self,
+        now: Timestamp,
         id: MessageId,
         at: u32,
         outcome: Option<RecipientOutcome>,
     ) -> Option<SettledRecipient> {
         let message = self.messages.get_mut(&id)?;
-        let recipient = message.recipient_mut(at)?;
-        let order = recipient.wish.take()?;
-        let state = match order.operation {
-            Operation::Cancel => RecipientState::Final(Final::Cancelled),
-            Operation::Hold => held_by_operator(),
-            Operation::Release | Operation::Retry => return None,
+        let order = message.recipient_mut(at)?.wish.take()?;
+        let message = &*message;
+        let recipient = message.recipient(at)?;
+        let (state, lifted) = match order.operation {
+            Operation::Cancel => (RecipientState::Final(Final::Cancelled), lifted(message, at)),
+            Operation::Hold if recipient.standing() != Standing::Held => {
+                (held_by_operator(), Vec::new())
+            }
+            Operation::Hold | Operation::Release | Operation::Retry => {
+                match effect(message, at, order.operation, now) {
+                    Effect::Now(state, lifted) => (state, lifted),
+                    Effect::Nothing | Effect::Later | Effect::Forget => return None,
+                }
+            }
         };
-        if recipient.standing() == Standing::Held && order.operation == Operation::Hold {
-            return None;
-        }
-        let mut change = ordered(message, at, state, Vec::new(), &order, None)?;
+        let mut change = ordered(message, at, state, lifted, &order, None)?;
         if let (Some(learnt), Cause::Ordered { outcome, .. }) = (outcome, &mut change.cause) {
             if let Some(status) = status_of(&learnt.outcome) {
                 change.record.attempts = change.record.attempts.saturating_add(1);
@@ -262,6 +268,12 @@ fn effect(message: &Message, at: u32, operation: Operation, now: Timestamp) -> E
         (Operation::Cancel, true) => Effect::Later,
         (Operation::Hold, true) if wished != Some(Operation::Cancel) => Effect::Later,
         (Operation::Release, true) if wished == Some(Operation::Hold) => Effect::Forget,
+        // It may be on its way into a hold or a wait just now.
+        (Operation::Release | Operation::Retry, true)
+            if recipient.phase == Phase::Settling && wished.is_none() =>
+        {
+            Effect::Later
+        }
         (Operation::Hold | Operation::Release | Operation::Retry, true) => Effect::Nothing,
         (Operation::Cancel, false) => {
             Effect::Now(RecipientState::Final(Final::Cancelled), lifted(message, at))

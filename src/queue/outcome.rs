@@ -91,7 +91,7 @@ impl Queue {
     ) -> Option<Next> {
         let at = outcome.recipient;
         if self.is_overruled(id, &outcome)
-            && let Some(change) = self.wished(id, at, Some(outcome.clone()))
+            && let Some(change) = self.wished(now, id, at, Some(outcome.clone()))
         {
             return Some(Next::Settle(change));
         }

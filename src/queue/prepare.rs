@@ -77,7 +77,7 @@ impl Queue {
     }
 
     pub(super) fn prepared(&mut self, now: Timestamp, id: MessageId, prepared: Arc<Prepared>) {
-        let Some(decided) = self.end_preparation(id) else {
+        let Some(decided) = self.end_preparation(now, id) else {
             return;
         };
         let Some(message) = self.messages.get_mut(&id) else {
@@ -99,7 +99,7 @@ impl Queue {
     }
 
     pub(super) fn prepare_failed(&mut self, now: Timestamp, id: MessageId, status: &Status) {
-        let Some(failed) = self.end_preparation(id) else {
+        let Some(failed) = self.end_preparation(now, id) else {
             return;
         };
         let stretch = self.jitter.stretch();
@@ -160,7 +160,7 @@ impl Queue {
 
     /// Ends a preparation; what was ordered for its recipients meanwhile goes first. Returns the
     /// others.
-    fn end_preparation(&mut self, id: MessageId) -> Option<Vec<u32>> {
+    fn end_preparation(&mut self, now: Timestamp, id: MessageId) -> Option<Vec<u32>> {
         let message = self
             .messages
             .get_mut(&id)
@@ -171,7 +171,7 @@ impl Queue {
         let mut changes = Vec::new();
         let mut others = Vec::new();
         for at in decided {
-            match self.wished(id, at, None) {
+            match self.wished(now, id, at, None) {
                 Some(change) => changes.push(change),
                 None => others.push(at),
             }

@@ -169,9 +169,7 @@ impl Queue {
             }
             return;
         }
-        let wishes = changed.iter().filter_map(|at| self.wished(id, *at, None));
-        let wishes = wishes.collect();
-        self.settle(id, wishes);
+        self.grant_wishes(now, id, &changed);
         self.call_time(now, id, &changed);
         let released = |at: &u32| {
             let recipient = self.messages.get(&id)?.recipient(*at)?;
@@ -180,6 +178,20 @@ impl Queue {
         let released = changed.iter().filter_map(released).collect();
         self.line_up_for_preparation(id, released);
         self.put_out(id, Vec::new());
+    }
+
+    /// Does what was ordered while records were on their way to the disk.
+    fn grant_wishes(&mut self, now: Timestamp, id: MessageId, settled: &[u32]) {
+        let mut changes = Vec::new();
+        for &at in settled {
+            let message = self.messages.get(&id);
+            let phase = message.and_then(|m| m.recipient(at)).map(|r| r.phase);
+            // The record of one that goes on meanwhile was only a warning.
+            if matches!(phase, Some(Phase::Waiting | Phase::Queued)) {
+                changes.extend(self.wished(now, id, at, None));
+            }
+        }
+        self.settle(id, changes);
     }
 
     fn apply(&mut self, id: MessageId, settled: Record) {
@@ -204,6 +216,9 @@ impl Queue {
         };
         // A bounce of ours that a person sends on its way again may be past its time.
         recipient.owed_a_try = recipient.phase == Phase::Queued && class == MessageClass::Dsn;
+        if recipient.phase == Phase::Ended {
+            recipient.wish = None;
+        }
         recipient.record = settled.record;
         self.counts.enter(recipient.standing());
         if let Some(moment) = recipient.retry_at() {

@@ -3,15 +3,14 @@
 //! Everything here only looks. Times are RFC 3339, UTC; words are those of the interface. A page
 //! and the search for it are bounded, so that looking never stops the queue.
 
-use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{
-    Course, Decision, Domain, Envelope, ExceptionUse, MessageClass, MessageId, Reason,
-    RecipientState, Source, Status, Timestamp, Verdict,
+    Decision, Domain, Envelope, Grade, MessageClass, MessageId, RecipientState, Refusal, Source,
+    Status, Timestamp, Verdict,
 };
 
 use super::core::Queue;
@@ -23,55 +22,6 @@ pub const MAX_PAGE: usize = 1000;
 pub const MAX_ENTRY_RECIPIENTS: usize = 50;
 /// Most recipients looked at for one page; the next page goes on from there.
 const MAX_SEARCH: usize = 20_000;
-/// Messages that ended lately and can still be shown.
-const MAX_FINISHED_MESSAGES: usize = 1000;
-/// Their recipients in all.
-const MAX_FINISHED_RECIPIENTS: usize = 10_000;
-
-/// Recipients of messages that are not done, by where they stand. Kept, never counted up.
-#[derive(Debug, Default)]
-pub(super) struct Counts([usize; 6]);
-
-impl Counts {
-    pub(super) fn enter(&mut self, standing: Standing) {
-        self.0[standing as usize] += 1;
-    }
-
-    pub(super) fn leave(&mut self, standing: Standing) {
-        let count = &mut self.0[standing as usize];
-        *count = count.saturating_sub(1);
-    }
-
-    fn of(&self, standing: Standing) -> usize {
-        self.0[standing as usize]
-    }
-}
-
-/// Messages that ended lately, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Finished {
-    messages: VecDeque<Message>,
-    recipients: usize,
-}
-
-impl Finished {
-    pub(super) fn push(&mut self, message: Message) {
-        self.recipients += message.recipients.len();
-        self.messages.push_back(message);
-        while self.messages.len() > 1
-            && (self.messages.len() > MAX_FINISHED_MESSAGES
-                || self.recipients > MAX_FINISHED_RECIPIENTS)
-        {
-            if let Some(oldest) = self.messages.pop_front() {
-                self.recipients -= oldest.recipients.len();
-            }
-        }
-    }
-
-    fn find(&self, id: MessageId) -> Option<&Message> {
-        self.messages.iter().rev().find(|m| m.envelope.id == id)
-    }
-}
 
 /// Which recipients to list. Every field that is given must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,63 +144,6 @@ pub struct RecipientView {
     /// What a person ordered and that is done once nobody is busy with it: `hold` or `cancel`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ordered: Option<String>,
-}
-
-/// Why each recipient of a message goes the way it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueExplanation {
-    /// Its queue id.
-    pub queue_id: String,
-    /// `submitted` or `dsn`.
-    pub class: String,
-    /// The reverse-path; empty for the null one.
-    pub sender: String,
-    /// Every recipient.
-    pub recipients: Vec<RecipientExplanation>,
-}
-
-/// Why a recipient goes the way it goes: the whole decision, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecipientExplanation {
-    /// Where it stands, and its candidates.
-    #[serde(flatten)]
-    pub standing: RecipientView,
-    /// `send`, `wait`, `hold` or `no_method`; absent before the first decision.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub course: Option<String>,
-    /// What asked for a level, highest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<ReasonView>,
-    /// With `wait`: when other methods are considered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<String>,
-    /// With `hold`: the rules that hold.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rules: Vec<String>,
-    /// The level whose factors the portal asks for, where it is above the level.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub factors: Option<String>,
-    /// The only MX hosts that may be used.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pin_mx: Vec<String>,
-    /// The key exchange must withstand a quantum computer.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub require_pq: bool,
-    /// The exception that lets the content travel below `pkix`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exception: Option<ExceptionUse>,
-    /// Rules that ask for a person's attention.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub alerts: Vec<String>,
-}
-
-/// Something that asked for a level.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReasonView {
-    /// The level.
-    pub level: String,
-    /// What asked for it.
-    pub asker: String,
 }
 
 /// A method that was considered.
@@ -385,24 +278,7 @@ impl Queue {
     }
 }
 
-impl Queue {
-    /// Why each recipient of a message goes the way it goes: one in the queue, or one that ended
-    /// lately.
-    pub fn explain(&self, id: MessageId) -> Option<QueueExplanation> {
-        let message = self.messages.get(&id).or_else(|| self.finished.find(id))?;
-        Some(QueueExplanation {
-            queue_id: id.to_string(),
-            class: class(&message.envelope),
-            sender: message.envelope.reverse_path.to_string(),
-            recipients: message
-                .numbered()
-                .map(|(at, recipient)| explanation(message, at, recipient))
-                .collect(),
-        })
-    }
-}
-
-fn class(envelope: &Envelope) -> String {
+pub(super) fn class(envelope: &Envelope) -> String {
     match envelope.class {
         MessageClass::Submitted => "submitted",
         MessageClass::Dsn => "dsn",
@@ -478,19 +354,15 @@ fn word(recipient: &Recipient) -> &'static str {
     }
 }
 
-fn view(message: &Message, at: u32, recipient: &Recipient) -> RecipientView {
+pub(super) fn view(message: &Message, at: u32, recipient: &Recipient) -> RecipientView {
     let index = usize::try_from(at).unwrap_or(usize::MAX);
     let address = message.envelope.recipients.get(index);
     let prepared = message.prepared.as_deref();
-    let decision: Option<&Decision> = prepared
-        .and_then(|prepared| prepared.plans.get(index).filter(|p| p.recipient == at))
-        .or_else(|| prepared.and_then(|prepared| prepared.plan(at)))
-        .map(|plan| &*plan.decision);
-    let required = message
-        .rendition(at)
-        .and_then(|rendition| usize::try_from(rendition).ok())
-        .and_then(|rendition| prepared?.renditions.get(rendition))
-        .map(|rendition| rendition.demand.least().to_string());
+    let decision = message.plan(at).map(|plan| &*plan.decision);
+    let planned = prepared
+        .and_then(|prepared| prepared.rendition(message.plan(at)?))
+        .map(|rendition| rendition.demand.least());
+    let required = planned.or_else(|| decision.and_then(fallen_short_of));
     // Reason and time are those of the wait that goes on, not of one that is over.
     let (reason, next_attempt) = match (&recipient.record.state, recipient.standing()) {
         (RecipientState::Deferred { reason, .. }, Standing::Deferred) => (
@@ -510,7 +382,7 @@ fn view(message: &Message, at: u32, recipient: &Recipient) -> RecipientView {
         status: recipient.record.last.as_ref().map(StatusView::from),
         level: decision.map(|decision| decision.level.to_string()),
         method: decision.and_then(|d| d.method()).map(|m| m.to_string()),
-        required,
+        required: required.map(|grade| grade.to_string()),
         candidates: decision.map(candidates).unwrap_or_default(),
         policy: decision.map(|decision| decision.policy.to_string()),
         released: strings(&recipient.record.released),
@@ -522,57 +394,20 @@ fn view(message: &Message, at: u32, recipient: &Recipient) -> RecipientView {
     }
 }
 
-fn strings(names: &[Arc<str>]) -> Vec<String> {
+pub(super) fn strings(names: &[Arc<str>]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-fn explanation(message: &Message, at: u32, recipient: &Recipient) -> RecipientExplanation {
-    let standing = view(message, at, recipient);
-    let mut explained = RecipientExplanation {
-        standing,
-        course: None,
-        reasons: Vec::new(),
-        until: None,
-        rules: Vec::new(),
-        factors: None,
-        pin_mx: Vec::new(),
-        require_pq: false,
-        exception: None,
-        alerts: Vec::new(),
-    };
-    let Some(decision) = message.plan(at).map(|plan| &*plan.decision) else {
-        return explained;
-    };
-    let course = match &decision.course {
-        Course::Send(_) => "send",
-        Course::Wait { until } => {
-            explained.until = Some(until.to_rfc3339());
-            "wait"
-        }
-        Course::Hold(rules) => {
-            explained.rules = strings(rules);
-            "hold"
-        }
-        Course::NoMethod => "no_method",
-    };
-    explained.course = Some(course.to_owned());
-    let reason = |reason: &Reason| ReasonView {
-        level: reason.level.to_string(),
-        asker: reason.asker.to_string(),
-    };
-    explained.reasons = decision.reasons.iter().map(reason).collect();
-    let above = (decision.factors > decision.level).then_some(decision.factors);
-    explained.factors = above.map(|level| level.to_string());
-    explained.pin_mx = decision
-        .terms
-        .pin_mx
+/// The grade that a connection would have had to reach, where it did not.
+fn fallen_short_of(decision: &Decision) -> Option<Grade> {
+    decision
+        .candidates
         .iter()
-        .map(ToString::to_string)
-        .collect();
-    explained.require_pq = decision.terms.require_pq;
-    explained.exception.clone_from(&decision.exception);
-    explained.alerts = strings(&decision.alerts);
-    explained
+        .find_map(|candidate| match candidate.verdict {
+            Verdict::Refused(Refusal::Short { required, .. }) => Some(required),
+            Verdict::Refused(Refusal::DowngradeSuspected { .. }) => decision.level.least_grade(),
+            Verdict::Accepted | Verdict::Refused(_) => None,
+        })
 }
 
 fn candidates(decision: &Decision) -> Vec<CandidateView> {

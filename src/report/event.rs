@@ -5,8 +5,8 @@
 use serde::Serialize;
 
 use crate::mail::{
-    Address, DeferReason, Domain, Grade, Level, MessageId, Method, ReversePath, Source, Status,
-    Timestamp, TlsFacts, VerifiedBy,
+    Address, DeferReason, Domain, ExceptionUse, Grade, Level, MessageId, Method, ReversePath,
+    Source, Status, Timestamp, TlsFacts, VerifiedBy,
 };
 
 /// What happened.
@@ -29,6 +29,14 @@ pub enum EventKind {
     Expired,
     /// Waits for a person.
     Held,
+    /// A person let it go on.
+    Released,
+    /// A person wants it tried now.
+    Retried,
+    /// A person ended it. Final.
+    Cancelled,
+    /// A domain offers less than is known of it: somebody may stand between.
+    DowngradeSuspected,
     /// A bounce, or a notice of delay, was put on its way to the sender.
     DsnSent,
     /// A submission client failed to authenticate.
@@ -87,6 +95,24 @@ impl From<&Status> for ReplyField {
     }
 }
 
+/// An exception of the policy as the log shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExceptionField {
+    recipient: String,
+    owner: String,
+    reason: String,
+}
+
+impl From<&ExceptionUse> for ExceptionField {
+    fn from(exception: &ExceptionUse) -> Self {
+        Self {
+            recipient: exception.recipient.clone(),
+            owner: exception.owner.clone(),
+            reason: exception.reason.clone(),
+        }
+    }
+}
+
 /// A line of the delivery log. Fields that do not apply are left out.
 #[derive(Debug, Clone, Serialize)]
 #[expect(
@@ -117,9 +143,20 @@ pub struct Event {
     pub level: Option<Level>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
-    /// The rule of the policy that says so.
+    /// The rules that set the level or that hold; on `released` and `cancelled` the holds that end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<ExceptionField>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factors: Option<Level>,
+    /// On what a person ordered: who.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,6 +171,8 @@ pub struct Event {
     pub grade: Option<Grade>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required: Option<Grade>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Grade>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsField>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,6 +221,11 @@ impl Event {
             level: None,
             method: None,
             rule: None,
+            reasons: Vec::new(),
+            alerts: Vec::new(),
+            exception: None,
+            factors: None,
+            actor: None,
             policy: None,
             next_hop: None,
             mx: None,
@@ -189,6 +233,7 @@ impl Event {
             attempt: None,
             grade: None,
             required: None,
+            expected: None,
             tls: None,
             reply: None,
             reason: None,

@@ -3,12 +3,18 @@
 //! Owns which fields an event carries. One call per recipient and fact; which fact is known from
 //! the recipient's new record, so the log cannot say other than the spool.
 
+use std::sync::Arc;
+
 use crate::mail::{
-    Envelope, Final, Hop, MessageClass, MessageId, Outcome, RecipientOutcome, RecipientPlan,
-    RecipientRecord, RecipientState, Rendition, Timestamp, Verdict,
+    Asker, Candidate, Course, Decision, Envelope, Final, Hop, MessageClass, MessageId, Outcome,
+    Reason, RecipientOutcome, RecipientPlan, RecipientRecord, RecipientState, Rendition, Timestamp,
+    Verdict,
 };
 
 use super::event::{Event, EventKind, Timestamp3339};
+
+/// Reasons told on one line, highest first; the decision record has them all.
+const MAX_REASONS: usize = 32;
 
 /// A message was accepted and is durable.
 pub fn received(time: Timestamp, envelope: &Envelope) -> Event {
@@ -29,22 +35,42 @@ pub fn decided(
     plan: &RecipientPlan,
     rendition: Option<&Rendition>,
 ) -> Event {
+    let decision = &*plan.decision;
     let mut event = of(time, EventKind::Decided, envelope);
-    event.policy = Some(plan.decision.policy.to_string());
-    if plan.decision.method().is_none() {
-        let refusal = |candidate: &crate::mail::Candidate| match &candidate.verdict {
+    event.policy = Some(decision.policy.to_string());
+    event.rule = match &decision.course {
+        Course::Hold(rules) => Some(rules.join(", ")),
+        Course::Send(_) | Course::Wait { .. } | Course::NoMethod => raised_by(decision),
+    };
+    let text = |reason: &Reason| format!("{}: {}", reason.level, reason.asker);
+    event.reasons = decision
+        .reasons
+        .iter()
+        .map(text)
+        .take(MAX_REASONS)
+        .collect();
+    event.alerts = decision.alerts.iter().map(ToString::to_string).collect();
+    event.exception = decision.exception.as_ref().map(Into::into);
+    event.factors = (decision.factors > decision.level).then_some(decision.factors);
+    if decision.method().is_none() {
+        let refusal = |candidate: &Candidate| match &candidate.verdict {
             Verdict::Accepted => None,
             Verdict::Refused(refusal) => Some(format!("{}: {refusal}", candidate.method)),
         };
-        let refusals: Vec<String> = plan
-            .decision
-            .candidates
-            .iter()
-            .filter_map(refusal)
-            .collect();
-        event.reason = Some(refusals.join("; "));
+        let refusals: Vec<String> = decision.candidates.iter().filter_map(refusal).collect();
+        event.reason = (!refusals.is_empty()).then(|| refusals.join("; "));
     }
     to(event, envelope, plan.recipient).planned(plan, rendition)
+}
+
+/// The rules that set the level, by name.
+fn raised_by(decision: &Decision) -> Option<String> {
+    let name = |reason: &Reason| match &reason.asker {
+        Asker::Rule(name) if reason.level == decision.level => Some(name.to_string()),
+        _ => None,
+    };
+    let names: Vec<String> = decision.reasons.iter().filter_map(name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// A recipient's new record is durable: delivered, deferred, bounced, expired or held. `None`
@@ -63,11 +89,64 @@ pub fn settled(
         RecipientState::Final(Final::Delivered) => EventKind::Delivered,
         RecipientState::Final(Final::Bounced) => EventKind::Bounced,
         RecipientState::Final(Final::Expired) => EventKind::Expired,
+        RecipientState::Final(Final::Cancelled) => EventKind::Cancelled,
         // Nothing makes these yet.
-        RecipientState::Final(Final::Deposited | Final::Cancelled | Final::Suppressed) => {
-            return None;
-        }
+        RecipientState::Final(Final::Deposited | Final::Suppressed) => return None,
     };
+    Some(changed(time, kind, envelope, recipient, record, outcome))
+}
+
+/// What a person ordered is durable: `kind` is `held`, `released`, `retried` or `cancelled`.
+pub fn ordered(
+    time: Timestamp,
+    kind: EventKind,
+    envelope: &Envelope,
+    recipient: u32,
+    record: &RecipientRecord,
+    outcome: Option<&RecipientOutcome>,
+    order: &Ordered<'_>,
+) -> Event {
+    let mut event = changed(time, kind, envelope, recipient, record, outcome);
+    event.reason = (!order.reason.is_empty()).then(|| order.reason.to_owned());
+    event.actor = Some(order.actor.to_owned());
+    event.rule = (!order.lifted.is_empty()).then(|| order.lifted.join(", "));
+    event
+}
+
+/// What a person ordered, as the log tells it.
+#[derive(Debug, Clone, Copy)]
+pub struct Ordered<'a> {
+    /// Who.
+    pub actor: &'a str,
+    /// Why.
+    pub reason: &'a str,
+    /// The holds that end with it, by name.
+    pub lifted: &'a [Arc<str>],
+}
+
+/// It is durable that a downgrade is suspected.
+pub fn downgrade_suspected(
+    time: Timestamp,
+    envelope: &Envelope,
+    recipient: u32,
+    record: &RecipientRecord,
+    outcome: Option<&RecipientOutcome>,
+) -> Event {
+    let kind = EventKind::DowngradeSuspected;
+    let mut event = changed(time, kind, envelope, recipient, record, outcome);
+    event.reason = Some("less is offered than is known of the domain".to_owned());
+    event.next_attempt = None;
+    event
+}
+
+fn changed(
+    time: Timestamp,
+    kind: EventKind,
+    envelope: &Envelope,
+    recipient: u32,
+    record: &RecipientRecord,
+    outcome: Option<&RecipientOutcome>,
+) -> Event {
     let mut event = to(of(time, kind, envelope), envelope, recipient);
     event.attempt = Some(record.attempts);
     event.reply = record.last.as_ref().map(Into::into);
@@ -83,17 +162,21 @@ pub fn settled(
         event.duplicate_possible = learnt.duplicate_possible;
         let mut hop = learnt.hop.as_ref();
         if let Outcome::Shortfall {
-            required, hosts, ..
+            required,
+            expected,
+            hosts,
+            ..
         } = &learnt.outcome
         {
             event.required = Some(*required);
+            event.expected = *expected;
             hop = hop.or_else(|| hosts.first().map(|host| &host.hop));
         }
         if let Some(hop) = hop {
             event = event.learnt_on(hop);
         }
     }
-    Some(event)
+    event
 }
 
 /// A DSN about `envelope` was put on its way to the sender. `what` is `failed` or `delayed`.
@@ -127,6 +210,12 @@ fn to(event: Event, envelope: &Envelope, recipient: u32) -> Event {
 }
 
 impl Event {
+    /// Held by these rules.
+    pub fn held_by(mut self, rules: &[Arc<str>]) -> Self {
+        self.rule = Some(rules.join(", "));
+        self
+    }
+
     /// As decided: level, method, the grade demanded, who signed.
     pub fn planned(mut self, plan: &RecipientPlan, rendition: Option<&Rendition>) -> Self {
         self.level = Some(plan.decision.level);
@@ -160,7 +249,8 @@ impl Event {
 mod tests {
     use super::*;
     use crate::mail::{
-        Address, Client, DeferReason, Domain, EnhancedCode, Grade, ReversePath, ShortHost, Status,
+        Address, Allowance, Client, DeferReason, Domain, EnhancedCode, ExceptionUse, Grade, Level,
+        ReversePath, ShortHost, Status,
     };
 
     fn envelope() -> Envelope {
@@ -275,8 +365,76 @@ mod tests {
             (Final::Delivered, EventKind::Delivered),
             (Final::Bounced, EventKind::Bounced),
             (Final::Expired, EventKind::Expired),
+            (Final::Cancelled, EventKind::Cancelled),
         ] {
             assert_eq!(kind(RecipientState::Final(ended)), Some(event));
         }
+    }
+
+    #[test]
+    fn decided_says_who_asked_who_alarms_and_which_exception() {
+        let reason = |level, asker| Reason { level, asker };
+        let decision = Decision {
+            level: Level::Confidential,
+            reasons: vec![
+                reason(Level::Confidential, Asker::Rule("lab".into())),
+                reason(Level::Protected, Asker::Base),
+                reason(Level::Protected, Asker::Rule("low".into())),
+            ],
+            factors: Level::Restricted,
+            alerts: vec!["look".into()],
+            exception: Some(ExceptionUse {
+                recipient: "fax@gateway.example".into(),
+                allow: Allowance::Any,
+                max_level: Level::Protected,
+                owner: "jo@clinic.example".into(),
+                reason: "patient-request".into(),
+                expires: Timestamp::from_secs(2000),
+            }),
+            ..Decision::base(Level::Protected, Vec::new(), Course::NoMethod, "p".into())
+        };
+        let plan = |decision| RecipientPlan {
+            recipient: 0,
+            decision: Arc::new(decision),
+            rendition: None,
+        };
+        let time = Timestamp::from_secs(1001);
+        let line = json(&decided(time, &envelope(), &plan(decision.clone()), None));
+        assert_eq!(
+            line["rule"], "lab",
+            "who set the level, not who asked for less"
+        );
+        assert_eq!(line["reasons"][0], "confidential: rule \"lab\"");
+        assert_eq!(line["reasons"][2], "protected: rule \"low\"");
+        assert_eq!(line["alerts"], serde_json::json!(["look"]));
+        assert_eq!(line["exception"]["owner"], "jo@clinic.example");
+        assert_eq!(line["factors"], "restricted");
+        let held = Decision {
+            course: Course::Hold(vec!["first".into(), "second".into()]),
+            factors: Level::Confidential,
+            ..decision
+        };
+        let line = json(&decided(time, &envelope(), &plan(held), None));
+        assert_eq!(line["rule"], "first, second");
+        assert!(line.get("factors").is_none() && line.get("reason").is_none());
+    }
+
+    #[test]
+    fn an_order_says_who_and_why() {
+        let order = Ordered {
+            actor: "root",
+            reason: "asked by phone",
+            lifted: &["lab".into()],
+        };
+        let time = Timestamp::from_secs(1001);
+        let record = RecipientRecord::queued();
+        let kind = EventKind::Released;
+        let line = json(&ordered(time, kind, &envelope(), 0, &record, None, &order));
+        assert_eq!(line["event"], "released");
+        assert_eq!(line["recipient"], "kim@tls.example");
+        assert_eq!(
+            (&line["actor"], &line["reason"], &line["rule"]),
+            (&"root".into(), &"asked by phone".into(), &"lab".into())
+        );
     }
 }

@@ -77,3 +77,49 @@ pub fn check_fuzz_input(input: &[u8]) -> Result<(), &'static str> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the fuzz target begins with and what it found, replayed whole and cut short.
+    #[test]
+    fn the_corpus_holds() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/scan");
+        let mut replayed = 0;
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            let path = entry.unwrap().path();
+            let octets = std::fs::read(&path).unwrap();
+            for end in (0..octets.len()).rev().step_by(17).chain([octets.len()]) {
+                let cut = octets.get(..end).unwrap();
+                assert_eq!(check_fuzz_input(cut), Ok(()), "{} {end}", path.display());
+            }
+            replayed += 1;
+        }
+        assert!(replayed >= 16);
+    }
+
+    /// Sound inputs with a few octets changed.
+    #[test]
+    fn damage_holds() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/scan");
+        let mut state = 0x9E37_79B9_u32;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            usize::try_from(state >> 8).unwrap() % below
+        };
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            let octets = std::fs::read(entry.unwrap().path()).unwrap();
+            for _ in 0..50 {
+                let mut damaged = octets.clone();
+                for _ in 0..=next(4) {
+                    let at = next(damaged.len());
+                    if let Some(octet) = damaged.get_mut(at) {
+                        *octet = u8::try_from(next(256)).unwrap();
+                    }
+                }
+                assert_eq!(check_fuzz_input(&damaged), Ok(()));
+            }
+        }
+    }
+}

@@ -10,6 +10,7 @@
 mod support;
 
 mod line;
+mod orders;
 mod permit;
 mod relay_delivery;
 mod relay_dns;

@@ -64,7 +64,7 @@ impl Served {
         }
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
     }
@@ -247,7 +247,7 @@ pub fn client(home: &Home, served: &Served, password: &str) -> Client {
     }
 }
 
-async fn send(client: &Client, to: &str) -> Result<MessageId, ClientError> {
+pub async fn send(client: &Client, to: &str) -> Result<MessageId, ClientError> {
     let content = b"From: you@dev.test\r\nSubject: s\r\n\r\nbody\r\n";
     client.send("you@dev.test", &[to], content).await
 }
@@ -471,6 +471,10 @@ fn the_administrative_socket_answers_every_line_and_is_ours_alone() {
         r#"{"request":"shutdown"}"#,
         r#"{"request":"queue_list","colour":"blue"}"#,
         r#"{"request":"queue_show","queue_id":"../../etc/passwd"}"#,
+        r#"{"request":"queue_order","operation":"cancel","reason":"nobody is named"}"#,
+        r#"{"request":"queue_order","operation":"cancel","filter":{"limit":5}}"#,
+        r#"{"request":"queue_order","operation":"shred","all":true}"#,
+        r#"{"request":"queue_order","operation":"cancel","all":true,"reason":"a\nb"}"#,
     ] {
         assert_eq!(ask(line)["error"]["code"], "bad_request", "{line}");
     }
@@ -478,6 +482,9 @@ fn the_administrative_socket_answers_every_line_and_is_ours_alone() {
     assert_eq!(unknown["error"]["code"], "not_found");
     let list = ask(r#"{"request":"queue_list"}"#);
     assert_eq!(list["ok"]["entries"], serde_json::json!([]));
+    let order = ask(r#"{"request":"queue_order","operation":"cancel","all":true}"#);
+    let nothing = serde_json::json!({"changed": 0, "later": 0, "unchanged": 0});
+    assert_eq!(order["ok"], nothing);
     // Too long a line is answered, and then the connection ends: where the next one begins is
     // unknown.
     let endless = ask(&"x".repeat(70_000));

@@ -123,7 +123,7 @@ fn changed(change: fn(&mut PolicySource), words: &str, effect: Effect) {
 }
 
 #[test]
-fn changes_are_told_with_their_effect() {
+fn changes_of_settings_and_rules_are_told_with_their_effect() {
     use Effect::{Either, Neutral, Strengthens, Weakens};
     assert_eq!(diff(&large(), &large()), []);
     changed(
@@ -167,6 +167,11 @@ fn changes_are_told_with_their_effect() {
         "rule \"lab\" changed: alert added",
         Neutral,
     );
+}
+
+#[test]
+fn changes_of_sections_and_the_register_are_told_with_their_effect() {
+    use Effect::{Either, Strengthens, Weakens};
     changed(
         |s| s.domains[0].tls_not_enough = true,
         "domain a.example changed: tls_not_enough",

@@ -116,13 +116,16 @@ impl Report {
 
     fn decision(&mut self, decided: &Value, outcome: &Value) {
         let level = word(decided, "level").unwrap_or("?");
-        let method = word(decided, "method").unwrap_or("none");
+        let method = match word(decided, "method") {
+            Some(method) => format!("method {method}"),
+            None => "no method is left".to_owned(),
+        };
         let required = word(outcome, "required")
             .or_else(|| word(decided, "required"))
             .unwrap_or("pkix");
         self.lines.push((
             "decided",
-            format!("level {level}, method {method}, which demands grade {required} or better"),
+            format!("level {level}, {method}; TLS must reach grade {required} or better"),
         ));
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::problem::Sheet;
-use super::super::register::{RegisterState, least_level, shown, state};
+use super::super::register::{RegisterState, shown, state};
 use super::super::sections::{Config, ListenerAddress};
 use crate::directory::{SenderPattern, Users};
 use crate::mail::{AddressPattern, DomainPattern, Grade, Method, Timestamp};
@@ -268,35 +268,20 @@ fn base(config: &Config, others: bool, sheet: &mut Sheet<'_>) {
     );
 }
 
-/// Exceptions that have ended, end soon, or never apply.
+/// Exceptions that end soon; of those that have ended, the policy itself warns.
 fn exceptions(config: &Config, now: Timestamp, sheet: &mut Sheet<'_>) {
     for (number, exception) in config.policy.exceptions.iter().enumerate() {
-        let find = |key| config.policy_places.find("exception", number, key);
-        let recipient = shown(&exception.recipient);
-        match state(&config.policy, exception, now) {
-            RegisterState::Expired => sheet.warn(
-                find("expires"),
+        let active = state(&config.policy, exception, now) == RegisterState::Active;
+        if active && now + ENDS_SOON > exception.expires {
+            sheet.warn(
+                config.policy_places.find("exception", number, "expires"),
                 format!(
-                    "the exception for {recipient} ended at {}: it does nothing any more",
+                    "policy.exception.expires: the exception for {} ends at {}",
+                    shown(&exception.recipient),
                     exception.expires
                 ),
-                "remove it, or have its owner decide anew",
-            ),
-            RegisterState::Inert => sheet.warn(
-                find("max_level"),
-                format!(
-                    "the exception for {recipient} is good up to \"{}\", and all mail to it is at least \"{}\": it does nothing",
-                    exception.max_level,
-                    least_level(&config.policy, exception)
-                ),
-                "remove it, or decide whether max_level should be higher",
-            ),
-            RegisterState::Active if now + ENDS_SOON > exception.expires => sheet.warn(
-                find("expires"),
-                format!("the exception for {recipient} ends at {}", exception.expires),
                 "have its owner decide whether it goes on",
-            ),
-            RegisterState::Active => {}
+            );
         }
     }
 }

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::oracle::rank;
 use super::{Tally, Witness};
 use crate::mail::{Domain, DomainPattern, Level, Reason};
-use crate::policy::compile::{AccountSetting, DomainSetting};
 use crate::policy::evaluate::{asked, base_reason};
 use crate::policy::judge::Judge;
+use crate::policy::settings::{AccountSetting, DomainSetting};
 use crate::policy::source::{DomainSection, ExceptionScope, GroupSection, UserSection};
 use crate::policy::{Policy, source::Rule};
 

@@ -17,6 +17,7 @@
 //! just before the end of the hold, at it and after. Who asks for a level matters only by the
 //! level: all short sequences, and every set of kinds of askers, are tried.
 
+mod algebra;
 mod inherited;
 mod oracle;
 mod space;
@@ -124,8 +125,8 @@ pub fn prove(policy: &Policy, now: Timestamp) -> Proof {
 /// Proves a policy by another judge's word: a fault planted in one judgement must be found.
 pub fn prove_by<J: Judge>(policy: &Policy, judge: &J, now: Timestamp) -> Proof {
     let mut tally = Tally::default();
-    space::levels(judge, &mut tally);
-    space::classes(judge, &mut tally);
+    algebra::levels(judge, &mut tally);
+    algebra::classes(judge, &mut tally);
     inherited::rules(policy, judge, &mut tally);
     inherited::domains(policy, &mut tally);
     inherited::accounts(policy, &mut tally);

@@ -1,8 +1,10 @@
 //! The rows of the table in [the module](super), one by one: the bench they run on. Whole weeks are in
 //! `tests/simulation.rs`.
 
+mod orders;
 mod outcomes;
 mod plans;
+mod replan;
 mod time;
 mod view;
 

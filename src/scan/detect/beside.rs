@@ -131,26 +131,25 @@ const EXAMPLES: &[&str] = &["example", "format", "beispiel", "ejemplo", "exemple
 pub(super) fn value(
     text: &[u8],
     place: Place,
-    seen_rows: &mut usize,
+    seen_to: &mut usize,
     accept: impl Fn(&[u8], usize) -> bool,
 ) -> Option<usize> {
-    let column = Column::of(text, place);
-    let limit = match &column {
-        Some(column) => column.head_end,
-        None => text.len(),
+    let head = Head::of(text, place);
+    // The head of a column: what follows on the next line belongs to another.
+    let limit = match head {
+        Some(_) => line_end(text, place.end, REACH),
+        None => place.end + REACH,
     };
-    behind(text, place.end, limit.min(place.end + REACH), &accept)
+    behind(text, place.end, limit.min(text.len()), &accept)
         .or_else(|| bracketed(text, place, &accept))
         .or_else(|| {
-            let column = column?;
             // Once a line.
-            let fresh = *seen_rows != column.line_start + 1;
-            *seen_rows = column.line_start + 1;
-            if fresh {
-                column.below(text, &accept)
-            } else {
-                None
+            if place.start < *seen_to {
+                return None;
             }
+            let column = Column::of(text, place, head?);
+            *seen_to = column.head_end;
+            column.below(text, &accept)
         })
 }
 
@@ -226,15 +225,7 @@ fn bracketed(text: &[u8], place: Place, accept: &impl Fn(&[u8], usize) -> bool) 
     (start < end && accept(text, start)).then_some(start)
 }
 
-/// A column of a table, found by its head.
-struct Column {
-    delimiter: Delimiter,
-    index: usize,
-    line_start: usize,
-    head_end: usize,
-}
-
-/// What stands between the cells.
+/// What stands between the cells of a table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Delimiter {
     Octet(u8),
@@ -242,49 +233,63 @@ enum Delimiter {
     Blanks,
 }
 
-const fn is_delimiter(b: u8) -> bool {
-    matches!(b, b'\t' | b'|' | b';' | b',')
+const fn ends_cell(b: u8) -> bool {
+    matches!(b, b'\t' | b'|' | b';' | b',' | b'\n' | b'\r')
+}
+
+/// The head of a column: a cell that holds words only and is not alone on its line.
+#[derive(Clone, Copy)]
+struct Head {
+    delimiter: Delimiter,
+}
+
+impl Head {
+    /// Looks [`MAX_HEAD`] octets either way.
+    fn of(text: &[u8], place: Place) -> Option<Self> {
+        let left = slice(text, place.start.saturating_sub(MAX_HEAD), place.start);
+        let right = slice(text, place.end, place.end + MAX_HEAD);
+        let near_left = left.iter().rposition(|b| ends_cell(*b));
+        let near_right = right.iter().position(|b| ends_cell(*b));
+        let delimiter = |b: u8| (!matches!(b, b'\n' | b'\r' | 0)).then_some(b);
+        let first = near_left.and_then(|it| delimiter(at(left, it)));
+        let last = near_right.and_then(|it| delimiter(at(right, it)));
+        let inner_left = slice(left, near_left.map_or(0, |it| it + 1), left.len());
+        let inner_right = slice(right, 0, near_right.unwrap_or(right.len()));
+        let gap = |side: &[u8]| side.windows(2).any(|it| it == b"  ");
+        let delimiter = match (first, last) {
+            (Some(a), Some(b)) if a != b => return None,
+            (Some(a), _) | (None, Some(a)) => Delimiter::Octet(a),
+            (None, None) if gap(inner_left.trim_ascii_start()) || gap(inner_right) => {
+                // The line may hold anything else: only the cell counts.
+                return Some(Self {
+                    delimiter: Delimiter::Blanks,
+                });
+            }
+            (None, None) => return None,
+        };
+        let worded = [inner_left, inner_right]
+            .into_iter()
+            .flatten()
+            .all(|b| !b.is_ascii_digit() && !matches!(b, b':' | b'='));
+        worded.then_some(Self { delimiter })
+    }
+}
+
+/// A column of a table, found by its head.
+struct Column {
+    delimiter: Delimiter,
+    index: usize,
+    head_end: usize,
 }
 
 impl Column {
-    /// The column that `place` heads: its cell holds words only, and is not alone on its line.
-    fn of(text: &[u8], place: Place) -> Option<Self> {
+    fn of(text: &[u8], place: Place, head: Head) -> Self {
         let start = line_start(text, place.start, MAX_ROW);
-        let end = line_end(text, place.end, MAX_ROW);
-        let left = slice(text, start, place.start);
-        let right = slice(text, place.end, end);
-        let near_left = left.iter().rposition(|b| is_delimiter(*b));
-        let near_right = right.iter().position(|b| is_delimiter(*b));
-        let from = near_left.map_or(start, |it| start + it + 1);
-        let to = near_right.map_or(end, |it| place.end + it);
-        let delimiters = (
-            near_left.map(|it| at(left, it)),
-            near_right.map(|it| at(right, it)),
-        );
-        let (delimiter, from, to) = match delimiters {
-            (Some(a), Some(b)) if a == b => (Delimiter::Octet(a), from, to),
-            (Some(a), None) | (None, Some(a)) => (Delimiter::Octet(a), from, to),
-            (Some(_), Some(_)) => return None,
-            (None, None) => {
-                let gap = |side: &[u8]| side.windows(2).any(|it| it == b"  ");
-                let indented = slice(left, 0, left.len());
-                if !gap(right) && !gap(indented.trim_ascii_start()) {
-                    return None;
-                }
-                (Delimiter::Blanks, place.start, place.end)
-            }
-        };
-        let head = slice(text, from, to);
-        let worded = head.len() <= MAX_HEAD
-            && !head
-                .iter()
-                .any(|b| b.is_ascii_digit() || matches!(b, b':' | b'='));
-        worded.then(|| Self {
-            delimiter,
-            index: count(left, delimiter),
-            line_start: start,
-            head_end: end,
-        })
+        Self {
+            delimiter: head.delimiter,
+            index: count(slice(text, start, place.start), head.delimiter),
+            head_end: line_end(text, place.end, MAX_ROW),
+        }
     }
 
     /// The first value below the head.

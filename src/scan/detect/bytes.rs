@@ -132,8 +132,8 @@ pub(super) struct Grouped<const N: usize> {
     pub(super) digits: [u8; N],
     /// The separators' kind; 0 where there are none.
     pub(super) kind: u8,
-    /// A line break stands between two groups.
-    pub(super) folded: bool,
+    /// How many line breaks stand between its groups.
+    pub(super) folds: usize,
     /// Where the last group ends.
     pub(super) end: usize,
 }
@@ -148,7 +148,7 @@ pub(super) fn grouped<const N: usize>(
     let mut found = Grouped {
         digits: [0; N],
         kind: 0,
-        folded: false,
+        folds: 0,
         end: from,
     };
     let mut filled = 0;
@@ -160,7 +160,7 @@ pub(super) fn grouped<const N: usize>(
                 return None;
             }
             found.kind = separator.kind;
-            found.folded |= separator.folded;
+            found.folds += usize::from(separator.folded);
             found.end = separator.end;
         }
         let group = slice(text, found.end, found.end + size);
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn groups_need_their_sizes_and_one_separator() {
         let read = |text: &str| {
-            grouped::<9>(text.as_bytes(), 0, &[3, 2, 4]).map(|it| (it.kind, it.folded, it.end))
+            grouped::<9>(text.as_bytes(), 0, &[3, 2, 4]).map(|it| (it.kind, it.folds > 0, it.end))
         };
         assert_eq!(read("123-45-6789"), Some((b'-', false, 11)));
         assert_eq!(read("123 45 6789x"), Some((b' ', false, 11)));

@@ -21,7 +21,10 @@ mod person;
 mod shipped;
 mod source;
 mod structured;
+#[cfg(test)]
+mod tests;
 mod view;
+mod vocabulary;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

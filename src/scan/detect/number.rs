@@ -3,7 +3,7 @@
 //! Every reader takes the text and the place where the number would start, and says where it
 //! ends. It looks at a few dozen octets at most, and not at what stands before: a label may.
 
-use super::bytes::{at, closes, digits, grouped, number, slice};
+use super::bytes::{at, closes, digits, grouped, number, separator, slice};
 
 /// Social Security numbers printed by advertisers: never issued to a person, or void.
 const FAMOUS_SSN: [&[u8; 9]; 3] = [b"078051120", b"219099999", b"457555462"];
@@ -44,7 +44,7 @@ pub(super) fn ssn(text: &[u8], from: usize) -> Option<Seen> {
     (valid && closes(text, found.end)).then_some(Seen {
         end: found.end,
         separator: found.kind,
-        folded: found.folded,
+        folded: found.folds > 0,
     })
 }
 
@@ -148,15 +148,20 @@ pub(super) fn card(text: &[u8], from: usize) -> Option<Seen> {
             let all = slice(text, from, from + run);
             is_card(all).then_some(Seen::bare(from + run))
         }
-        4 => [
-            grouped_card::<19>(text, from, &[4, 4, 4, 4, 3]),
-            grouped_card::<16>(text, from, &[4, 4, 4, 4]),
-            grouped_card::<15>(text, from, &[4, 6, 5]),
-            grouped_card::<14>(text, from, &[4, 6, 4]),
-        ]
-        .into_iter()
-        .flatten()
-        .next(),
+        // Four or six digits more, or it is not worth the reading.
+        4 if separator(text, from + 4)
+            .is_some_and(|it| matches!(digits(text, it.end, 7), 4 | 6)) =>
+        {
+            [
+                grouped_card::<19>(text, from, &[4, 4, 4, 4, 3]),
+                grouped_card::<16>(text, from, &[4, 4, 4, 4]),
+                grouped_card::<15>(text, from, &[4, 6, 5]),
+                grouped_card::<14>(text, from, &[4, 6, 4]),
+            ]
+            .into_iter()
+            .flatten()
+            .next()
+        }
         _ => None,
     }?;
     (closes(text, found.end) && !goes_on(text, from, found)).then_some(found)
@@ -164,24 +169,33 @@ pub(super) fn card(text: &[u8], from: usize) -> Option<Seen> {
 
 fn grouped_card<const N: usize>(text: &[u8], from: usize, sizes: &[usize]) -> Option<Seen> {
     let found = grouped::<N>(text, from, sizes)?;
-    (matches!(found.kind, b' ' | b'-') && is_card(&found.digits)).then_some(Seen {
-        end: found.end,
-        separator: found.kind,
-        folded: found.folded,
-    })
+    // A number may be broken once; four lines of four digits are a list of four numbers.
+    (matches!(found.kind, b' ' | b'-') && found.folds <= 1 && is_card(&found.digits)).then_some(
+        Seen {
+            end: found.end,
+            separator: found.kind,
+            folded: found.folds > 0,
+        },
+    )
 }
 
 /// Whether more groups of the same kind stand before or after: an IBAN, a serial number, a table.
+/// Where the number itself runs over two lines, what stands on other lines counts.
 fn goes_on(text: &[u8], from: usize, found: Seen) -> bool {
     if found.separator != b' ' {
         return false;
     }
-    let one = from.checked_sub(1).map_or(0, |i| at(text, i));
-    let two = from.checked_sub(2).map_or(0, |i| at(text, i));
-    let joined_before = one == b' ' && two.is_ascii_digit();
+    let joins = |b: &u8| *b == b' ' || (found.folded && matches!(b, b'\r' | b'\n' | b'\t'));
+    let left = slice(text, from.saturating_sub(4), from);
+    let right = slice(text, found.end, found.end + 4);
+    let before = left.iter().rev().take_while(|b| joins(b)).count();
+    let after = right.iter().take_while(|b| joins(b)).count();
+    let joined = before > 0
+        && from
+            .checked_sub(before + 1)
+            .is_some_and(|it| at(text, it).is_ascii_digit());
     // An expiry (`12/29`) or a security code (`123`) may follow.
-    let follows = digits(text, found.end + 1, 5);
-    joined_before || (at(text, found.end) == b' ' && follows >= 4)
+    joined || (after > 0 && digits(text, found.end + after, 5) >= 4)
 }
 
 /// Issuer ranges and lengths, and the check digit.
@@ -209,7 +223,7 @@ fn is_card(all: &[u8]) -> bool {
             _ => false,
         },
     };
-    fits && luhn_sum(all).is_multiple_of(10) && !is_one_digit(slice(all, 1, length))
+    fits && luhn_sum(all).is_multiple_of(10)
 }
 
 /// The numbers that payment processors print in their manuals; no card has them.

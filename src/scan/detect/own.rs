@@ -1,5 +1,5 @@
 //! The operator's own detectors: word lists in one automaton each for "capitals matter" and "they
-//! do not", regular expressions in one set.
+//! do not"; regular expressions one by one, or in one set first where they are many.
 //!
 //! Invariants: linear time in the text (`regex` has no backtracking; overlapping words cost at
 //! most [`MAX_WORD_OCTETS`](super::MAX_WORD_OCTETS) a place); nothing matches within a word.
@@ -18,6 +18,8 @@ use super::view::{Mode, to_text, view};
 
 /// What the lazy automata of the patterns may hold while they run.
 const PATTERN_CACHE: usize = 4 * 1024 * 1024;
+/// With more patterns than these, one pass says which of them match at all.
+const SET_FROM: usize = 8;
 /// A text with a word, a gap, a number and lines: what matches emptily here matches everywhere.
 const SAMPLE: &str = "ab c\n1 - x.\n\nZ_9";
 
@@ -257,11 +259,15 @@ fn last_line(problem: &str) -> String {
 impl Patterns {
     /// Adds where each pattern fired; offsets are into `text`, which is a view.
     pub(super) fn scan(&self, text: &str, hits: &mut Hits) {
-        for number in &self.set.matches(text) {
-            let detector = self.first + number;
-            let Some(regex) = self.each.get(number) else {
+        // A Unicode `\b` takes the set's fast engine away beyond ASCII; a pattern alone can still
+        // skip to its literals.
+        let candidates =
+            (self.each.len() > SET_FROM && text.is_ascii()).then(|| self.set.matches(text));
+        for (number, regex) in self.each.iter().enumerate() {
+            if candidates.as_ref().is_some_and(|it| !it.matched(number)) {
                 continue;
-            };
+            }
+            let detector = self.first + number;
             for found in regex.find_iter(text).filter(|found| !found.is_empty()) {
                 if hits.is_full(detector) {
                     break;

@@ -36,7 +36,7 @@ pub(super) struct ShippedSet {
 
 /// What is remembered while a text is read.
 struct Memory {
-    /// By label: the line whose table was looked at, plus one.
+    /// By label: where the line ends whose table was looked at.
     rows: [usize; Label::COUNT],
     /// By label: where the next opening of a structured payload is looked at.
     next: [usize; Label::COUNT],
@@ -140,19 +140,17 @@ impl ShippedSet {
         if !own && !self.on(Shipped::Icd10) {
             return;
         }
-        let vouched = place.label != Label::Born || self.cared_for(text, place.start);
         let mut none = 0;
         let rows = match memory.rows.get_mut(place.label as usize) {
             Some(rows) if own => rows,
             _ => &mut none,
         };
-        let accept = |text: &[u8], at: usize| accepts(place.label, text, at);
-        let found = if vouched {
-            beside::value(text, place, rows, accept)
-        } else {
-            None
+        let accept = |text: &[u8], at: usize| {
+            accepts(place.label, text, at) && (place.label != Label::Card || self.pays(text, at))
         };
-        if let Some(at) = found {
+        let found = beside::value(text, place, rows, accept);
+        let vouched = |_: &usize| place.label != Label::Born || self.cared_for(text, place.start);
+        if let Some(at) = found.filter(vouched) {
             if place.label.identifies() {
                 memory.persons.push(at);
             }
@@ -247,15 +245,13 @@ impl ShippedSet {
                     }
                 }
             }
-            3 => {
-                if self.is_ssn(text, start) {
-                    memory.persons.push(start);
-                    if block.owns(start) {
-                        self.add(hits, Shipped::Ssn, start);
-                    }
+            3 if !is_word(at(text, start + 3)) && self.is_ssn(text, start) => {
+                memory.persons.push(start);
+                if block.owns(start) {
+                    self.add(hits, Shipped::Ssn, start);
                 }
             }
-            4 | 13..=19 if block.owns(start) => {
+            4 | 13..=19 if block.owns(start) && matches!(at(text, start), b'2'..=b'6' | b'8') => {
                 if length == 15 && number::npi(text, start).is_some() {
                     self.add(hits, Shipped::Npi, start);
                 } else if self.on(Shipped::Card) && self.is_card(text, start) {
@@ -293,16 +289,25 @@ impl ShippedSet {
         let Some(seen) = number::card(text, start) else {
             return false;
         };
+        let from = start.saturating_sub(100);
+        let spoken_of =
+            || seen.separator != 0 || self.hints.any(text, from, seen.end + 40, Hint::Card);
+        !person::is_spoken_for(text, start) && self.pays(text, start) && spoken_of()
+    }
+
+    /// Whether nothing says that the card number at `start` pays nothing: a gift card, a test.
+    fn pays(&self, text: &[u8], start: usize) -> bool {
+        let Some(seen) = number::card(text, start) else {
+            return false;
+        };
         let near = |before: usize, after: usize, hint: Hint| {
             let from = start.saturating_sub(before);
             self.hints.any(text, from, seen.end + after, hint)
         };
-        let spoken_of = seen.separator != 0 || near(100, 40, Hint::Card);
         let test = number::is_test_card(slice(text, start, seen.end));
-        spoken_of
-            && !near(48, 0, Hint::OtherCard)
-            && !person::is_spoken_for(text, start)
-            && !(test && near(256, 100, Hint::Test))
+        let elsewhere = near(48, 0, Hint::OtherCard);
+        let tried = test && near(256, 100, Hint::Test);
+        !elsewhere && !tried
     }
 
     /// A DEA number whose digits start at `digits`.

@@ -91,7 +91,7 @@ pub(super) fn to_text(text: &str, mode: Mode, offsets: &mut [usize]) {
             step.end - step.start
         };
         while let Some(offset) = left.next_if(|offset| **offset < seen + length) {
-            let into = if step.changed { 0 } else { **&offset - seen };
+            let into = if step.changed { 0 } else { *offset - seen };
             *offset = step.start + into;
         }
         seen += length;
@@ -191,18 +191,42 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// The length of the ASCII that `bytes` starts with.
-fn ascii_prefix(bytes: &[u8]) -> usize {
+/// Whether `lead`, followed by `next`, may start a character that changes. Says yes too often
+/// rather than too rarely; never for what continues a character.
+const fn may_change(lead: u8, next: [u8; 2], mode: Mode) -> bool {
+    match lead {
+        0xc2 | 0xcd | 0xe1 | 0xe2 | 0xef | 0xf0 => true,
+        0xe3 => matches!(next, [0x80, 0x80]),
+        0xc3..=0xdf | 0xe0 | 0xea => mode.lower,
+        _ => false,
+    }
+}
+
+/// The length of what certainly stays as it is at the start of `bytes`.
+fn unchanged(bytes: &[u8], mode: Mode) -> usize {
     const STEP: usize = 64;
     let mut length = 0;
     for chunk in bytes.chunks(STEP) {
-        if !chunk.is_ascii() {
-            break;
+        if mode.collapse || !chunk.is_ascii() {
+            for (place, b) in chunk.iter().enumerate() {
+                let at = length + place;
+                let next = |ahead: usize| bytes.get(at + ahead).copied().unwrap_or(0);
+                let changes = if b.is_ascii() {
+                    // A single blank between words stays.
+                    mode.collapse
+                        && b.is_ascii_whitespace()
+                        && (*b != b' ' || next(1) >= 0x80 || next(1).is_ascii_whitespace())
+                } else {
+                    may_change(*b, [next(1), next(2)], mode)
+                };
+                if changes {
+                    return at;
+                }
+            }
         }
         length += chunk.len();
     }
-    let rest = bytes.get(length..).unwrap_or_default();
-    length + rest.iter().take(STEP).take_while(|b| b.is_ascii()).count()
+    length
 }
 
 impl Iterator for Walk<'_> {
@@ -211,9 +235,12 @@ impl Iterator for Walk<'_> {
     fn next(&mut self) -> Option<Step> {
         let start = self.at;
         loop {
-            if !self.mode.collapse {
-                self.at += ascii_prefix(self.rest().as_bytes());
-            }
+            let kept = if self.in_space {
+                0
+            } else {
+                unchanged(self.rest().as_bytes(), self.mode)
+            };
+            self.at += kept;
             let before = self.in_space;
             let Some(c) = self.rest().chars().next() else {
                 break;

@@ -1,6 +1,7 @@
 //! What a body is: by its octets first, by what the sender said second.
 
 use crate::mail::finding::Unreadable;
+use crate::scan::text;
 
 /// How far into a file its marks are looked for.
 const HEAD_OCTETS: usize = 1024;
@@ -135,7 +136,10 @@ pub(super) fn classify(declared: &Declared, octets: &[u8]) -> Kind {
     if declared.is_message() {
         return Kind::Message;
     }
-    if !looks_like_text(octets) && !super::super::text::is_wide(octets) {
+    if declared.is("message", "partial") {
+        return Kind::NotText; // a piece of something (RFC 2046 §5.2.2)
+    }
+    if !looks_like_text(octets) && !text::is_wide(octets) {
         return if declared.is_media() {
             Kind::Unreadable(Unreadable::Media)
         } else if declared.is_text() {
@@ -183,7 +187,7 @@ fn by_octets(declared: &Declared, octets: &[u8]) -> Option<Kind> {
         b"\x7FELF",
         b"MSCF",
     ];
-    let binary = !looks_like_text(head) && !super::super::text::is_wide(head);
+    let binary = !looks_like_text(head) && !text::is_wide(head);
     if binary && unknown.iter().any(|mark| head.starts_with(mark)) {
         return Some(Kind::Unreadable(Unreadable::UnknownKind));
     }
@@ -396,6 +400,7 @@ mod tests {
             (octet, "x.eml", b"Subject: a\r\n\r\n", Kind::Message),
             ("text/calendar", "x", b"BEGIN:VCALENDAR", Kind::Folded),
             ("text/plain", "x", b"a\x00b\x01\x02\x03", Kind::NotText),
+            ("message/partial", "", b"a piece", Kind::NotText),
             ("text/plain", "x", b" \r\n", Kind::Nothing),
             ("text/plain", "x", b"Gr\xFC\xDFe", Kind::Text),
             ("", "", b"ordinary", Kind::Text),

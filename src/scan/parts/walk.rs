@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::entity::{Entity, Structure};
-use super::{Item, Sink, read_item};
+use super::{Item, Sink, item, kind, read_item};
 use crate::mail::finding::Unreadable;
 use crate::mail::message::{MAX_HEADER_OCTETS, MAX_MIME_DEPTH, MAX_MIME_PARTS};
 use crate::scan::limits::Limits;
@@ -92,16 +92,16 @@ impl Walk<'_> {
                     };
                     let end = line_end(&content, line);
                     let text = content.get(line..end).unwrap_or_default();
-                    if let Some(delimiter) = self.delimiter(text) {
-                        if !self.delimit(&delimiter, line, end) {
-                            return;
-                        }
+                    if let Some(delimiter) = self.delimiter(text)
+                        && !self.delimit(&delimiter, line, end)
+                    {
+                        return;
                     }
                     at = end;
                 }
             }
         }
-        self.finish(content.len());
+        self.close(content.len());
     }
 
     /// The next line from `at` (the start of a line) that might be a delimiter.
@@ -120,10 +120,8 @@ impl Walk<'_> {
     fn header_line(&mut self, content: &[u8], at: usize) -> Option<usize> {
         let end = line_end(content, at);
         let line = content.get(at..end).unwrap_or_default();
-        if line.starts_with(b"--") {
-            if let Some(delimiter) = self.delimiter(line) {
-                return self.delimit(&delimiter, at, end).then_some(end);
-            }
+        if let Some(delimiter) = self.delimiter(line) {
+            return self.delimit(&delimiter, at, end).then_some(end);
         }
         let too_long = at - self.start > MAX_HEADER_OCTETS;
         if line.trim_ascii().is_empty() || too_long {
@@ -225,10 +223,6 @@ impl Walk<'_> {
         }
     }
 
-    fn finish(&mut self, end: usize) {
-        self.close(end);
-    }
-
     fn index(&self, own: u32) -> u32 {
         self.within.unwrap_or(own)
     }
@@ -281,8 +275,6 @@ impl Walk<'_> {
         true
     }
 }
-
-use super::{item, kind};
 
 /// Where the line that starts at `at` ends, its line feed included.
 fn line_end(content: &[u8], at: usize) -> usize {

@@ -9,7 +9,7 @@ mod pdf;
 mod sheet;
 mod xml;
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
@@ -138,12 +138,11 @@ impl Reader<'_> {
             return octets;
         }
         self.expand(octets.len());
-        if read.is_err() {
-            self.unscannable(0, Unreadable::Damaged);
+        match read.map_err(|error| error.kind()) {
+            Ok(_) => {}
+            Err(ErrorKind::OutOfMemory) => self.unscannable(0, Unreadable::TooLarge),
+            Err(_) => self.unscannable(0, Unreadable::Damaged),
         }
         octets
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,18 +11,6 @@ use crate::mail::finding::Unreadable;
 use crate::scan::parts::Sink;
 use crate::scan::text;
 
-/// Parts that hold no text of the author's.
-const EMPTY_PARTS: [&str; 8] = [
-    "[Content_Types].xml",
-    "META-INF/manifest.xml",
-    "theme/theme",
-    "word/settings.xml",
-    "word/webSettings.xml",
-    "word/fontTable.xml",
-    "word/styles.xml",
-    "word/numbering.xml",
-];
-
 /// A package that is being read.
 struct Package {
     dialect: Dialect,
@@ -93,11 +81,11 @@ impl Reader<'_> {
             }
             return;
         }
-        if EMPTY_PARTS.iter().any(|part| name.contains(part)) || lower.ends_with(".rels") {
-            return;
-        }
+        // What a part is counts before what it is called.
         if looks_like_xml(&octets) {
             self.xml_part(package, &lower, octets);
+        } else if is_document(&octets) {
+            self.member(name, package.depth + 1, octets);
         } else if lower.ends_with(".xml") {
             // Encrypted ODF, or not XML at all.
             self.unscannable(0, Unreadable::Damaged);
@@ -176,6 +164,12 @@ fn looks_like_xml(octets: &[u8]) -> bool {
     let head = octets.get(..256).unwrap_or(octets);
     let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
     head.trim_ascii_start().starts_with(b"<") || text::is_wide(head)
+}
+
+/// Whether it is a document of its own, whatever its name.
+fn is_document(octets: &[u8]) -> bool {
+    let marks: [&[u8]; 3] = [b"PK\x03\x04", b"%PDF-", b"\x1F\x8B\x08"];
+    marks.iter().any(|mark| octets.starts_with(mark))
 }
 
 fn extension(name: &str) -> &str {

@@ -5,8 +5,8 @@
 //! paragraph ends the line, a table cell ends with a tab and keeps its paragraphs on one line, so
 //! that a cell stays below its heading.
 
-use quick_xml::Reader as XmlReader;
 use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Reader as XmlReader, XmlVersion};
 
 use crate::scan::text;
 
@@ -38,7 +38,7 @@ enum Element {
 }
 
 /// The local name of an element, and of an attribute.
-pub(super) fn local<'a>(name: &'a str) -> &'a str {
+pub(super) fn local(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, local)| local)
 }
 
@@ -49,7 +49,11 @@ pub(super) fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
         .with_checks(false)
         .flatten()
         .find(|one| local(one.key.as_ref()) == name)
-        .and_then(|one| one.unescape_value().ok().map(std::borrow::Cow::into_owned))
+        .and_then(|one| {
+            one.normalized_value(XmlVersion::Implicit1_0)
+                .ok()
+                .map(std::borrow::Cow::into_owned)
+        })
 }
 
 /// A reader that takes XML as it comes.

@@ -112,7 +112,8 @@ impl Html {
 
     /// A comment may hold a page for one program only, so it is read as one.
     fn comment(&mut self, inner: &str, comments: bool) {
-        if !comments || inner.trim().is_empty() {
+        if !comments {
+            self.hide(inner);
             return;
         }
         let mut page = Self::default();
@@ -162,15 +163,7 @@ impl Html {
     fn lay_out(&mut self, name: &str, closing: bool) {
         match name {
             "td" | "th" if closing => self.shown.push('\t'),
-            "br" | "hr" | "p" | "div" | "tr" | "table" | "li" | "ul" | "ol" | "dl" | "dt"
-            | "dd" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "title" | "head" | "body"
-            | "html" | "section" | "article" | "header" | "footer" | "blockquote" | "pre"
-            | "form" | "option" | "select" | "textarea" | "center" | "caption" | "address"
-            | "thead" | "tbody" => {
-                if !self.shown.ends_with('\n') {
-                    self.shown.push('\n');
-                }
-            }
+            name if is_block(name) && !self.shown.ends_with('\n') => self.shown.push('\n'),
             _ => {}
         }
     }
@@ -194,8 +187,7 @@ impl Html {
                 .unwrap_or_default();
             let value = behind.get(1..).unwrap_or_default().trim_start();
             let (value, after) = match value.bytes().next() {
-                Some(b'"') => cut(value.get(1..).unwrap_or_default(), "\""),
-                Some(b'\'') => cut(value.get(1..).unwrap_or_default(), "'"),
+                Some(quote @ (b'"' | b'\'')) => self.quoted(value, char::from(quote)),
                 _ => {
                     let end = value
                         .bytes()
@@ -207,6 +199,15 @@ impl Html {
             self.value(name, value);
             rest = after;
         }
+    }
+
+    /// A value in quotes, and what follows. Without its end nobody knows what is shown.
+    fn quoted<'a>(&mut self, value: &'a str, quote: char) -> (&'a str, &'a str) {
+        let inside = value.get(1..).unwrap_or_default();
+        inside.split_once(quote).unwrap_or_else(|| {
+            self.hide(inside);
+            ("", "")
+        })
     }
 
     fn value(&mut self, name: &str, value: &str) {
@@ -236,6 +237,52 @@ impl Html {
         }
         self.text(rest);
     }
+}
+
+/// Whether an element with this name begins a line of its own.
+fn is_block(name: &str) -> bool {
+    const BLOCKS: [&str; 39] = [
+        "br",
+        "hr",
+        "p",
+        "div",
+        "tr",
+        "table",
+        "li",
+        "ul",
+        "ol",
+        "dl",
+        "dt",
+        "dd",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "title",
+        "head",
+        "body",
+        "html",
+        "section",
+        "article",
+        "header",
+        "footer",
+        "blockquote",
+        "pre",
+        "form",
+        "option",
+        "select",
+        "textarea",
+        "center",
+        "caption",
+        "address",
+        "thead",
+        "tbody",
+        "main",
+        "aside",
+    ];
+    BLOCKS.contains(&name)
 }
 
 /// What stands before `end` and behind it; without it all stands before.
@@ -295,12 +342,17 @@ mod tests {
     fn keeps_what_is_hidden() {
         for (page, hidden) in [
             ("<!-- 123-45-6789 -->", "123-45-6789\n"),
-            ("<!--[if mso]><p>12<b>3</b></p><![endif]-->", "123\n"),
+            (
+                "<!--[if mso]><p>12<b>3</b></p><![endif]-->",
+                "[if mso]>\n123\n![endif]\n",
+            ),
             ("<script>let ssn = 1;</script>", "let ssn = 1;\n"),
             ("<style>/* 12 */</style>", "/* 12 */\n"),
             ("<img alt='A &amp; B' src=x>", "A & B\n"),
             ("<input value=12>", "12\n"),
             ("<!-- never closed", "never closed\n"),
+            ("<!-- <!-- 123 --> -->", "123\n"),
+            ("<b x=\"123 <p>y", "123 <p>y\n"),
             ("<b 123 never closed", "123 never closed\n"),
         ] {
             assert_eq!(read(page).hidden, hidden, "{page}");
