@@ -22,6 +22,7 @@ use crate::mail::{Domain, Level, Timestamp};
 use crate::policy::Policy;
 use crate::report::decisions::{Broken, Day, DecisionsError, Reader, Why};
 use crate::server::build;
+use crate::world::clock::Clock;
 
 /// The decision records, below the data directory.
 const DECISIONS: &str = "decisions";
@@ -60,7 +61,8 @@ impl PolicyCommand {
 
 /// The configuration with its policy, and the policy compiled.
 fn policy_of(file: &Path) -> Result<(Config, Policy), Failure> {
-    let loaded = config::read_policy(file).map_err(super::bad_configuration)?;
+    let loaded =
+        config::read_policy(file, Clock::system().now()).map_err(super::bad_configuration)?;
     for warning in &loaded.warnings.0 {
         super::output::complain(&warning.to_string());
     }

@@ -233,7 +233,7 @@ fn explain_says_what_is_missing() {
 
 /// Records as the daemon makes them: one message a day to each of `recipients`.
 fn record(directory: &Path, days: u32, recipients: &[&str]) -> Vec<MessageId> {
-    let loaded = config::read_policy(&directory.join("sealpost.toml")).unwrap();
+    let loaded = config::read_policy(&directory.join("sealpost.toml"), NOON).unwrap();
     let policy = Policy::compile(loaded.config.policy).unwrap();
     let recorder = Recorder::new(&policy).unwrap();
     let options = Options {
