@@ -35,7 +35,7 @@ pub(super) struct Deferral<'a> {
 /// What an attempt leads to.
 enum Next {
     /// A new record.
-    Settle(SettledRecipient),
+    Settle(Box<SettledRecipient>),
     /// Another decision.
     Decide(u32),
 }
@@ -72,7 +72,7 @@ impl Queue {
             for at in in_flight.recipients {
                 let outcome = outcomes.remove(&at).unwrap_or_else(|| no_result(at));
                 match self.after_attempt(now, id, outcome, stretch) {
-                    Some(Next::Settle(change)) => changes.push(change),
+                    Some(Next::Settle(change)) => changes.push(*change),
                     Some(Next::Decide(at)) => again.push(at),
                     None => {}
                 }
@@ -93,7 +93,7 @@ impl Queue {
         if self.is_overruled(id, &outcome)
             && let Some(change) = self.wished(now, id, at, Some(outcome.clone()))
         {
-            return Some(Next::Settle(change));
+            return Some(Next::Settle(Box::new(change)));
         }
         let draining = self.draining;
         let message = self.messages.get_mut(&id)?;
@@ -126,7 +126,8 @@ impl Queue {
             | Outcome::Bounced(_)
             | Outcome::Deferred { .. } => {}
         }
-        self.record(now, id, outcome, stretch).map(Next::Settle)
+        let change = self.record(now, id, outcome, stretch)?;
+        Some(Next::Settle(Box::new(change)))
     }
 
     /// Whether an order that came during the attempt goes before what it came to.

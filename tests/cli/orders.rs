@@ -103,7 +103,7 @@ fn check_log(directory: &std::path::Path, id: &str) {
         let told = lines
             .iter()
             .find(|line| line["event"] == event && line["queue_id"] == id)
-            .unwrap_or_else(|| panic!("no {event} in {lines:?}"));
+            .expect(event);
         assert_eq!(told["reason"], reason);
         let actor = told["actor"].as_str().unwrap();
         assert!(!actor.is_empty() && actor != "unknown", "{actor}");

@@ -54,6 +54,10 @@ fn word_reads_tables_breaks_and_everything_beside_the_body() {
         ),
         ("word/media/image1.png", b"\x89PNG\r\n\x1A\n"),
         (
+            "word/styles.xml",
+            b"<w:document><w:p><w:r><w:t>under a false name</w:t></w:r></w:p></w:document>",
+        ),
+        (
             "odd/name.xml",
             b"<w:document><w:p><w:r><w:t>under an odd name</w:t></w:r></w:p></w:document>",
         ),

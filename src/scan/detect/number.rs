@@ -190,10 +190,12 @@ fn goes_on(text: &[u8], from: usize, found: Seen) -> bool {
     let right = slice(text, found.end, found.end + 4);
     let before = left.iter().rev().take_while(|b| joins(b)).count();
     let after = right.iter().take_while(|b| joins(b)).count();
+    // Hexadecimal groups count: their last figure may be a letter.
     let joined = before > 0
-        && from
-            .checked_sub(before + 1)
-            .is_some_and(|it| at(text, it).is_ascii_digit());
+        && slice(text, from.saturating_sub(before + 4), from - before)
+            .rsplit(|b| !b.is_ascii_alphanumeric())
+            .next()
+            .is_some_and(|group| group.iter().any(u8::is_ascii_digit));
     // An expiry (`12/29`) or a security code (`123`) may follow.
     joined || (after > 0 && digits(text, found.end + after, 5) >= 4)
 }
