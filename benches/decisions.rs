@@ -1,6 +1,11 @@
 //! How many decisions a second are put on record, durable, by one and by many at a time: sealed,
 //! chained, one `fdatasync` a batch. Then how fast they are read back and verified. A few seconds.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures with the machine's own clock"
+)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -233,11 +233,7 @@ fn explain_says_what_is_missing() {
 
 /// Records as the daemon makes them: one message a day to each of `recipients`.
 fn record(directory: &Path, days: u32, recipients: &[&str]) -> Vec<MessageId> {
-    let loaded = config::read_policy(
-        &directory.join("sealpost.toml"),
-        Timestamp::from_secs(1_795_348_800),
-    )
-    .unwrap();
+    let loaded = config::read_policy(&directory.join("sealpost.toml"), NOON).unwrap();
     let policy = Policy::compile(loaded.config.policy).unwrap();
     let recorder = Recorder::new(&policy).unwrap();
     let options = Options {
@@ -375,6 +371,32 @@ fn diff_exits_as_diff_does() {
     assert_eq!((code, &report["same"]), (Some(1), &Value::Bool(false)));
     assert!(!report["changes"].as_array().unwrap().is_empty());
     assert_eq!(policy(scratch.path(), &["diff", "lost.toml"]).code, Some(2));
+}
+
+#[test]
+fn prove_counts_what_it_tried_and_lists_the_register() {
+    let ended = "[[policy.exception]]\nrecipient = \"old@gateway.example\"\nallow = \"any\"\nowner = \"jo@clinic.example\"\nreason = \"patient-request\"\nexpires = 2020-01-31\n";
+    let scratch = scene(&format!("{POLICY}{ended}"));
+    let ran = policy(scratch.path(), &["prove"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for wanted in [
+        "nothing leaves below its demand",
+        "content  restricted    mta-sts",
+        "content  sealed        never by TLS",
+        "dsn      -             pkix",
+    ] {
+        assert!(ran.out.contains(wanted), "{wanted}\n{}", ran.out);
+    }
+    let (code, report) = json(scratch.path(), &["prove"]);
+    assert_eq!((code, &report["proved"]), (Some(0), &Value::Bool(true)));
+    assert!(report["combinations"].as_u64().unwrap() > 1000, "{report}");
+    let states: Vec<&str> = report["exceptions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["active", "expired"], "{report}");
 }
 
 #[test]
