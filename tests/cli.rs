@@ -15,9 +15,9 @@ mod commands;
 mod daemon;
 #[path = "cli/orders.rs"]
 mod orders;
-#[path = "cli/policy_config.rs"]
-mod policy_config;
 #[path = "cli/policy.rs"]
 mod policy;
+#[path = "cli/policy_config.rs"]
+mod policy_config;
 #[path = "cli/support.rs"]
 mod support;
