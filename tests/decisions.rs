@@ -285,7 +285,7 @@ impl Case {
                     .push((name.to_lowercase(), text.to_owned()));
             }
             "known fields" => facts.header.only = Some(words(value)),
-            "visible" => facts.header.visible_recipients = value.parse().unwrap(),
+            "visible" => facts.header.visible_recipients = Some(value.parse().unwrap()),
             "part" => {
                 let (kind, name) = value.split_once(' ').unwrap_or((value, ""));
                 let name = (!name.is_empty()).then(|| name.to_owned());
