@@ -112,7 +112,10 @@ impl Default for Case {
                 received: now,
                 size: 1000,
                 tags: Vec::new(),
-                header: HeaderFacts::default(),
+                header: HeaderFacts {
+                    visible_recipients: Some(1),
+                    ..HeaderFacts::default()
+                },
                 parts: Some(Vec::new()),
                 findings: Some(Findings::default()),
             },
