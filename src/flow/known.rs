@@ -1,13 +1,16 @@
 //! What was read of messages that are decided again and again: mail that waits for security is
-//! looked at twice a turn, and need not be scanned each time.
+//! looked at twice a turn, and need not be scanned each time, nor put on record again when it is
+//! decided as it was before.
 //!
 //! Bounded in octets; the one that was kept longest goes first. Forgotten at a restart, and void
 //! under another policy, which may look for other things.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::mail::MessageId;
+use crate::mail::{Decision, MessageId};
 use crate::policy::MessageFacts;
 
 /// Octets of facts that are kept.
@@ -16,6 +19,8 @@ const MAX_OCTETS: usize = 32 * 1024 * 1024;
 const MAX_ENTRY_OCTETS: usize = 64 * 1024;
 /// What an entry takes beside its texts.
 const ENTRY_OCTETS: usize = 1024;
+/// Most decisions of a message that are known to be on record.
+const MAX_DECIDED: usize = 4096;
 
 /// Facts by message.
 #[derive(Default)]
@@ -34,9 +39,28 @@ struct Entry {
     policy: Arc<str>,
     facts: Arc<MessageFacts>,
     octets: usize,
+    /// Decisions that are on record, by recipient.
+    decided: HashSet<u64>,
 }
 
 impl Known {
+    /// Whether this decision about a recipient is not on record yet, as far as is known here.
+    pub(super) fn is_news(&self, id: MessageId, recipient: u32, decision: &Decision) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = kept.entries.get(&id);
+        !entry.is_some_and(|entry| entry.decided.contains(&digest(recipient, decision)))
+    }
+
+    /// Notes that it is on record.
+    pub(super) fn recorded(&self, id: MessageId, recipient: u32, decision: &Decision) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = kept.entries.get_mut(&id)
+            && entry.decided.len() < MAX_DECIDED
+        {
+            entry.decided.insert(digest(recipient, decision));
+        }
+    }
+
     /// What was read of a message for this policy.
     pub(super) fn get(&self, id: MessageId, policy: &Arc<str>) -> Option<Arc<MessageFacts>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,6 +79,7 @@ impl Known {
             policy: Arc::clone(policy),
             facts: Arc::clone(facts),
             octets,
+            decided: HashSet::new(),
         };
         match kept.entries.insert(id, entry) {
             Some(old) => kept.octets = kept.octets.saturating_sub(old.octets),
@@ -72,6 +97,13 @@ impl Known {
     }
 }
 
+/// The same for the same decision about the same recipient; its policy is part of it.
+fn digest(recipient: u32, decision: &Decision) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (recipient, decision).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Octets that facts take, roughly.
 fn size(facts: &MessageFacts) -> usize {
     let fields = facts.header.fields.iter();
@@ -86,7 +118,7 @@ fn size(facts: &MessageFacts) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{MessageClass, ReversePath, Timestamp};
+    use crate::mail::{Course, Level, MessageClass, Method, ReversePath, Timestamp};
     use crate::policy::HeaderFacts;
 
     fn facts(octets: usize) -> Arc<MessageFacts> {
@@ -117,6 +149,30 @@ mod tests {
         assert!(known.get(MessageId::new(7), &one).is_some());
         assert!(known.get(MessageId::new(7), &other).is_none());
         assert!(known.get(MessageId::new(8), &one).is_none());
+    }
+
+    #[test]
+    fn a_decision_is_news_once_for_each_recipient() {
+        let known = Known::default();
+        let (id, policy) = (MessageId::new(7), Arc::from("1"));
+        let decision = Decision::base(
+            Level::Protected,
+            Vec::new(),
+            Course::NoMethod,
+            Arc::clone(&policy),
+        );
+        known.recorded(id, 0, &decision);
+        assert!(
+            known.is_news(id, 0, &decision),
+            "nothing is known of the message"
+        );
+        known.keep(id, &policy, &facts(10));
+        known.recorded(id, 0, &decision);
+        assert!(!known.is_news(id, 0, &decision));
+        assert!(known.is_news(id, 1, &decision));
+        let course = Course::Send(Method::Tls);
+        let other = Decision::base(Level::Protected, Vec::new(), course, policy);
+        assert!(known.is_news(id, 0, &other));
     }
 
     #[test]

@@ -72,24 +72,17 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
     let decided = render(&machinery, &preparation, now, content, &decisions, &line).await?;
     let prepared = Arc::new(plans::merge(preparation.previous.as_deref(), decided));
     // The record first: recovery acts on what the spool has, and that must be on record by then.
-    record(
-        &line,
-        &machinery,
-        envelope,
-        &message,
-        &recipients,
-        &decisions,
-        now,
-    )
-    .await?;
+    let news = news(&line, &preparation, &recipients, &decisions);
+    record(&line, &machinery, envelope, &message, &news, now).await?;
     let change = Change::Prepared {
         id: envelope.id,
         prepared: Arc::clone(&prepared),
     };
     let stored = line.spool.commit(vec![change]).await;
     stored.map_err(PrepareError::Store)?;
-    for to_decide in &preparation.recipients {
-        if let Some(plan) = prepared.plan(to_decide.recipient) {
+    for (recipient, _, decision) in news {
+        line.known.recorded(envelope.id, recipient, &decision);
+        if let Some(plan) = prepared.plan(recipient) {
             let rendition = prepared.rendition(plan);
             alert(envelope.id, &plan.decision);
             line.log
@@ -244,19 +237,47 @@ async fn sign(
         .map_err(PrepareError::Sign)
 }
 
-/// Puts the decisions on record; durable when it returns.
+/// A recipient that is decided, what it was decided from, and how.
+type Novelty = (u32, RecipientFacts, Arc<Decision>);
+
+/// What is not on record yet: mail that waits is decided again each time that it is due, and
+/// mostly as before.
+fn news(
+    line: &Line,
+    preparation: &Preparation,
+    recipients: &[RecipientFacts],
+    decisions: &[Arc<Decision>],
+) -> Vec<Novelty> {
+    let all = preparation.recipients.iter().zip(recipients).zip(decisions);
+    all.filter(|((to_decide, _), decision)| {
+        preparation.previous.is_none()
+            || line
+                .known
+                .is_news(preparation.id, to_decide.recipient, decision)
+    })
+    .map(|((to_decide, facts), decision)| {
+        (to_decide.recipient, facts.clone(), Arc::clone(decision))
+    })
+    .collect()
+}
+
+/// Puts decisions on record; durable when it returns.
 async fn record(
     line: &Line,
     machinery: &Machinery,
     envelope: &Envelope,
     message: &MessageFacts,
-    recipients: &[RecipientFacts],
-    decisions: &[Arc<Decision>],
+    news: &[Novelty],
     now: Timestamp,
 ) -> Result<(), PrepareError> {
+    if news.is_empty() {
+        return Ok(());
+    }
+    let recipients: Vec<RecipientFacts> = news.iter().map(|(_, facts, _)| facts.clone()).collect();
+    let decisions: Vec<Arc<Decision>> = news.iter().map(|one| Arc::clone(&one.2)).collect();
     let record = machinery
         .recorder
-        .record(now, envelope, message, recipients, decisions)
+        .record(now, envelope, message, &recipients, &decisions)
         .map_err(PrepareError::Form)?;
     let recorded = line.decisions.record(record).await;
     recorded.map_err(PrepareError::Record)

@@ -22,8 +22,10 @@ const WITH_TAGS: [&str; 2] = ["Subject", "Thread-Topic"];
 /// Whether a field is one of ours, which never leave.
 pub(super) fn is_ours(field: Field<'_>) -> bool {
     let name = field.name();
-    name.get(..PREFIX.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+    name.eq_ignore_ascii_case(PREFIX.trim_end_matches('-'))
+        || name
+            .get(..PREFIX.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
 /// The level that a field of ours asks for.
