@@ -121,7 +121,7 @@ fn subject(dice: &mut Dice, policy: &Drawn) -> String {
 }
 
 /// What the detectors look for, and what only looks like it.
-const LINES: [&str; 8] = [
+const LINES: [&str; 12] = [
     "Patient: Jane Roe, SSN 536-90-4399",
     "MRN: 00482913",
     "Card 4111 1111 1111 1111, thank you",
@@ -130,6 +130,10 @@ const LINES: [&str; 8] = [
     "Order 666-12-3456 is not one",
     "Nothing to see",
     "Nor here",
+    "See you",
+    "Thank you",
+    ".",
+    "..and so on",
 ];
 
 fn body(dice: &mut Dice) -> String {
@@ -138,6 +142,11 @@ fn body(dice: &mut Dice) -> String {
     let padding = dice.one(&[0, 0, 20, 60]) * 1024;
     while body.len() < padding {
         body.push_str("\r\nNothing but a line to fill the message up with, and another word");
+    }
+    if dice.chance(8) {
+        // What no line of a message may hold.
+        let long = "x".repeat(999);
+        body.push_str(dice.one(&["\r\nbare\nend", "\r\nbare\rend", "\r\nnul\0", &long]));
     }
     body.push_str("\r\n");
     body
@@ -157,7 +166,11 @@ fn attachment(dice: &mut Dice) -> &'static str {
 }
 
 fn content(dice: &mut Dice, policy: &Drawn, recipients: &[String]) -> Vec<u8> {
-    let author = dice.one(&SENDERS);
+    let author = match dice.chance(3) {
+        // Not for this account to say.
+        true => "boss@else.test",
+        false => dice.one(&SENDERS),
+    };
     let mut text = format!("From: Somebody <{author}>\r\n");
     let (seen, blind) = recipients.split_at(1 + dice.below(recipients.len()));
     text.push_str(&format!("To: {}\r\n", seen.join(", ")));
@@ -174,7 +187,7 @@ fn content(dice: &mut Dice, policy: &Drawn, recipients: &[String]) -> Vec<u8> {
         let project = dice.one(&["apollo", "gemini four", "=?utf-8?b?YXBvbGxv?="]);
         text.push_str(&format!("X-Project: {project}\r\n"));
     }
-    if dice.chance(20) {
+    if dice.chance(12) {
         // The last one is none: the door says so.
         let level = dice.one(&[
             "confidential",

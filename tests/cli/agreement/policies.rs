@@ -167,9 +167,9 @@ impl Draw<'_> {
     fn detectors(&mut self) {
         self.line("[policy.detectors]");
         for name in ["us-ssn", "mrn", "payment-card"] {
-            match self.dice.below(4) {
-                0 => self.line(format!("{name} = \"off\"")),
-                1 => {
+            match self.dice.below(5) {
+                0 | 1 => self.line(format!("{name} = \"off\"")),
+                2 => {
                     let level = self.level();
                     self.line(format!("{name} = \"{level}\""));
                     self.detectors.push(name);
@@ -191,14 +191,14 @@ impl Draw<'_> {
 
     /// What sections of accounts and domains may say.
     fn terms(&mut self) {
-        if self.dice.chance(50) {
+        if self.dice.chance(30) {
             let level = self.above_base();
             self.line(format!("raise = \"{level}\""));
         }
         if self.dice.chance(12) {
             self.line("tls_not_enough = true");
         }
-        if self.dice.chance(20) {
+        if self.dice.chance(15) {
             self.line("require_pq = true");
         }
     }
@@ -221,7 +221,7 @@ impl Draw<'_> {
 
     fn domains(&mut self) {
         for domain in DOMAINS {
-            if !self.dice.chance(40) {
+            if !self.dice.chance(35) {
                 continue;
             }
             self.line(format!("[[policy.domain]]\nname = \"{domain}\""));
