@@ -150,13 +150,12 @@ impl Draw<'_> {
     /// A local time that is not about to cross midnight.
     fn clock(&mut self) {
         let minutes = i64::try_from(self.now.as_secs() / 60).unwrap();
-        let (offset, text) = loop {
-            let zones = [(0, "+00:00"), (345, "+05:45"), (-480, "-08:00")];
-            let (offset, text) = self.dice.one(&zones);
-            if (30..1410).contains(&(minutes + offset).rem_euclid(1440)) {
-                break (offset, text);
-            }
-        };
+        // The same number of choices at any time of the day.
+        let zones = [(0, "+00:00"), (345, "+05:45"), (-480, "-08:00")];
+        let first = self.dice.below(zones.len());
+        let calm = |offset: i64| (60..1380).contains(&(minutes + offset).rem_euclid(1440));
+        let mut zones = zones.iter().cycle().skip(first);
+        let (offset, text) = zones.find(|(offset, _)| calm(*offset)).unwrap();
         let local = minutes + offset;
         // 1 January 1970 was a Thursday.
         let day = usize::try_from((local.div_euclid(1440) + 3).rem_euclid(7)).unwrap();
@@ -266,11 +265,14 @@ impl Draw<'_> {
             "fax@portal.test",
             "tls.test",
         ];
-        if !self.dice.chance(70) {
+        if !self.dice.chance(80) {
             return;
         }
         for scope in self.dice.some(&scopes, 4) {
-            let allow = self.dice.one(&["any", "none"]);
+            let allow = match scope.ends_with("weak.test") {
+                true => self.dice.one(&["any", "none", "none", "none"]),
+                false => self.dice.one(&["any", "any", "none"]),
+            };
             self.line(format!(
                 "[[policy.exception]]\nrecipient = \"{scope}\"\nallow = \"{allow}\"\nowner = \"jo@dev.test\"\nreason = \"patient-request\""
             ));
@@ -297,7 +299,8 @@ impl Draw<'_> {
             true => &CONDITIONS[..EARLY],
             false => &CONDITIONS[..],
         };
-        let mut kinds = self.dice.some(known, 3);
+        let most = self.dice.one(&[1, 1, 2, 3]);
+        let mut kinds = self.dice.some(known, most);
         kinds.retain(|kind| match *kind {
             "group" => self.group,
             "lookalike" => self.partners,
@@ -408,16 +411,24 @@ impl Draw<'_> {
 
     /// Hours that neither begin nor end about now.
     fn hours(&mut self) -> String {
-        let apart = |a: i64, b: i64| (a - b).rem_euclid(1440).min((b - a).rem_euclid(1440)) >= 20;
-        loop {
-            let mut half_hour = || i64::try_from(self.dice.below(48)).unwrap() * 30;
-            let (from, to) = (half_hour(), half_hour());
-            let now = self.local.0;
-            if from != to && apart(from, now) && apart(to, now) {
-                let clock = |at: i64| format!("{:02}:{:02}", at / 60, at % 60);
-                return format!("\"{}-{}\"", clock(from), clock(to));
-            }
-        }
+        let near = |at: i64| {
+            let away = (at - self.local.0).rem_euclid(1440);
+            away < 20 || away > 1420
+        };
+        let mut edge = || {
+            let at = i64::try_from(self.dice.below(24)).unwrap() * 60;
+            if near(at) { (at + 60) % 1440 } else { at }
+        };
+        let drawn = (edge(), edge());
+        let hour = self.local.0 / 60 * 60;
+        let (from, to) = match self.dice.chance(60) {
+            // Whatever the time is when this is tried, some hours are now.
+            true => ((hour + 22 * 60) % 1440, (hour + 3 * 60) % 1440),
+            false => drawn,
+        };
+        let to = if from == to { (to + 120) % 1440 } else { to };
+        let to = if near(to) { (to + 60) % 1440 } else { to };
+        format!("\"{:02}:00-{:02}:00\"", from / 60, to / 60)
     }
 }
 
