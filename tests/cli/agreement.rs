@@ -441,4 +441,9 @@ fn covers(tally: &BTreeMap<String, usize>) {
     for wanted in conditions.iter().chain(&askers).chain(&others) {
         assert!(tally.contains_key(wanted), "never seen: {wanted}");
     }
+    let none = tally.get("policies that are none").copied().unwrap_or(0);
+    assert!(
+        none < POLICIES / 2,
+        "what is drawn is seldom a policy: {none}"
+    );
 }

@@ -183,7 +183,7 @@ fn content(dice: &mut Dice, policy: &Drawn, recipients: &[String]) -> Vec<u8> {
     if !dice.chance(10) {
         text.push_str(&format!("Subject: {}\r\n", subject(dice, policy)));
     }
-    if dice.chance(35) {
+    if dice.chance(60) {
         let project = dice.one(&["apollo", "gemini four", "=?utf-8?b?YXBvbGxv?="]);
         text.push_str(&format!("X-Project: {project}\r\n"));
     }

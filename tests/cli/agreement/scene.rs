@@ -166,9 +166,8 @@ impl Scene {
         let text = format!("{}{policy}", self.config);
         put(&self.directory, "sealpost.toml", &text, 0o600);
         let file = self.directory.join("sealpost.toml");
-        if let Err(error) = config::read_policy(&file, Clock::system().now()) {
-            self.count("refused policy");
-            assert!(!error.to_string().contains("panic"));
+        if config::read_policy(&file, Clock::system().now()).is_err() {
+            self.count("policies that are none");
             return false;
         }
         self.served.signal(rustix::process::Signal::HUP);
