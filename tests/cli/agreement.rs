@@ -349,7 +349,7 @@ fn what_is_explained_is_what_is_done() {
         let mut number = 0;
         for round in 0..POLICIES {
             let policy = loop {
-                let drawn = policies::policy(&mut dice, Clock::system().now());
+                let drawn = policies::policy(&mut dice, round, Clock::system().now());
                 if scene.install(&drawn.toml) {
                     break drawn;
                 }

@@ -139,7 +139,7 @@ const LINES: [&str; 12] = [
 fn body(dice: &mut Dice) -> String {
     let mut body = dice.some(&LINES, 2).join("\r\n");
     // Kept away from the sizes that rules name, whatever the header takes.
-    let padding = dice.one(&[0, 0, 20, 60]) * 1024;
+    let padding = dice.one(&[0, 20, 60]) * 1024;
     while body.len() < padding {
         body.push_str("\r\nNothing but a line to fill the message up with, and another word");
     }

@@ -56,6 +56,7 @@ pub struct Drawn {
 
 struct Draw<'d> {
     dice: &'d mut Dice,
+    round: usize,
     now: Timestamp,
     base: usize,
     /// Minutes since local midnight, and the day of the week.
@@ -66,11 +67,12 @@ struct Draw<'d> {
     toml: String,
 }
 
-/// Draws a policy.
-pub fn policy(dice: &mut Dice, now: Timestamp) -> Drawn {
+/// Draws the policy of a round.
+pub fn policy(dice: &mut Dice, round: usize, now: Timestamp) -> Drawn {
     let base = dice.one(&[0, 0, 0, 0, 0, 0, 1, 1, 2]);
     let mut draw = Draw {
         dice,
+        round,
         now,
         base,
         local: (0, 0),
@@ -299,8 +301,13 @@ impl Draw<'_> {
             true => &CONDITIONS[..EARLY],
             false => &CONDITIONS[..],
         };
-        let most = self.dice.one(&[1, 1, 2, 3]);
+        let most = self.dice.one(&[1, 1, 2]);
         let mut kinds = self.dice.some(known, most);
+        // Chance alone would leave some out.
+        let turn = known[(self.round * 4 + number) % known.len()];
+        kinds.retain(|kind| *kind != turn);
+        kinds.insert(0, turn);
+        kinds.truncate(3);
         kinds.retain(|kind| match *kind {
             "group" => self.group,
             "lookalike" => self.partners,
@@ -368,7 +375,7 @@ impl Draw<'_> {
                     "{ To = \"(?i)fax@\" }",
                 ])
                 .to_owned(),
-            "size_over" => self.words_one(&["8 KiB", "40 KiB", "2 MiB"]),
+            "size_over" => self.words_one(&["8 KiB", "8 KiB", "40 KiB", "2 MiB"]),
             "attachment_name" => self.words(&["(?i)\\.csv$", "^r.sum\u{e9}", ".", "\\.exe$"]),
             "attachment_type" => {
                 self.words(&["text/csv", "application/*", "image/png", "text/plain"])
@@ -413,7 +420,7 @@ impl Draw<'_> {
     fn hours(&mut self) -> String {
         let near = |at: i64| {
             let away = (at - self.local.0).rem_euclid(1440);
-            away < 20 || away > 1420
+            !(20..=1420).contains(&away)
         };
         let mut edge = || {
             let at = i64::try_from(self.dice.below(24)).unwrap() * 60;
