@@ -281,7 +281,7 @@ impl Draw<'_> {
             if !scope.contains('@') {
                 self.line("second_owner = \"kim@dev.test\"");
             }
-            if self.dice.chance(40) {
+            if self.dice.chance(70) {
                 let level = self.dice.one(&["protected", "confidential", "restricted"]);
                 self.line(format!("max_level = \"{level}\""));
             }
@@ -329,14 +329,14 @@ impl Draw<'_> {
             return self.line(format!("reject = \"Not this way ({number})\""));
         }
         let action = self.dice.below(10);
-        if action < 6 && !leveled {
+        if action < 4 && !leveled {
             let level = self.above_base();
             self.line(format!("raise = \"{level}\""));
         }
-        if action == 5 || action == 6 {
+        if action == 4 || (action == 3 && number == 0) {
             self.line("hold = true");
         }
-        if action > 6 || (leveled && action < 5) {
+        if action > 4 || (leveled && action < 4) {
             self.line("alert = true");
         }
     }
