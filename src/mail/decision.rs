@@ -361,11 +361,6 @@ impl fmt::Display for Refusal {
             Self::NotConfigured => f.write_str("not configured"),
             Self::NoCertificate => f.write_str("no certificate for this address"),
             Self::TlsNotEnough => f.write_str("the policy says that TLS is not enough here"),
-            // Grade is not all that is asked: what falls short then are the domain's terms.
-            Self::Short { reached, required } if reached.reaches(*required) => write!(
-                f,
-                "the connection reached {reached}, but not the terms of the domain (pinned hosts, key exchange)"
-            ),
             Self::Short { reached, required } => {
                 write!(
                     f,
