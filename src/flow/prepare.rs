@@ -66,17 +66,13 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
     let now = line.clock.now();
     let content = Held::of(&line, &machinery, envelope).await?;
     let octets = content.as_ref().map(|held| &held.octets);
-    let message = facts::of_message(&machinery.policy, &machinery.scanner, envelope, octets).await;
+    let message = message_facts(&line, &machinery, &preparation, octets).await;
     let recipients = recipient_facts(&line, &machinery, &preparation, now);
     let decisions = machinery.policy.decide(&message, &recipients);
     let decided = render(&machinery, &preparation, now, content, &decisions, &line).await?;
     let prepared = Arc::new(plans::merge(preparation.previous.as_deref(), decided));
-    let change = Change::Prepared {
-        id: envelope.id,
-        prepared: Arc::clone(&prepared),
-    };
-    let stored = line.spool.commit(vec![change]);
-    let recorded = record(
+    // The record first: recovery acts on what the spool has, and that must be on record by then.
+    record(
         &line,
         &machinery,
         envelope,
@@ -84,13 +80,14 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
         &recipients,
         &decisions,
         now,
-    );
-    let (stored, recorded) = tokio::join!(stored, recorded);
+    )
+    .await?;
+    let change = Change::Prepared {
+        id: envelope.id,
+        prepared: Arc::clone(&prepared),
+    };
+    let stored = line.spool.commit(vec![change]).await;
     stored.map_err(PrepareError::Store)?;
-    recorded?;
-    if preparation.previous.is_none() {
-        count(&line, &machinery, envelope, now);
-    }
     for to_decide in &preparation.recipients {
         if let Some(plan) = prepared.plan(to_decide.recipient) {
             let rendition = prepared.rendition(plan);
@@ -101,6 +98,26 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
         }
     }
     Ok(prepared)
+}
+
+/// What is known of the message. It is kept where the message is decided again, for it will be yet
+/// again.
+async fn message_facts(
+    line: &Line,
+    machinery: &Machinery,
+    preparation: &Preparation,
+    content: Option<&Bytes>,
+) -> Arc<MessageFacts> {
+    let (policy, envelope) = (&machinery.policy, &preparation.envelope);
+    if let Some(known) = line.known.get(envelope.id, policy.hash()) {
+        return known;
+    }
+    let facts = facts::of_message(policy, &machinery.scanner, envelope, content).await;
+    let facts = Arc::new(facts);
+    if preparation.previous.is_some() {
+        line.known.keep(envelope.id, policy.hash(), &facts);
+    }
+    facts
 }
 
 /// Content in memory, and the room that it was given.
@@ -147,8 +164,7 @@ fn recipient_facts(
         facts.tls = to_decide.tls.clone();
         facts.released.clone_from(&to_decide.released);
         if envelope.class == MessageClass::Submitted {
-            let counted = preparation.previous.is_some();
-            memory.recall(&machinery.policy, envelope, counted, &mut facts);
+            memory.recall(&machinery.policy, envelope, &mut facts);
         }
         Some(facts)
     };
@@ -244,14 +260,6 @@ async fn record(
         .map_err(PrepareError::Form)?;
     let recorded = line.decisions.record(record).await;
     recorded.map_err(PrepareError::Record)
-}
-
-/// Counts the message among what its account writes, if a rule asks for that.
-fn count(line: &Line, machinery: &Machinery, envelope: &Envelope, now: Timestamp) {
-    if let (true, Some(client)) = (machinery.policy.needs().volume, &envelope.client) {
-        let recipients = u64::try_from(envelope.recipients.len()).unwrap_or(u64::MAX);
-        line.volumes.add(&client.user, now, recipients);
-    }
 }
 
 /// Tells a person what rules ask to be told.

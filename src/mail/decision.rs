@@ -361,6 +361,10 @@ impl fmt::Display for Refusal {
             Self::NotConfigured => f.write_str("not configured"),
             Self::NoCertificate => f.write_str("no certificate for this address"),
             Self::TlsNotEnough => f.write_str("the policy says that TLS is not enough here"),
+            // The grade would do: it is a pin or the key exchange that was not met.
+            Self::Short { reached, required } if reached.reaches(*required) => {
+                f.write_str("no host met the pins or the key exchange that the policy asks for")
+            }
             Self::Short { reached, required } => {
                 write!(
                     f,

@@ -44,8 +44,8 @@ pub struct HeaderFacts {
     /// The names, in lower case, of the fields that `fields` covers; `None` if it covers them all.
     /// Others are unknown: a record keeps only what the policy of its time looked at.
     pub only: Option<Vec<String>>,
-    /// Addresses in To and Cc.
-    pub visible_recipients: u32,
+    /// Addresses in To and Cc; `None` where nobody looked.
+    pub visible_recipients: Option<u32>,
 }
 
 /// What is known of a MIME part.

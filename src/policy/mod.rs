@@ -194,12 +194,17 @@ impl Policy {
         self.compiled.lookalikes.find(domain)
     }
 
+    /// Whether any rule could reject a message: else there is no need to look at it at the door.
+    pub fn rejects(&self) -> bool {
+        !self.compiled.rejects.rules.is_empty()
+    }
+
     /// Whether the message may be taken in at all; asked at the end of DATA, for all its
     /// recipients: a rule that names one of them refuses the message as a whole. Looks at
     /// envelope, header and MIME facts only. Of several rules the first by name speaks.
     pub fn refuse(&self, facts: &MessageFacts, recipients: &[Address]) -> Option<Rejection> {
         let set = &self.compiled.rejects;
-        if set.rules.is_empty() || facts.class == MessageClass::Dsn {
+        if !self.rejects() || facts.class == MessageClass::Dsn {
             return None;
         }
         let view = self.view(facts, Doubt::Matches);

@@ -35,14 +35,8 @@ pub(super) fn not_now(reason: NotNow) -> Reply {
 pub fn wishes(policy: &Policy) -> Wishes {
     Wishes {
         subject_tags: SubjectTags::new(&policy.source().tags),
-        overview: rejects(policy),
+        overview: policy.rejects(),
     }
-}
-
-/// Whether any rule could reject a message: else nothing is looked at for it.
-fn rejects(policy: &Policy) -> bool {
-    let mut rules = policy.source().rules.iter();
-    rules.any(|rule| rule.reject.is_some())
 }
 
 /// A message that was not taken.

@@ -125,7 +125,7 @@ fn house_rules() -> Vec<Rule> {
         rule(
             "no lotteries",
             vec![Condition::Subject("(?i)lottery\u{e9}?".to_owned())],
-            "G\u{e9}nug\r\n250 2.0.0 Ok",
+            "G\u{e9}nug\u{2028}\u{2029}250 2.0.0 Ok",
         ),
         rule(
             "no crowds",

@@ -178,7 +178,7 @@ prop_compose! {
         facts.header = HeaderFacts {
             fields: std::iter::once(("subject".to_owned(), subject.to_owned())).chain(project).collect(),
             only: None,
-            visible_recipients: 1,
+            visible_recipients: Some(1),
         };
         facts.parts = Some(part.into_iter().map(|(kind, name)| PartFacts {
             kind: kind.to_owned(),

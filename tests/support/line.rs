@@ -10,7 +10,7 @@ use std::time::Duration;
 use sealpost::flow::recorded::Recorder;
 use sealpost::flow::{self, Contacts, FlowError, Handle, Machinery, Parts};
 use sealpost::journal::{MasterKey, SEGMENT_OCTETS};
-use sealpost::mail::{Address, Envelope, Level, MessageClass, MessageId, ReversePath};
+use sealpost::mail::{Address, Client, Envelope, Level, MessageClass, MessageId, ReversePath};
 use sealpost::policy::{Policy, PolicySource};
 use sealpost::queue::{Limits, Queue, Retry};
 use sealpost::report::{Decisions, DeliveryLog, Target, decisions};
@@ -68,6 +68,7 @@ pub struct Line {
     pub handle: Handle,
     spool: Spool,
     pub log: DeliveryLog,
+    pub decisions: Decisions,
     log_file: std::path::PathBuf,
     task: JoinHandle<Result<(), FlowError>>,
 }
@@ -100,7 +101,7 @@ impl Line {
         };
         let (decisions, _) = Decisions::open(options, world.clock.now()).unwrap();
         let parts = Parts {
-            decisions,
+            decisions: decisions.clone(),
             contacts,
             clock: world.clock,
             spool: spool.clone(),
@@ -115,6 +116,7 @@ impl Line {
             handle,
             spool,
             log,
+            decisions,
             log_file,
             task,
         }
@@ -145,6 +147,13 @@ impl Line {
         let (id, mut writer) = self.handle.begin();
         writer.write(content).await.unwrap();
         let body = writer.finish().await.unwrap();
+        let client = Client {
+            address: None,
+            helo: "app.clinic.example".to_owned(),
+            user: "app".to_owned(),
+            listener: "127.0.0.1:465".to_owned(),
+            tls: None,
+        };
         let envelope = Envelope {
             id,
             class: MessageClass::Submitted,
@@ -155,7 +164,7 @@ impl Line {
                 .collect(),
             author: Some(Address::parse("a@clinic.example").unwrap()),
             message_id: "<1@clinic.example>".to_owned(),
-            client: None,
+            client: Some(client),
             received: self.handle.now(),
             size: content.len() as u64,
             eight_bit: false,
