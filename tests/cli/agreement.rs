@@ -63,9 +63,7 @@ impl Scene {
             }
             _ => panic!("explained and done are not the same: {}", self.at),
         };
-        if policy.volume {
-            *self.volumes.entry(letter.way.user()).or_default() += letter.recipients.len();
-        }
+        *self.volumes.entry(letter.way.user()).or_default() += letter.recipients.len();
         let of = |event: &'static str, id: &str| {
             let id = id.to_owned();
             move |line: &Value| line["event"] == event && line["queue_id"] == *id
@@ -397,6 +395,7 @@ fn acquaint(scene: &mut Scene) {
             first: true,
         };
         let id = scene.hand_in(&letter).unwrap();
+        *scene.volumes.entry(letter.way.user()).or_default() += letter.recipients.len();
         for recipient in KNOWN {
             scene.log.wait(&scene.runtime, 0, |line| {
                 let ours = line["queue_id"] == *id && line["recipient"] == recipient;

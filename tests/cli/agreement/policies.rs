@@ -398,7 +398,7 @@ impl Draw<'_> {
             }
             "visible_recipients_over" => self.dice.one(&["1", "2", "4"]).to_owned(),
             "volume" => {
-                let most = self.dice.one(&[1, 10, 40, 100]);
+                let most = self.dice.one(&[10, 50, 100, 300]);
                 let within = self.dice.one(&["1h", "1d"]);
                 format!("{{ recipients_over = {most}, within = \"{within}\" }}")
             }

@@ -112,7 +112,7 @@ pub struct Scene {
     /// The configuration without a policy.
     config: String,
     pub log: Log,
-    /// Recipients that each account wrote to while the daemon counted.
+    /// Recipients that each account wrote to.
     pub volumes: BTreeMap<&'static str, usize>,
     /// How often what was seen.
     pub tally: BTreeMap<String, usize>,
