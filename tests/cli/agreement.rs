@@ -333,7 +333,7 @@ fn decided_as(decision: &Value) -> Value {
         "method": method,
         "required": decision.get("demands"),
         "exception": exception,
-        "reason": if sent { Value::Null } else { some(refusals.join("; ")) },
+        "reason": if sent || holds.is_some() { Value::Null } else { some(refusals.join("; ")) },
     })
 }
 
