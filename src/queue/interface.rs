@@ -9,10 +9,7 @@ use crate::mail::{
 
 use super::order::{Order, Selection, Tally};
 
-/// The hold of a DSN of ours that could not be delivered: no expiry, never dropped.
-pub const UNDELIVERABLE_DSN: &str = "undeliverable_dsn";
-/// The hold that a person put on; undone by a release.
-pub const OPERATOR_HOLD: &str = "operator";
+pub use crate::mail::state::{OPERATOR_HOLD, UNDELIVERABLE_DSN};
 
 /// What the queue is told.
 #[derive(Debug, Clone)]
