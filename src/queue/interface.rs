@@ -112,6 +112,8 @@ pub struct ToDecide {
     pub recipient: u32,
     /// How far TLS got in this turn.
     pub tls: TlsStanding,
+    /// A downgrade has been suspected, in this turn or before, and not been seen to be over.
+    pub suspected: bool,
     /// The holds that a person has released, by name.
     pub released: Vec<Arc<str>>,
 }
