@@ -66,6 +66,9 @@ pub struct RecipientFacts {
     pub now: Timestamp,
     /// How far TLS got.
     pub tls: TlsStanding,
+    /// A downgrade was suspected in an earlier turn, and has not been seen to be over.
+    #[serde(default)]
+    pub suspected: bool,
     /// Its certificate.
     pub certificate: CertificateFact,
     /// Holds that a person has released, by name.
@@ -99,6 +102,7 @@ impl RecipientFacts {
             address,
             now,
             tls: TlsStanding::Untried,
+            suspected: false,
             certificate: CertificateFact::None,
             released: Vec::new(),
             first_contact: None,

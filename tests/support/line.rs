@@ -79,12 +79,26 @@ impl Line {
         Self::start_signing(world, directory, retry, Vec::new())
     }
 
+    pub fn start_under(world: &World, directory: &Path, retry: Retry, policy: Policy) -> Self {
+        Self::start_with(
+            world,
+            directory,
+            retry,
+            machinery(world, policy, Vec::new()),
+        )
+    }
+
     pub fn start_signing(
         world: &World,
         directory: &Path,
         retry: Retry,
         keys: Vec<SigningKey>,
     ) -> Self {
+        let machinery = machinery(world, policy(Level::Protected), keys);
+        Self::start_with(world, directory, retry, machinery)
+    }
+
+    fn start_with(world: &World, directory: &Path, retry: Retry, machinery: Machinery) -> Self {
         let options = SpoolOptions {
             directory: directory.join("spool"),
             master_key: MasterKey::from_base64(KEY).unwrap(),
@@ -108,7 +122,7 @@ impl Line {
             log: log.clone(),
             hostname: domain("mail.clinic.example"),
             postmaster: Address::parse("postmaster@clinic.example").unwrap(),
-            machinery: machinery(world, policy(Level::Protected), keys),
+            machinery,
         };
         let queue = Queue::new(retry, Limits::default(), 1);
         let (handle, task) = flow::start(parts, queue, recovery.messages);
