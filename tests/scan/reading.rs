@@ -92,6 +92,37 @@ fn word_reads_what_is_embedded() {
 }
 
 #[test]
+fn text_in_a_package_is_read_whatever_it_is_called() {
+    for name in [
+        "word/media/image1.png",
+        "word/fonts/font1.ttf",
+        "word/fonts/font1.odttf",
+        "word/activeX/activeX1.bin",
+        "docProps/thumbnails/t.jpeg",
+        "xl/worksheets/sheet9.bin",
+        "word/vbaProject.bin",
+        "mimetype",
+    ] {
+        let others: &[(&str, &[u8])] = &[(name, b"SSN 123-45-6789")];
+        let read = read(Zip, docx("<w:p/>", others));
+        assert!(read.says("SSN 123-45-6789"), "{name}: {read:?}");
+    }
+}
+
+#[test]
+fn names_in_an_archive_are_all_read() {
+    let names: Vec<String> = (0..900)
+        .map(|at| format!("{at}-{}", "n".repeat(400)))
+        .collect();
+    let members: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+    let read = read(Zip, zip(&members));
+    for name in &names {
+        assert!(read.says(name), "{name}");
+    }
+    assert_eq!(read.unreadable, []);
+}
+
+#[test]
 fn a_scan_in_a_word_document_has_no_text() {
     let others: &[(&str, &[u8])] = &[("word/media/image1.jpeg", b"\xFF\xD8\xFF")];
     assert_eq!(
@@ -117,6 +148,32 @@ fn sheets_keep_their_columns() {
             "nowhere shown\n"
         ]
     );
+}
+
+#[test]
+fn pivot_caches_keep_the_rows_of_a_sheet_that_is_gone() {
+    let definition = b"<pivotCacheDefinition><cacheSource/><cacheFields count=\"4\">\
+        <cacheField name=\"Name\" numFmtId=\"0\"><sharedItems count=\"2\"><s v=\"Jane &amp; Doe\"/><m/><s v=\"Roe\"/></sharedItems></cacheField>\
+        <cacheField name=\"SSN\"><sharedItems containsNumber=\"1\"/></cacheField>\
+        <cacheField name=\"DOB\" caption=\"Born\"><sharedItems/></cacheField>\
+        </cacheFields></pivotCacheDefinition>";
+    let records =
+        b"<pivotCacheRecords><r><x v=\"0\"/><n v=\"219091234\"/><d v=\"1980-01-01T00:00:00\"/></r>\
+        <r><x v=\"2\"/><s v=\"219-09-1235\"/><m/></r></pivotCacheRecords>";
+    // The records stand before their definition: the order of an archive says nothing.
+    let others: &[(&str, &[u8])] = &[
+        ("xl/pivotCache/pivotCacheRecords3.xml", records),
+        ("xl/pivotCache/pivotCacheDefinition3.xml", definition),
+    ];
+    let read = read(Zip, xlsx("", others));
+    assert_eq!(
+        read.texts,
+        [
+            "Name\nJane & Doe\nRoe\nSSN\nDOB\nBorn\n",
+            "Name\tSSN\tDOB\t\nJane & Doe\t219091234\t1980-01-01\t\nRoe\t219-09-1235\t\t\n",
+        ]
+    );
+    assert_eq!(read.unreadable, []);
 }
 
 #[test]
