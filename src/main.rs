@@ -7,5 +7,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    sealpost::cli::say_only_where();
     sealpost::cli::run(std::env::args_os())
 }

@@ -142,6 +142,16 @@ fn grade(word: &str) -> Grade {
     found.unwrap_or_else(|| panic!("{word} is no grade"))
 }
 
+/// A part by its type and, behind a blank, its name.
+fn part(value: &str) -> PartFacts {
+    let (kind, name) = value.split_once(' ').unwrap_or((value, ""));
+    PartFacts {
+        kind: kind.to_owned(),
+        name: (!name.is_empty()).then(|| name.to_owned()),
+        other_name: None,
+    }
+}
+
 fn moment(text: &str) -> Timestamp {
     let text = match text.contains(':') {
         true => text.to_owned(),
@@ -289,11 +299,10 @@ impl Case {
             }
             "known fields" => facts.header.only = Some(words(value)),
             "visible" => facts.header.visible_recipients = Some(value.parse().unwrap()),
-            "part" => {
-                let (kind, name) = value.split_once(' ').unwrap_or((value, ""));
-                let name = (!name.is_empty()).then(|| name.to_owned());
-                let kind = kind.to_owned();
-                facts.parts.as_mut().unwrap().push(PartFacts { kind, name });
+            "part" => facts.parts.as_mut().unwrap().push(part(value)),
+            "part's other name" => {
+                let part = facts.parts.as_mut().unwrap().last_mut().unwrap();
+                part.other_name = Some(value.to_owned());
             }
             "not looked at" if value == "parts" => facts.parts = None,
             "not looked at" => facts.findings = None,

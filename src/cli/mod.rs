@@ -10,6 +10,7 @@ mod dkim;
 mod failure;
 mod key;
 mod output;
+mod panics;
 mod policy;
 mod queue;
 mod scan_worker;
@@ -24,6 +25,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{DEFAULT_FILE, LoadError};
 pub use failure::{Exit, Failure};
+pub use panics::say_only_where;
 
 /// Secure outbound mail transfer: every recipient protected, every message durable.
 #[derive(Debug, Parser)]

@@ -71,7 +71,11 @@ pub fn show(facts: &mut MessageFacts, overview: Overview) {
         only: None,
         visible_recipients: Some(overview.visible_recipients),
     };
-    let part = |Part { kind, name }| PartFacts { kind, name };
+    let part = |part: Part| PartFacts {
+        kind: part.kind,
+        name: part.name,
+        other_name: part.other_name,
+    };
     facts.parts = Some(overview.parts.into_iter().map(part).collect());
 }
 

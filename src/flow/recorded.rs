@@ -137,8 +137,8 @@ impl Recorder {
 /// All of them, or unknown.
 fn parts(parts: &[PartFacts]) -> Option<Vec<PartFacts>> {
     let octets = |part: &PartFacts| {
-        let name = part.name.as_ref().map_or(0, String::len);
-        part.kind.len().saturating_add(name).saturating_add(16)
+        let names: usize = part.names().map(str::len).sum();
+        part.kind.len().saturating_add(names).saturating_add(16)
     };
     let total: usize = parts.iter().map(octets).sum();
     (total <= MAX_PARTS_OCTETS).then(|| parts.to_vec())
@@ -196,6 +196,7 @@ mod tests {
             parts: Some(vec![PartFacts {
                 kind: "application/pdf".to_owned(),
                 name: Some("result.pdf".to_owned()),
+                other_name: None,
             }]),
             findings: Some(Findings::default()),
         }

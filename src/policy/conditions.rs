@@ -143,7 +143,7 @@ impl<'a> MessageView<'a> {
                 Some(
                     parts
                         .iter()
-                        .filter_map(|part| part.name.as_deref())
+                        .flat_map(super::facts::PartFacts::names)
                         .collect(),
                 )
             }

@@ -55,6 +55,18 @@ pub struct PartFacts {
     pub kind: String,
     /// The decoded file name, where it has one.
     pub name: Option<String>,
+    /// Another name that it goes by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_name: Option<String>,
+}
+
+impl PartFacts {
+    /// All its names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [&self.name, &self.other_name]
+            .into_iter()
+            .filter_map(|name| name.as_deref())
+    }
 }
 
 /// What is known of a recipient.

@@ -183,6 +183,7 @@ prop_compose! {
         facts.parts = Some(part.into_iter().map(|(kind, name)| PartFacts {
             kind: kind.to_owned(),
             name: Some(name.to_owned()),
+            other_name: None,
         }).collect());
         facts.size = size;
         facts.received = NOW + Duration::from_secs(seconds);

@@ -92,6 +92,37 @@ fn word_reads_what_is_embedded() {
 }
 
 #[test]
+fn text_in_a_package_is_read_whatever_it_is_called() {
+    for name in [
+        "word/media/image1.png",
+        "word/fonts/font1.ttf",
+        "word/fonts/font1.odttf",
+        "word/activeX/activeX1.bin",
+        "docProps/thumbnails/t.jpeg",
+        "xl/worksheets/sheet9.bin",
+        "word/vbaProject.bin",
+        "mimetype",
+    ] {
+        let others: &[(&str, &[u8])] = &[(name, b"SSN 123-45-6789")];
+        let read = read(Zip, docx("<w:p/>", others));
+        assert!(read.says("SSN 123-45-6789"), "{name}: {read:?}");
+    }
+}
+
+#[test]
+fn names_in_an_archive_are_all_read() {
+    let names: Vec<String> = (0..900)
+        .map(|at| format!("{at}-{}", "n".repeat(400)))
+        .collect();
+    let members: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+    let read = read(Zip, zip(&members));
+    for name in &names {
+        assert!(read.says(name), "{name}");
+    }
+    assert_eq!(read.unreadable, []);
+}
+
+#[test]
 fn a_scan_in_a_word_document_has_no_text() {
     let others: &[(&str, &[u8])] = &[("word/media/image1.jpeg", b"\xFF\xD8\xFF")];
     assert_eq!(
@@ -117,6 +148,32 @@ fn sheets_keep_their_columns() {
             "nowhere shown\n"
         ]
     );
+}
+
+#[test]
+fn pivot_caches_keep_the_rows_of_a_sheet_that_is_gone() {
+    let definition = b"<pivotCacheDefinition><cacheSource/><cacheFields count=\"4\">\
+        <cacheField name=\"Name\" numFmtId=\"0\"><sharedItems count=\"2\"><s v=\"Jane &amp; Doe\"/><m/><s v=\"Roe\"/></sharedItems></cacheField>\
+        <cacheField name=\"SSN\"><sharedItems containsNumber=\"1\"/></cacheField>\
+        <cacheField name=\"DOB\" caption=\"Born\"><sharedItems/></cacheField>\
+        </cacheFields></pivotCacheDefinition>";
+    let records =
+        b"<pivotCacheRecords><r><x v=\"0\"/><n v=\"219091234\"/><d v=\"1980-01-01T00:00:00\"/></r>\
+        <r><x v=\"2\"/><s v=\"219-09-1235\"/><m/></r></pivotCacheRecords>";
+    // The records stand before their definition: the order of an archive says nothing.
+    let others: &[(&str, &[u8])] = &[
+        ("xl/pivotCache/pivotCacheRecords3.xml", records),
+        ("xl/pivotCache/pivotCacheDefinition3.xml", definition),
+    ];
+    let read = read(Zip, xlsx("", others));
+    assert_eq!(
+        read.texts,
+        [
+            "Name\nJane & Doe\nRoe\nSSN\nDOB\nBorn\n",
+            "Name\tSSN\tDOB\t\nJane & Doe\t219091234\t1980-01-01\t\nRoe\t219-09-1235\t\t\n",
+        ]
+    );
+    assert_eq!(read.unreadable, []);
 }
 
 #[test]
@@ -189,6 +246,36 @@ fn pdf_codes_mean_what_their_map_says() {
 }
 
 #[test]
+fn pdf_codes_that_only_the_font_knows_are_said() {
+    let read_with = |font: &[u8], shown: &[u8]| {
+        let content = [b"BT /F2 10 Tf 72 700 Td (", shown, b") Tj ET"].concat();
+        let file = stream("", b"x");
+        let described = b"<< /Type /FontDescriptor /Flags 4 /FontFile2 7 0 R >>".to_vec();
+        read(
+            Pdf,
+            page(stream("", &content), &[font.to_vec(), file, described]),
+        )
+    };
+    let subset = b"<< /Type /Font /Subtype /TrueType /BaseFont /AAAAAA+X /FontDescriptor 8 0 R >>";
+    assert_eq!(
+        read_with(subset, b"!\"#$").unreadable,
+        [Unreadable::Encoding]
+    );
+    let drawn = b"<< /Type /Font /Subtype /Type3 /Encoding << /Type /Encoding \
+        /Differences [33 /g1 /g2 65 /one /two.sc /uni0033 /hyphen /.notdef] >> >>";
+    assert_eq!(read_with(drawn, b"!!").unreadable, [Unreadable::Encoding]);
+    // What is known is read, whatever else the font holds.
+    let known = read_with(drawn, b"ABCDE");
+    assert_eq!(known.texts, ["123-"]);
+    assert_eq!(known.unreadable, []);
+    let coded = b"<< /Type /Font /Subtype /TrueType /BaseFont /AAAAAA+X /FontDescriptor 8 0 R \
+        /Encoding /WinAnsiEncoding >>";
+    let known = read_with(coded, b"123-45-6789");
+    assert_eq!(known.texts, ["123-45-6789"]);
+    assert_eq!(known.unreadable, []);
+}
+
+#[test]
 fn pdf_forms_notes_and_files_are_read() {
     let document = pdf(&[
         b"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [6 0 R] >> >>".to_vec(),
@@ -205,6 +292,49 @@ fn pdf_forms_notes_and_files_are_read() {
     for text in ["in a note", "12\n", "in a file", "on the page"] {
         assert!(read.says(text), "{text}: {read:?}");
     }
+}
+
+#[test]
+fn pdf_files_and_values_are_found_by_what_refers_to_them() {
+    let inner = zip(&[("a.txt", b"in the zip")]);
+    let document = pdf(&[
+        b"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [6 0 R 7 0 R 12 0 R] >> \
+          /Names << /EmbeddedFiles << /Names [(a) << /F (Doe 1234.txt) /EF << /F 8 0 R /UF 9 0 R >> \
+          /RF << /F [(b) 14 0 R] >> >>] >> >> >>"
+            .to_vec(),
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_vec(),
+        b"<< /Type /Page /Parent 2 0 R /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>"
+            .to_vec(),
+        stream("", b"BT /F1 9 Tf (on the page) Tj ET"),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_vec(),
+        b"<< /FT /Tx /V 10 0 R >>".to_vec(),
+        b"<< /FT /Ch /V [(chosen one) 11 0 R] /Opt [[(x) (offered)]] >>".to_vec(),
+        deflated("", b"in a file without type"),
+        deflated("", &inner),
+        b"(value elsewhere)".to_vec(),
+        b"(chosen elsewhere)".to_vec(),
+        b"<< /FT /Tx /V 13 0 R >>".to_vec(),
+        deflated("", b"value in a stream"),
+        stream("", b"a related file"),
+    ]);
+    let read = read(Pdf, document);
+    for text in [
+        "in a file without type",
+        "in the zip",
+        "value elsewhere",
+        "chosen one",
+        "chosen elsewhere",
+        "offered",
+        "value in a stream",
+        "a related file",
+        "Doe 1234.txt",
+        "on the page",
+    ] {
+        assert!(read.says(text), "{text}: {read:?}");
+    }
+    let programs = read.texts.iter().filter(|text| text.contains(" Tf "));
+    assert_eq!(programs.count(), 0, "a page's program is no text");
+    assert_eq!(read.unreadable, []);
 }
 
 #[test]

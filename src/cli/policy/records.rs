@@ -439,7 +439,9 @@ impl Show {
                 *value = "(hidden)".to_owned();
             }
             for part in facts.message.parts.iter_mut().flatten() {
-                part.name = part.name.as_ref().map(|_| "(hidden)".to_owned());
+                for name in [&mut part.name, &mut part.other_name] {
+                    *name = name.as_ref().map(|_| "(hidden)".to_owned());
+                }
             }
         }
         Some(facts)
@@ -504,8 +506,9 @@ fn describe_facts(facts: &RecordedFacts, lines: &mut Vec<(&'static str, String)>
         lines.push(("field", format!("{name}: {value}")));
     }
     for part in message.parts.iter().flatten() {
-        let name = part.name.as_deref().unwrap_or_default();
-        lines.push(("part", format!("{} {name}", part.kind)));
+        let mut words = vec![part.kind.as_str()];
+        words.extend(part.names());
+        lines.push(("part", words.join(" ")));
     }
     match &message.findings {
         None => lines.push(("content", "was not looked at".to_owned())),

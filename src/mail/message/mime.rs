@@ -34,6 +34,9 @@ pub struct Part {
     pub kind: String,
     /// The decoded file name (RFC 2183 §2.3, RFC 2231, RFC 2047), where it has one.
     pub name: Option<String>,
+    /// The other name: the type's own `name` (RFC 2045 §5.1) where it is not the same. Programs
+    /// differ in which of the two they use.
+    pub other_name: Option<String>,
 }
 
 /// The walk. Made from the message's own header, then fed its body in chunks of any size.
@@ -215,15 +218,29 @@ fn claims(header: &[u8], in_digest: bool) -> (Part, Content) {
         .with_mime_headers()
         .parse_headers(&block);
     let parsed = parsed.as_ref();
-    let name = parsed.and_then(MimeHeaders::attachment_name);
-    let name = name.filter(|name| !name.is_empty()).map(tail);
+    let filename = parsed
+        .and_then(MimeHeaders::content_disposition)
+        .and_then(|one| one.attribute("filename"));
+    let typed = parsed
+        .and_then(MimeHeaders::content_type)
+        .and_then(|one| one.attribute("name"));
+    let names = [filename, typed].into_iter().flatten();
+    let mut names = names.filter(|name| !name.is_empty());
+    let (name, other_name) = (names.next(), names.next());
+    let other_name = other_name.filter(|other| name != Some(other)).map(tail);
+    let name = name.map(tail);
     let Some(kind) = parsed.and_then(MimeHeaders::content_type) else {
         let (kind, content) = match in_digest {
             true => ("message/rfc822", Content::Message),
             false => ("text/plain", Content::Leaf),
         };
         let kind = kind.to_owned();
-        return (Part { kind, name }, content);
+        let part = Part {
+            kind,
+            name,
+            other_name,
+        };
+        return (part, content);
     };
     let mut words = vec![kind.ctype().trim().to_ascii_lowercase()];
     words.extend(kind.subtype().map(|text| text.trim().to_ascii_lowercase()));
@@ -248,7 +265,12 @@ fn claims(header: &[u8], in_digest: bool) -> (Part, Content) {
     };
     let mut kind = words.join("/");
     kind.truncate(kind.floor_char_boundary(MAX_PART_KIND_OCTETS));
-    (Part { kind, name }, content)
+    let part = Part {
+        kind,
+        name,
+        other_name,
+    };
+    (part, content)
 }
 
 /// The end of a name.
@@ -315,6 +337,31 @@ mod tests {
                 named("application/x-last", "l"),
             ]
         );
+    }
+
+    #[test]
+    fn both_names_of_a_part_are_noted() {
+        let of = |header: &str| {
+            let part = MimeWalk::new(header.as_bytes()).unwrap().finish().remove(0);
+            (part.name, part.other_name)
+        };
+        let named = |name: &str| Some(name.to_owned());
+        for (first, second, expected) in [
+            ("", "patients.xls", (named("patients.xls"), None)),
+            (
+                "a.txt",
+                "patients.xls",
+                (named("a.txt"), named("patients.xls")),
+            ),
+            ("a.txt", "a.txt", (named("a.txt"), None)),
+            ("a.txt", "", (named("a.txt"), None)),
+            ("", "", (None, None)),
+        ] {
+            let header = format!(
+                "Content-Type: text/plain; name=\"{second}\"\r\nContent-Disposition: attachment; filename=\"{first}\"\r\n"
+            );
+            assert_eq!(of(&header), expected, "{first} {second}");
+        }
     }
 
     #[test]

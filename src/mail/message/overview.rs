@@ -91,6 +91,7 @@ mod tests {
         Part {
             kind: kind.to_owned(),
             name: name.map(str::to_owned),
+            other_name: None,
         }
     }
 

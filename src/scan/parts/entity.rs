@@ -25,6 +25,8 @@ pub(super) struct Entity {
     pub texts: Vec<String>,
     /// Readers may take this header in different ways.
     pub ambiguous: bool,
+    /// Texts beyond [`MAX_HEADER_TEXT`] were left out.
+    pub too_large: bool,
 }
 
 impl Entity {
@@ -50,6 +52,7 @@ impl Entity {
             transfer: Transfer::Identity,
             texts: Vec::new(),
             ambiguous: false,
+            too_large: false,
         };
         let Some(message) = parsed else {
             return entity;
@@ -73,8 +76,8 @@ impl Entity {
             }
         }
         entity.ambiguous = types > 1 || transfers > 1;
-        if let Some(name) = message.attachment_name() {
-            entity.declared.set_name(name);
+        for name in names(&message) {
+            entity.declared.add_name(name);
             entity.texts.push(name.to_owned());
         }
         if let Some(kind) = message.content_type() {
@@ -90,10 +93,13 @@ impl Entity {
             _ => &[],
         };
         for text in texts {
-            if !text.is_empty() && text.len() <= *room {
-                *room -= text.len();
-                self.texts.push(text.to_string());
+            if text.is_empty() {
+                continue;
             }
+            let end = text.floor_char_boundary(*room);
+            self.too_large |= end < text.len();
+            *room -= end;
+            self.texts.extend(text.get(..end).map(str::to_owned));
         }
     }
 
@@ -126,6 +132,18 @@ impl Entity {
             Structure::Leaf
         };
     }
+}
+
+/// The names that a part goes by (RFC 2183 §2.3, RFC 2045 §5.1); programs differ in which they use.
+fn names<'a>(message: &'a mail_parser::Message<'_>) -> Vec<&'a str> {
+    let filename = message
+        .content_disposition()
+        .and_then(|one| one.attribute("filename"));
+    let name = message.content_type().and_then(|one| one.attribute("name"));
+    let mut names: Vec<&str> = [filename, name].into_iter().flatten().collect();
+    names.dedup();
+    names.retain(|name| !name.is_empty());
+    names
 }
 
 fn transfer(value: &HeaderValue<'_>) -> Transfer {

@@ -46,6 +46,10 @@ pub fn read_item(item: Item, declared: &Declared, limits: &Limits, sink: &mut dy
     } = item;
     sink.octets(part, &octets);
     let kind = kind::classify(declared, &octets);
+    // Programs that go by the type alone show this, whatever the octets are.
+    if let Some(shown) = declared.shown_as(kind) {
+        read_text(shown, part, &octets, declared, sink);
+    }
     match kind {
         Kind::Nothing => {}
         Kind::Document(kind) if depth < limits.depth => sink.document(Document {

@@ -1,12 +1,11 @@
 //! What a body is: by its octets first, by what the sender said second.
 
+use super::cms::pkcs7;
 use crate::mail::finding::Unreadable;
 use crate::scan::text;
 
 /// How far into a file its marks are looked for.
 const HEAD_OCTETS: usize = 1024;
-/// Longest detached signature; what is longer holds something else.
-const MAX_SIGNATURE_OCTETS: usize = 64 * 1024;
 
 /// A kind of document that the worker reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +63,7 @@ impl Declared {
     pub fn file(name: &str) -> Self {
         let mut declared = Self::default();
         declared.set_type("application", "octet-stream", None);
-        declared.set_name(name);
+        declared.add_name(name);
         declared
     }
 
@@ -78,11 +77,15 @@ impl Declared {
         self.smime = kind.trim().to_ascii_lowercase();
     }
 
-    pub(super) fn set_name(&mut self, name: &str) {
-        self.extension = match name.rsplit_once('.') {
+    /// A name of the part; of several, the one whose extension says how it is read counts.
+    pub(super) fn add_name(&mut self, name: &str) {
+        let extension = match name.rsplit_once('.') {
             Some((_, extension)) if extension.len() <= 16 => extension.trim().to_ascii_lowercase(),
             _ => String::new(),
         };
+        if !is_telling(&self.extension) && (is_telling(&extension) || self.extension.is_empty()) {
+            self.extension = extension;
+        }
     }
 
     pub(super) fn charset(&self) -> Option<&str> {
@@ -117,7 +120,38 @@ impl Declared {
         matches!(self.ctype.as_str(), "image" | "audio" | "video")
     }
 
-    fn is_signature(&self) -> bool {
+    /// As what a program shows a body that goes by the declared type alone, where that is not
+    /// how `kind` is read.
+    pub(super) fn shown_as(&self, kind: Kind) -> Option<Kind> {
+        let shown = if self.is_plain() {
+            Kind::Text
+        } else if self.is("text", "html") {
+            Kind::Html
+        } else if self.is_text() && kind == Kind::Unreadable(Unreadable::Media) {
+            Kind::Text
+        } else {
+            return None;
+        };
+        let read = match kind {
+            Kind::Nothing => true,
+            Kind::NotText | Kind::Message => shown == Kind::Text,
+            kind => kind == shown,
+        };
+        (!read).then_some(shown)
+    }
+
+    pub(super) fn names_pkcs7(&self) -> bool {
+        matches!(
+            self.subtype.as_str(),
+            "pkcs7-mime" | "x-pkcs7-mime" | "pkcs7-signature" | "x-pkcs7-signature"
+        )
+    }
+
+    pub(super) fn says_enveloped(&self) -> bool {
+        self.smime.contains("enveloped")
+    }
+
+    pub(super) fn is_signature(&self) -> bool {
         matches!(
             self.subtype.as_str(),
             "pgp-signature" | "pkcs7-signature" | "x-pkcs7-signature"
@@ -139,7 +173,7 @@ pub(super) fn classify(declared: &Declared, octets: &[u8]) -> Kind {
     if declared.is("message", "partial") {
         return Kind::NotText; // a piece of something (RFC 2046 §5.2.2)
     }
-    if !looks_like_text(octets) && !text::is_wide(octets) {
+    if !text::looks_like_text(octets) && !text::is_wide(octets) {
         return if declared.is_media() {
             Kind::Unreadable(Unreadable::Media)
         } else if declared.is_text() {
@@ -187,7 +221,7 @@ fn by_octets(declared: &Declared, octets: &[u8]) -> Option<Kind> {
         b"\x7FELF",
         b"MSCF",
     ];
-    let binary = !looks_like_text(head) && !text::is_wide(head);
+    let binary = !text::looks_like_text(head) && !text::is_wide(head);
     if binary && unknown.iter().any(|mark| head.starts_with(mark)) {
         return Some(Kind::Unreadable(Unreadable::UnknownKind));
     }
@@ -205,38 +239,6 @@ fn compound_file(octets: &[u8]) -> Unreadable {
     } else {
         Unreadable::UnknownKind
     }
-}
-
-/// CMS content (RFC 5652 §3) by its object identifier.
-fn pkcs7(declared: &Declared, octets: &[u8]) -> Option<Kind> {
-    const PKCS7: &[u8] = b"\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07";
-    const AUTH_ENVELOPED: &[u8] = b"\x06\x0B\x2A\x86\x48\x86\xF7\x0D\x01\x09\x10\x01\x17";
-    let said = matches!(
-        declared.subtype.as_str(),
-        "pkcs7-mime" | "x-pkcs7-mime" | "pkcs7-signature" | "x-pkcs7-signature"
-    );
-    let encrypted = Kind::Unreadable(Unreadable::Encrypted);
-    let head = octets.get(..64).unwrap_or(octets);
-    if head.first() == Some(&0x30) {
-        let oid = memchr::memmem::find(head, PKCS7)
-            .and_then(|at| head.get(at + PKCS7.len()))
-            .copied();
-        match oid {
-            Some(3 | 6) => return Some(encrypted),
-            Some(2) if declared.is_signature() && octets.len() <= MAX_SIGNATURE_OCTETS => {
-                return Some(Kind::Nothing);
-            }
-            Some(2) => return Some(Kind::NotText), // signed: its content is in clear in there
-            _ => {}
-        }
-        if memchr::memmem::find(head, AUTH_ENVELOPED).is_some() {
-            return Some(encrypted);
-        }
-    }
-    if said && declared.smime.contains("enveloped") {
-        return Some(encrypted);
-    }
-    None
 }
 
 fn is_media(head: &[u8]) -> bool {
@@ -266,31 +268,12 @@ fn is_media(head: &[u8]) -> bool {
     riff || film || bitmap || marks.iter().any(|mark| head.starts_with(mark))
 }
 
-/// Whether someone could read it: no NUL, hardly any control characters.
-pub(super) fn looks_like_text(octets: &[u8]) -> bool {
-    if memchr::memchr(0, octets).is_some() {
-        return false;
-    }
-    let sample = octets.get(..64 * 1024).unwrap_or(octets);
-    // HL7 and X12 frame and separate with VT, FS, GS, RS and US.
-    let odd = sample
-        .iter()
-        .filter(|octet| matches!(octet, 0x01..=0x08 | 0x0E..=0x1A | 0x7F))
-        .count();
-    let wide = sample.iter().filter(|octet| **octet >= 0x80).count();
-    if odd * 100 > sample.len() {
-        return false;
-    }
-    // Mostly 8-bit octets are text only if they spell characters.
-    wide * 3 < sample.len() || spells_utf8(sample) || odd == 0
-}
-
-/// Whether it is UTF-8, a character that is cut off at its end aside.
-fn spells_utf8(sample: &[u8]) -> bool {
-    match std::str::from_utf8(sample) {
-        Ok(_) => true,
-        Err(error) => error.error_len().is_none(),
-    }
+/// Whether a file with this extension is read otherwise than as plain text.
+fn is_telling(extension: &str) -> bool {
+    matches!(
+        extension,
+        "svg" | "htm" | "html" | "xhtml" | "shtml" | "xml" | "xsl" | "xsd" | "eml"
+    )
 }
 
 fn text_kind(declared: &Declared, octets: &[u8]) -> Kind {
@@ -335,7 +318,7 @@ mod tests {
         let (ctype, subtype) = ctype.split_once('/').unwrap_or((ctype, ""));
         let mut declared = Declared::default();
         declared.set_type(ctype, subtype, None);
-        declared.set_name(name);
+        declared.add_name(name);
         classify(&declared, octets)
     }
 
@@ -345,7 +328,8 @@ mod tests {
         use Unreadable::{Encrypted, Media, UnknownKind};
         let dicom = [vec![0; 128], b"DICM\x02\x00".to_vec()].concat();
         let enveloped = b"\x30\x80\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x03\xA0\x80";
-        let signed = b"\x30\x80\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x02\xA0\x80";
+        let signed = b"\x30\x80\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x02\xA0\x80\x30\x80\
+            \x02\x01\x01\x31\x00\x30\x0B\x06\x09\x2A\x86\x48\x86\xF7\x0D\x01\x07\x01\x31\x00\0\0\0\0\0\0";
         let mut package = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1".to_vec();
         package.extend("EncryptedPackage".bytes().flat_map(|b| [b, 0]));
         let octet = "application/octet-stream";

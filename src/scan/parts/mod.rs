@@ -4,6 +4,7 @@
 //! Owns the order of the parts and what is read of each. Sans-I/O; linear in the size of the
 //! message, in memory too: what needs no decoding is not copied. Never panics on any octets.
 
+mod cms;
 mod entity;
 mod item;
 mod kind;

@@ -217,6 +217,34 @@ fn text_is_read_whatever_it_is_called() {
 }
 
 #[test]
+fn what_is_called_text_is_read_as_text_whatever_it_begins_with() {
+    for (kind, begin) in [
+        ("text/plain", "GIF89a"),
+        ("text/plain", "RIFFabcdWEBP"),
+        ("text/csv", "GIF89a"),
+        ("text/html", "GIF89a"),
+        ("text/plain", "<html a=1 x"),
+        ("text/plain", "{\\rtf1\\"),
+        ("text/html", "{\\rtf1\\*\\"),
+        ("text/plain", "BEGIN:VCARD"),
+        ("text/plain", "%PDF-"),
+        ("text/plain", "PK\u{3}\u{4}"),
+    ] {
+        let parts = apart(&format!("Content-Type: {kind}\n\n{begin} 123-45-6789"));
+        let said = texts(&parts);
+        let seen = said.iter().filter(|(_, text)| text.contains("123-45-6789"));
+        assert!(seen.count() > 0, "{kind} {begin}: {said:?}");
+    }
+    // Names of attributes, and attributes without a value.
+    let parts = apart("Content-Type: text/plain\n\n<html 123-45-6789 >\n");
+    assert!(
+        texts(&parts).contains(&(0, "<html 123-45-6789 >")),
+        "{:?}",
+        texts(&parts)
+    );
+}
+
+#[test]
 fn encoded_messages_nest_to_a_depth() {
     let mut message = "Subject: core\r\n\r\n123-45-6789\r\n".to_owned();
     for _ in 0..3 {
@@ -294,6 +322,35 @@ fn what_readers_may_see_differently_is_damaged() {
     let alike = "Content-Type: multipart/mixed; boundary=B\n\n--B\n\
         Content-Type: multipart/mixed; boundary=B1\n\n--B1\n\none\n--B1--\n--B--\n";
     assert_eq!(reasons(&apart(alike)), []);
+}
+
+#[test]
+fn both_names_of_a_part_are_read() {
+    for (first, second, seen) in [
+        ("", "patients.html", vec!["patients.html"]),
+        ("a.txt", "patients.html", vec!["a.txt", "patients.html"]),
+        ("same.html", "same.html", vec!["same.html"]),
+    ] {
+        let parts = apart(&format!(
+            "Content-Type: application/octet-stream; name=\"{second}\"\n\
+             Content-Disposition: attachment; filename=\"{first}\"\n\n<p>12<b></b>3</p>\n"
+        ));
+        let said: Vec<&str> = texts(&parts).into_iter().map(|(_, text)| text).collect();
+        assert!(said.starts_with(&seen), "{said:?}");
+        assert!(said.contains(&"123") || said.contains(&"\n123"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_header_text_beyond_its_bound_is_said() {
+    let long = "word ".repeat(60_000);
+    let parts = apart(&format!("Subject: {long}\n\nbody\n"));
+    let said = reasons(&parts);
+    assert!(said.contains(&(0, Unreadable::TooLarge)), "{said:?}");
+    let beginning = texts(&parts)
+        .iter()
+        .any(|(_, text)| text.starts_with("word word"));
+    assert!(beginning, "what fits is read");
 }
 
 #[test]

@@ -237,6 +237,9 @@ impl Walk<'_> {
         if odd || entity.ambiguous {
             self.sink.unscannable(part, Unreadable::Damaged);
         }
+        if entity.too_large {
+            self.sink.unscannable(part, Unreadable::TooLarge);
+        }
         for text in &entity.texts {
             self.sink.text(part, text);
         }

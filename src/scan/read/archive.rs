@@ -13,7 +13,7 @@ use crate::scan::parts::{Document, Sink};
 /// An archive in memory.
 pub(super) type Archive = ZipArchive<Cursor<Bytes>>;
 
-/// Longest list of names that is read as text.
+/// Names are read as texts of about this length.
 const MAX_NAMES_OCTETS: usize = 256 * 1024;
 
 impl Reader<'_> {
@@ -43,9 +43,10 @@ impl Reader<'_> {
         let mut names = String::new();
         for at in 0..archive.len() {
             let name = name_of(&archive, at);
-            if names.len() + name.len() < MAX_NAMES_OCTETS {
-                names.push_str(&name);
-                names.push('\n');
+            names.push_str(&name);
+            names.push('\n');
+            if names.len() >= MAX_NAMES_OCTETS {
+                self.text(0, &std::mem::take(&mut names));
             }
             if !self.entry() {
                 break;

@@ -6,6 +6,7 @@
 mod archive;
 mod office;
 mod pdf;
+mod pivot;
 mod sheet;
 mod xml;
 

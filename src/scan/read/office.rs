@@ -1,10 +1,16 @@
 //! Office Open XML (ECMA-376) and OpenDocument (ISO/IEC 26300): every XML part of the package is
-//! read, whatever its name; what is embedded is read as what it is.
+//! read, whatever its name; what is embedded is read as what it is, and what is text is read
+//! whatever it is called.
+//!
+//! Pictures beside text are not said to be unreadable, in a package and on the page of a PDF alike:
+//! nearly every letterhead and slide has one, and a mark on all of them would tell nobody anything.
+//! A document of nothing but pictures has no text, and that is said.
 
 use std::collections::HashMap;
 
 use super::Reader;
 use super::archive::{Archive, name_of};
+use super::pivot::{self, Cache};
 use super::sheet::{self, Styles};
 use super::xml::{self, Dialect};
 use crate::mail::finding::Unreadable;
@@ -17,6 +23,9 @@ struct Package {
     depth: u32,
     /// Sheets wait for the strings and styles that they refer to.
     sheets: Vec<(String, Vec<u8>)>,
+    /// Pivot records wait for their definition, which is found by the number in its name.
+    records: Vec<(String, Vec<u8>)>,
+    caches: HashMap<String, Cache>,
     strings: Vec<String>,
     styles: Styles,
     /// Parts that carry neither text nor a known kind of file.
@@ -35,6 +44,8 @@ impl Reader<'_> {
             dialect,
             depth,
             sheets: Vec::new(),
+            records: Vec::new(),
+            caches: HashMap::new(),
             strings: Vec::new(),
             styles: Styles::default(),
             binary: None,
@@ -89,6 +100,8 @@ impl Reader<'_> {
         } else if lower.ends_with(".xml") {
             // Encrypted ODF, or not XML at all.
             self.unscannable(0, Unreadable::Damaged);
+        } else if is_text(&lower, &octets) {
+            self.member(name, package.depth + 1, octets);
         } else if is_picture(&lower) {
             package.images = true;
         } else if is_binary_sheet(&lower) {
@@ -115,6 +128,15 @@ impl Reader<'_> {
                 package.styles.read_workbook(&decoded);
                 self.text(0, &sheet::names(&decoded));
             }
+            (Dialect::Ooxml, "pivotCacheRecords") => {
+                package.records.push((name.to_owned(), octets));
+            }
+            (Dialect::Ooxml, "pivotCacheDefinition") => {
+                let (cache, text, whole) = pivot::definition(&decoded);
+                package.caches.insert(pivot::number(name), cache);
+                self.text(0, &text);
+                self.whole(whole);
+            }
             (dialect, _) => {
                 let (text, whole) = xml::read(&octets, dialect);
                 self.text(0, &text);
@@ -129,13 +151,18 @@ impl Reader<'_> {
         }
     }
 
+    /// Where a text need not go on, since the budget is used up.
+    fn text_bound(&self) -> usize {
+        usize::try_from(self.text)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1)
+    }
+
     fn sheets(&mut self, package: &Package) {
         let mut used: HashMap<usize, ()> = HashMap::new();
         for (_, octets) in &package.sheets {
             let (decoded, _) = text::decode(octets, None);
-            let bound = usize::try_from(self.text)
-                .unwrap_or(usize::MAX)
-                .saturating_add(1);
+            let bound = self.text_bound();
             let read = sheet::rows(
                 &decoded,
                 &package.strings,
@@ -147,6 +174,13 @@ impl Reader<'_> {
             );
             self.text(0, &read.text);
             self.whole(read.whole);
+        }
+        for (name, octets) in &package.records {
+            let (decoded, _) = text::decode(octets, None);
+            let cache = package.caches.get(&pivot::number(name));
+            let (text, whole) = pivot::records(&decoded, cache, self.text_bound());
+            self.text(0, &text);
+            self.whole(whole);
         }
         // What no cell shows is in the file all the same.
         let mut rest = String::new();
@@ -164,6 +198,16 @@ fn looks_like_xml(octets: &[u8]) -> bool {
     let head = octets.get(..256).unwrap_or(octets);
     let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
     head.trim_ascii_start().starts_with(b"<") || text::is_wide(head)
+}
+
+/// Whether characters stand in it for someone to read. Few octets of a picture may pass for text
+/// in an old encoding, so they have to spell UTF-8.
+fn is_text(name: &str, octets: &[u8]) -> bool {
+    let own_type = name == "mimetype"
+        && octets.len() < 128
+        && octets.starts_with(b"application/")
+        && !octets.iter().any(u8::is_ascii_whitespace);
+    !own_type && std::str::from_utf8(octets).is_ok() && text::looks_like_text(octets)
 }
 
 /// Whether it is a document of its own, whatever its name.

@@ -14,52 +14,58 @@ const WIDE_SAMPLE: usize = 4096;
 
 /// The characters of `octets` in `charset` (lower case), and whether the encoding is unknown or
 /// broken. UTF-8 and ASCII are not copied. Eight-bit text that names no charset is ordinary mail.
+/// UTF-16 shows itself and is read as that whatever `charset` says.
 pub(super) fn decode<'a>(octets: &'a [u8], charset: Option<&str>) -> (Cow<'a, str>, bool) {
     if let Some(text) = marked(octets) {
         return text;
     }
     let charset = charset.unwrap_or_default();
-    let stateful = [
-        "utf-7",
-        "utf7",
-        "utf-16",
-        "utf16",
-        "utf-32",
-        "iso-2022",
-        "hz-gb",
-        "csiso2022",
-    ];
-    if stateful.iter().any(|begin| charset.starts_with(begin)) {
-        if charset.starts_with("utf-32") {
-            return (Cow::Owned(utf32(octets, !charset.ends_with("le"))), false);
-        }
-        return match charset_decoder(charset.as_bytes()) {
-            Some(decoder) => (Cow::Owned(decoder(octets)), false),
-            None => (western(octets), true),
-        };
+    if charset.starts_with("utf-32") {
+        return (Cow::Owned(utf32(octets, !charset.ends_with("le"))), false);
+    }
+    if let Some(big) = wide(octets) {
+        return (
+            Cow::Owned(utf16(octets, big)),
+            !(charset.is_empty() || names_wide(charset)),
+        );
     }
     let utf8 = std::str::from_utf8(octets);
     match (charset, utf8) {
         ("" | "utf-8" | "utf8" | "us-ascii" | "ascii", Ok(text)) => {
-            if charset.is_empty() && is_wide(octets) {
-                return (Cow::Owned(utf16(octets, octets.first() == Some(&0))), false);
-            }
-            (Cow::Borrowed(text), false)
+            return (Cow::Borrowed(text), false);
         }
-        (_, Ok(text)) if octets.is_ascii() && !charset.contains("ebcdic") => {
-            let unknown = charset_decoder(charset.as_bytes()).is_none();
-            (Cow::Borrowed(text), unknown)
-        }
-        ("utf-8" | "utf8", Err(_)) => (String::from_utf8_lossy(octets), true),
-        ("", _) if is_wide(octets) => {
-            (Cow::Owned(utf16(octets, octets.first() == Some(&0))), false)
-        }
-        ("" | "us-ascii" | "ascii", _) => (western(octets), false),
-        _ => match charset_decoder(charset.as_bytes()) {
-            Some(decoder) => (Cow::Owned(decoder(octets)), false),
-            None => (western(octets), true),
-        },
+        ("utf-8" | "utf8", Err(_)) => return (String::from_utf8_lossy(octets), true),
+        ("" | "us-ascii" | "ascii", _) => return (western(octets), false),
+        _ => {}
     }
+    let Some(decoder) = charset_decoder(charset.as_bytes()) else {
+        return (western(octets), true);
+    };
+    // A decoder that leaves all of ASCII but NUL alone, and a shift of UTF-7, leaves ASCII alone.
+    let probe: Vec<u8> = (1..=127).chain(*b"+AMQ-").collect();
+    let ascii = decoder(&probe);
+    match utf8 {
+        // A name that browsers refuse: its decoder reads nothing at all (WHATWG Encoding §4.2).
+        _ if ascii.chars().all(|one| one == char::REPLACEMENT_CHARACTER) => (western(octets), true),
+        Ok(text) if octets.is_ascii() && ascii.as_bytes() == probe => (Cow::Borrowed(text), false),
+        _ => (Cow::Owned(decoder(octets)), false),
+    }
+}
+
+/// Whether `charset` says that characters have two octets.
+fn names_wide(charset: &str) -> bool {
+    [
+        "utf-16",
+        "utf16",
+        "csutf16",
+        "ucs",
+        "iso-10646-ucs-2",
+        "iso_10646_ucs_2",
+        "csunicode",
+    ]
+    .iter()
+    .any(|begin| charset.starts_with(begin))
+        || matches!(charset, "unicode" | "unicodefeff" | "unicodefffe")
 }
 
 /// Text that begins with a byte order mark.
@@ -81,11 +87,40 @@ fn marked(octets: &[u8]) -> Option<(Cow<'_, str>, bool)> {
     Some((Cow::Owned(text), false))
 }
 
+/// Whether someone could read it: no NUL, hardly any control characters.
+pub(super) fn looks_like_text(octets: &[u8]) -> bool {
+    if memchr::memchr(0, octets).is_some() {
+        return false;
+    }
+    let sample = octets.get(..64 * 1024).unwrap_or(octets);
+    // HL7 and X12 frame and separate with VT, FS, GS, RS and US.
+    let odd = sample
+        .iter()
+        .filter(|octet| matches!(octet, 0x01..=0x08 | 0x0E..=0x1A | 0x7F))
+        .count();
+    let wide = sample.iter().filter(|octet| **octet >= 0x80).count();
+    if odd * 100 > sample.len() {
+        return false;
+    }
+    // Mostly 8-bit octets are text only if they spell characters.
+    wide * 3 < sample.len() || spells_utf8(sample) || odd == 0
+}
+
+/// Whether it is UTF-8, a character that is cut off at its end aside.
+fn spells_utf8(sample: &[u8]) -> bool {
+    match std::str::from_utf8(sample) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    }
+}
+
 /// Whether it is UTF-16: every other octet of it is a zero, or it has a byte order mark.
 pub(super) fn is_wide(octets: &[u8]) -> bool {
-    if octets.starts_with(b"\xFF\xFE") || octets.starts_with(b"\xFE\xFF") {
-        return true;
-    }
+    octets.starts_with(b"\xFF\xFE") || octets.starts_with(b"\xFE\xFF") || wide(octets).is_some()
+}
+
+/// Whether every other octet is a zero, and if so whether the high ones come first.
+fn wide(octets: &[u8]) -> Option<bool> {
     let sample = octets.get(..WIDE_SAMPLE).unwrap_or(octets);
     let (mut even, mut odd, mut pairs) = (0_usize, 0_usize, 0_usize);
     for pair in sample.chunks_exact(2) {
@@ -95,7 +130,13 @@ pub(super) fn is_wide(octets: &[u8]) -> bool {
             odd += usize::from(*second == 0 && (*first >= 0x20 || matches!(first, 9 | 10 | 13)));
         }
     }
-    pairs >= 4 && (even * 10 > pairs * 9 || odd * 10 > pairs * 9)
+    if pairs < 4 {
+        None
+    } else if even * 10 > pairs * 9 {
+        Some(true)
+    } else {
+        (odd * 10 > pairs * 9).then_some(false)
+    }
 }
 
 fn utf16(octets: &[u8], big: bool) -> String {
@@ -193,12 +234,65 @@ mod tests {
             );
         }
         assert_eq!(decode(b"+AMQ-", Some("utf-7")).0, "Ä");
+        assert_eq!(decode(b"+AMQ-", Some("csutf7")).0, "Ä");
         assert_eq!(decode(b"\x1B$B$\"\x1B(B", Some("iso-2022-jp")).0, "あ");
     }
 
     #[test]
+    fn wide_text_is_read_whatever_is_said() {
+        let little: Vec<u8> = "\u{2013} 123-45-6789"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let big: Vec<u8> = "\u{2013} 123-45-6789"
+            .encode_utf16()
+            .flat_map(u16::to_be_bytes)
+            .collect();
+        for (charset, broken) in [
+            ("", false),
+            ("utf-16", false),
+            ("unicode", false),
+            ("ucs-2", false),
+            ("iso-10646-ucs-2", false),
+            ("csutf16", false),
+            ("utf-8", true),
+            ("us-ascii", true),
+            ("windows-1252", true),
+            ("utf-7", true),
+            ("x-nobody-knows", true),
+        ] {
+            for octets in [&little, &big] {
+                let (text, bad) = decode(octets, Some(charset));
+                assert_eq!((&*text, bad), ("\u{2013} 123-45-6789", broken), "{charset}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_charset_that_cannot_be_read_hides_nothing() {
+        for charset in [
+            "hz-gb-2312",
+            "iso-2022-kr",
+            "iso-2022-cn",
+            "csiso2022kr",
+            "replacement",
+        ] {
+            let (text, broken) = decode(b"SSN 123-45-6789", Some(charset));
+            assert_eq!((&*text, broken), ("SSN 123-45-6789", true), "{charset}");
+        }
+    }
+
+    #[test]
     fn ascii_and_utf8_are_not_copied() {
-        for charset in [None, Some("utf-8"), Some("us-ascii"), Some("iso-8859-15")] {
+        for charset in [
+            None,
+            Some("utf-8"),
+            Some("us-ascii"),
+            Some("iso-8859-15"),
+            Some("windows-1252"),
+            Some("shift_jis"),
+            Some("gb18030"),
+        ] {
             assert!(
                 matches!(decode(b"plain", charset).0, Cow::Borrowed(_)),
                 "{charset:?}"

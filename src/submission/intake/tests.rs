@@ -459,6 +459,7 @@ fn the_overview_is_that_of_what_is_stored() {
         let pdf = Part {
             kind: "application/pdf".to_owned(),
             name: Some("a.pdf".to_owned()),
+            other_name: None,
         };
         assert_eq!(overview.parts[2], pdf);
     }

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use lopdf::{Dictionary, Document as Pdf, Encoding, Object};
+use lopdf::{Dictionary, Document as Pdf, Encoding, Object, dictionary};
 
 /// Most widths that are kept of a font.
 const MAX_WIDTHS: usize = 65_536;
+
+/// Most numbers and names of a simple font's codes that are read; there are 256 codes.
+const MAX_DIFFERENCES: usize = 1024;
 
 /// A font as far as text needs it.
 pub(super) struct Font<'a> {
@@ -16,6 +19,10 @@ pub(super) struct Font<'a> {
     other_width: Option<f64>,
     /// Nothing says what its codes mean.
     pub(super) mute: bool,
+    /// Codes of a simple font that stand for glyphs with names of their own (§9.6.5).
+    named: HashMap<u8, Option<char>>,
+    /// The font says itself what its codes mean, in a program that is not read.
+    own_codes: bool,
 }
 
 impl<'a> Font<'a> {
@@ -34,13 +41,54 @@ impl<'a> Font<'a> {
             wide,
             widths: HashMap::new(),
             other_width: None,
+            named: HashMap::new(),
+            own_codes: false,
         };
         if wide {
             font.read_wide(pdf, dict);
         } else {
+            if !dict.has(b"ToUnicode") {
+                font.read_names(pdf, dict);
+            }
             font.read_simple(pdf, dict);
         }
         font
+    }
+
+    /// What the font's dictionary says of its codes (§9.6.5). Fonts that are not embedded show
+    /// what a reader's own font has at a code, which is what the encoding says.
+    fn read_names(&mut self, pdf: &Pdf, dict: &Dictionary) {
+        let encoding = dict.get_deref(b"Encoding", pdf).ok();
+        let names = encoding
+            .and_then(|one| one.as_dict().ok()?.get_deref(b"Differences", pdf).ok())
+            .and_then(|names| names.as_array().ok());
+        let mut code = 0_u8;
+        for one in names.into_iter().flatten().take(MAX_DIFFERENCES) {
+            match pdf.dereference(one) {
+                Ok((_, Object::Integer(first))) => code = u8::try_from(*first).unwrap_or(code),
+                Ok((_, Object::Name(name))) => {
+                    self.named.insert(code, meaning(pdf, name));
+                    code = code.wrapping_add(1);
+                }
+                _ => {}
+            }
+        }
+        let descriptor = dict.get_deref(b"FontDescriptor", pdf);
+        let Ok(descriptor) = descriptor.and_then(Object::as_dict) else {
+            return;
+        };
+        let flags = descriptor.get_deref(b"Flags", pdf);
+        let symbolic = flags.and_then(Object::as_i64).unwrap_or_default() & 4 != 0;
+        // A Type 1 program (`FontFile`) without an encoding here is most often a plain text font
+        // of a typesetter that keeps to ASCII; subsets with codes of their own are the others.
+        let embedded = descriptor.has(b"FontFile2") || descriptor.has(b"FontFile3");
+        self.own_codes = embedded && symbolic && encoding.is_none();
+    }
+
+    /// Whether some of `octets` show something that nothing here knows.
+    pub(super) fn doubtful(&self, octets: &[u8]) -> bool {
+        let unknown = |octet: &u8| self.named.get(octet) == Some(&None);
+        !octets.is_empty() && (self.own_codes || octets.iter().any(unknown))
     }
 
     fn read_simple(&mut self, pdf: &Pdf, dict: &Dictionary) {
@@ -111,15 +159,30 @@ impl<'a> Font<'a> {
         if self.mute {
             return out;
         }
-        let read = match &self.encoding {
-            Some(encoding) => encoding.write_to_string(octets, &mut out).is_ok(),
-            None => false,
-        };
-        if !read {
-            out = octets.iter().map(|octet| char::from(*octet)).collect();
+        if self.named.is_empty() {
+            self.encoded(octets, &mut out);
+        } else {
+            for octet in octets {
+                match self.named.get(octet) {
+                    Some(Some(character)) => out.push(*character),
+                    Some(None) | None => self.encoded(&[*octet], &mut out),
+                }
+            }
         }
         out.retain(|character| character != '\0' && character != '\u{AD}');
         out
+    }
+
+    fn encoded(&self, octets: &[u8], out: &mut String) {
+        let before = out.len();
+        let read = match &self.encoding {
+            Some(encoding) => encoding.write_to_string(octets, out).is_ok(),
+            None => false,
+        };
+        if !read {
+            out.truncate(before);
+            out.extend(octets.iter().map(|octet| char::from(*octet)));
+        }
     }
 
     /// How many codes `octets` are, and how wide, in units of the font's size.
@@ -156,6 +219,43 @@ impl<'a> Font<'a> {
                 _ => 0.52,
             })
     }
+}
+
+/// The character that a glyph's name stands for, by the rules of the Adobe Glyph List as far as
+/// they give one character; `None` for a name that means something to its font alone.
+fn meaning(pdf: &Pdf, name: &[u8]) -> Option<char> {
+    let base = match memchr::memchr(b'.', name) {
+        Some(0) => return Some('\0'), // .notdef shows nothing
+        Some(end) => name.get(..end).unwrap_or(name),
+        None => name,
+    };
+    if let Some(character) = listed(pdf, base) {
+        return Some(character);
+    }
+    let base = std::str::from_utf8(base).ok()?;
+    let hex = |digits: &str| {
+        let value = u32::from_str_radix(digits, 16).ok()?;
+        char::from_u32(value).filter(|_| !digits.starts_with('+'))
+    };
+    match (base.strip_prefix("uni"), base.strip_prefix('u')) {
+        (Some(digits), _) if digits.len() == 4 => hex(digits),
+        (_, Some(digits)) if (4..=6).contains(&digits.len()) => hex(digits),
+        _ => None,
+    }
+}
+
+/// A name that `lopdf` lists: it only tells by decoding with a font that has this one glyph.
+fn listed(pdf: &Pdf, name: &[u8]) -> Option<char> {
+    let font = dictionary! {
+        "Type" => "Font",
+        "Encoding" => dictionary! {
+            "Differences" => vec![Object::Integer(0), Object::Name(name.to_vec())],
+        },
+    };
+    let encoding = font.get_font_encoding(pdf).ok()?;
+    let mut out = String::new();
+    encoding.write_to_string(&[0], &mut out).ok()?;
+    out.chars().next()
 }
 
 /// A number, whatever its kind.

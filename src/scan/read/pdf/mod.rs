@@ -6,8 +6,10 @@
 mod font;
 mod page;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use lopdf::xref::XrefRecovery;
-use lopdf::{Dictionary, Document as Pdf, Error, LoadOptions, Object};
+use lopdf::{Dictionary, Document as Pdf, Error, LoadOptions, Object, ObjectId};
 
 use self::page::Pages;
 use super::Reader;
@@ -18,7 +20,7 @@ use crate::scan::parts::{Document, Sink};
 const MAX_NESTING: u32 = 8;
 
 /// Keys whose string is a text for a person.
-const TEXT_KEYS: [&[u8]; 12] = [
+const TEXT_KEYS: [&[u8]; 15] = [
     b"Contents",
     b"RC",
     b"V",
@@ -31,7 +33,13 @@ const TEXT_KEYS: [&[u8]; 12] = [
     b"Alt",
     b"ActualText",
     b"UF",
+    b"F",
+    b"Desc",
+    b"Opt",
 ];
+
+/// Keys whose stream, if it is one, is a text for a person (§12.7.4.3, §12.5.6.2).
+const TEXT_STREAM_KEYS: [&[u8]; 3] = [b"V", b"DV", b"RC"];
 
 impl Reader<'_> {
     pub(super) fn pdf(&mut self, document: &Document) {
@@ -61,22 +69,25 @@ impl Reader<'_> {
 
     /// Texts that stand on no page, and embedded files.
     fn beside_pages(&mut self, pdf: &Pdf, depth: u32) {
-        let mut texts = String::new();
-        for object in pdf.objects.values() {
-            collect(object, MAX_NESTING, &mut texts);
+        let mut beside = Beside::new(pdf);
+        for (id, object) in &pdf.objects {
+            if let Object::Stream(stream) = object
+                && stream.dict.has_type(b"EmbeddedFile")
+            {
+                beside.file(*id, "");
+            }
+            beside.collect(object, MAX_NESTING);
         }
-        collect(
-            &Object::Dictionary(pdf.trailer.clone()),
-            MAX_NESTING,
-            &mut texts,
-        );
+        beside.collect_of(&pdf.trailer, MAX_NESTING);
+        let Beside { texts, files, .. } = beside;
         self.text(0, &texts);
         let forms = pdf.objects.values().filter_map(|object| xfa(pdf, object));
-        let files = pdf.objects.values().filter_map(|object| {
-            let stream = object.as_stream().ok()?;
-            stream.dict.has_type(b"EmbeddedFile").then_some(stream)
+        let forms = forms.flatten().map(|stream| (String::new(), stream));
+        let files = files.into_iter().filter_map(|(id, name)| {
+            let stream = pdf.get_object(id).ok()?.as_stream().ok()?;
+            Some((name, stream))
         });
-        for stream in forms.flatten().chain(files) {
+        for (name, stream) in forms.chain(files) {
             if !self.entry() {
                 return;
             }
@@ -86,7 +97,7 @@ impl Reader<'_> {
                     if !self.expand(octets.len()) {
                         return;
                     }
-                    self.member("", depth + 1, octets);
+                    self.member(&name, depth + 1, octets);
                 }
                 Err(error) => self.unscannable(0, reason(&error)),
             }
@@ -120,32 +131,127 @@ fn prefer_unicode(pdf: &mut Pdf) {
     }
 }
 
-fn collect(object: &Object, nesting: u32, out: &mut String) {
-    let Some(nesting) = nesting.checked_sub(1) else {
-        return;
-    };
-    match object {
-        Object::Array(list) => {
-            for one in list {
-                collect(one, nesting, out);
-            }
-        }
-        Object::Dictionary(dict) => collect_of(dict, nesting, out),
-        Object::Stream(stream) => collect_of(&stream.dict, nesting, out),
-        _ => {}
-    }
+/// Gathers what stands on no page. Each object is taken once, however often it is referred to.
+struct Beside<'a> {
+    pdf: &'a Pdf,
+    texts: String,
+    /// Streams that are files, with their names.
+    files: BTreeMap<ObjectId, String>,
+    taken: BTreeSet<ObjectId>,
 }
 
-fn collect_of(dict: &Dictionary, nesting: u32, out: &mut String) {
-    for (key, value) in dict {
-        if let Object::String(octets, _) = value
-            && TEXT_KEYS.contains(&key.as_slice())
-        {
-            out.push_str(&text_string(octets));
-            out.push('\n');
-        } else {
-            collect(value, nesting, out);
+impl<'a> Beside<'a> {
+    fn new(pdf: &'a Pdf) -> Self {
+        Self {
+            pdf,
+            texts: String::new(),
+            files: BTreeMap::new(),
+            taken: BTreeSet::new(),
         }
+    }
+
+    /// Searches `object` for keys that hold texts or files.
+    fn collect(&mut self, object: &'a Object, nesting: u32) {
+        let Some(nesting) = nesting.checked_sub(1) else {
+            return;
+        };
+        match object {
+            Object::Array(list) => {
+                for one in list {
+                    self.collect(one, nesting);
+                }
+            }
+            Object::Dictionary(dict) => self.collect_of(dict, nesting),
+            Object::Stream(stream) => self.collect_of(&stream.dict, nesting),
+            _ => {}
+        }
+    }
+
+    fn collect_of(&mut self, dict: &'a Dictionary, nesting: u32) {
+        // §7.11.4: the type of the streams of a file is optional, so what refers to them counts.
+        for key in [&b"EF"[..], b"RF"] {
+            if let Ok(streams) = dict.get_deref(key, self.pdf).and_then(Object::as_dict) {
+                let name = self.file_name(dict);
+                for (_, value) in streams {
+                    self.files_of(value, &name, nesting);
+                }
+            }
+        }
+        for (key, value) in dict {
+            if TEXT_KEYS.contains(&key.as_slice()) {
+                let streams = TEXT_STREAM_KEYS.contains(&key.as_slice());
+                self.text_value(value, streams, nesting);
+            }
+            self.collect(value, nesting);
+        }
+    }
+
+    /// The strings of the value of a key that holds text.
+    fn text_value(&mut self, value: &'a Object, streams: bool, nesting: u32) {
+        let Some(nesting) = nesting.checked_sub(1) else {
+            return;
+        };
+        match value {
+            Object::String(octets, _) => {
+                self.texts.push_str(&text_string(octets));
+                self.texts.push('\n');
+            }
+            Object::Array(list) => {
+                for one in list {
+                    self.text_value(one, streams, nesting);
+                }
+            }
+            Object::Reference(id) => match self.pdf.get_object(*id) {
+                Ok(Object::Stream(_)) if streams => self.file(*id, ""),
+                Ok(object @ (Object::String(..) | Object::Array(_) | Object::Reference(_)))
+                    if self.taken.insert(*id) =>
+                {
+                    self.text_value(object, streams, nesting);
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// The streams under a key of a dictionary of files: one, or an array of names and streams.
+    fn files_of(&mut self, value: &'a Object, name: &str, nesting: u32) {
+        let Some(nesting) = nesting.checked_sub(1) else {
+            return;
+        };
+        match value {
+            Object::Reference(id) => match self.pdf.get_object(*id) {
+                Ok(Object::Stream(_)) => self.file(*id, name),
+                Ok(object @ (Object::Array(_) | Object::Reference(_)))
+                    if self.taken.insert(*id) =>
+                {
+                    self.files_of(object, name, nesting);
+                }
+                _ => {}
+            },
+            Object::Array(list) => {
+                for one in list {
+                    self.files_of(one, name, nesting);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn file(&mut self, id: ObjectId, name: &str) {
+        let known = self.files.entry(id).or_default();
+        if known.is_empty() {
+            name.clone_into(known);
+        }
+    }
+
+    /// The name in a file specification (§7.11.3).
+    fn file_name(&self, dict: &Dictionary) -> String {
+        let named = |key: &[u8]| match dict.get_deref(key, self.pdf) {
+            Ok(Object::String(octets, _)) => Some(text_string(octets)),
+            _ => None,
+        };
+        named(b"UF").or_else(|| named(b"F")).unwrap_or_default()
     }
 }
 

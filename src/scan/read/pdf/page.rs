@@ -242,15 +242,15 @@ impl<'a, 'r, 'l> Pages<'a, 'r, 'l> {
                 run.step(self.number(x), self.number(y));
             }
             ("T*", _) => run.step(0.0, -run.state.leading),
-            ("Tj", [Object::String(octets, _)]) => run.show(octets, shown),
+            ("Tj", [Object::String(octets, _)]) => self.show(octets, run, shown),
             ("'", [Object::String(octets, _)]) | ("\"", [_, _, Object::String(octets, _)]) => {
                 run.step(0.0, -run.state.leading);
-                run.show(octets, shown);
+                self.show(octets, run, shown);
             }
             ("TJ", [Object::Array(list)]) => {
                 for one in list {
                     match one {
-                        Object::String(octets, _) => run.show(octets, shown),
+                        Object::String(octets, _) => self.show(octets, run, shown),
                         other => run.kern(self.number(other)),
                     }
                 }
@@ -259,6 +259,12 @@ impl<'a, 'r, 'l> Pages<'a, 'r, 'l> {
             ("Do", [Object::Name(name)]) => self.external(name, scope, deep, run, shown),
             _ => {}
         }
+    }
+
+    fn show(&mut self, octets: &[u8], run: &mut Run<'a>, shown: &mut Shown) {
+        let font = run.state.font.as_ref();
+        self.mute |= font.is_some_and(|font| font.doubtful(octets));
+        run.show(octets, shown);
     }
 
     fn number(&self, object: &Object) -> f64 {
