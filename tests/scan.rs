@@ -10,6 +10,8 @@
 
 #[path = "scan/documents.rs"]
 mod documents;
+#[path = "scan/hiding.rs"]
+mod hiding;
 #[path = "scan/hostile.rs"]
 mod hostile;
 #[path = "scan/reading.rs"]

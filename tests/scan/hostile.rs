@@ -130,7 +130,8 @@ fn entities_do_not_multiply() {
     );
     let text: usize = read.texts.iter().map(String::len).sum();
     assert!(text < 100, "{read:?}");
-    assert!(read.says("ab"), "{read:?}");
+    // A document with a type definition of its own is none that an office program writes.
+    assert_eq!(read.unreadable, [Unreadable::Damaged]);
 }
 
 #[test]

@@ -21,8 +21,10 @@ pub(super) struct Entity {
     pub structure: Structure,
     pub declared: Declared,
     pub transfer: Transfer,
-    /// Subject, comments, keywords, descriptions and file names.
+    /// Subject, names of people, comments, keywords, descriptions and file names.
     pub texts: Vec<String>,
+    /// It has a Content-ID: a text beside it shows it in place.
+    pub shown_in_place: bool,
     /// Readers may take this header in different ways.
     pub ambiguous: bool,
     /// Texts beyond [`MAX_HEADER_TEXT`] were left out.
@@ -40,6 +42,11 @@ impl Entity {
             .header_text(HeaderName::Comments)
             .header_text(HeaderName::Keywords)
             .header_text(HeaderName::ContentDescription)
+            .header_text(HeaderName::From)
+            .header_text(HeaderName::To)
+            .header_text(HeaderName::Cc)
+            .header_text(HeaderName::ReplyTo)
+            .header_text(HeaderName::Sender)
             .header_text(HeaderName::Other("Thread-Topic".into()))
             .parse_headers(&block);
         let mut entity = Self {
@@ -51,6 +58,7 @@ impl Entity {
             declared: Declared::default(),
             transfer: Transfer::Identity,
             texts: Vec::new(),
+            shown_in_place: false,
             ambiguous: false,
             too_large: false,
         };
@@ -68,7 +76,14 @@ impl Entity {
                 HeaderName::Subject
                 | HeaderName::Comments
                 | HeaderName::Keywords
-                | HeaderName::ContentDescription => entity.take(&header.value, &mut room),
+                | HeaderName::ContentDescription
+                // Names of people stand before their addresses.
+                | HeaderName::From
+                | HeaderName::To
+                | HeaderName::Cc
+                | HeaderName::ReplyTo
+                | HeaderName::Sender => entity.take(&header.value, &mut room),
+                HeaderName::ContentId => entity.shown_in_place = true,
                 HeaderName::Other(name) if name.eq_ignore_ascii_case("thread-topic") => {
                     entity.take(&header.value, &mut room);
                 }
@@ -110,6 +125,7 @@ impl Entity {
         if let Some(smime) = kind.attribute("smime-type") {
             self.declared.set_smime(smime);
         }
+        self.ambiguous |= is_doubled(kind);
         let declared = &self.declared;
         self.structure = if declared.is("multipart", "") {
             // Transport may add white space behind a boundary, so it never ends with any.
@@ -132,6 +148,17 @@ impl Entity {
             Structure::Leaf
         };
     }
+}
+
+/// Whether a parameter stands there twice: programs differ in which one counts.
+fn is_doubled(kind: &mail_parser::ContentType<'_>) -> bool {
+    let attributes = kind.attributes().unwrap_or_default();
+    attributes.iter().enumerate().any(|(at, one)| {
+        let before = attributes.get(..at).unwrap_or_default();
+        before
+            .iter()
+            .any(|other| other.name.eq_ignore_ascii_case(&one.name))
+    })
 }
 
 /// The names that a part goes by (RFC 2183 §2.3, RFC 2045 §5.1); programs differ in which they use.

@@ -11,6 +11,9 @@ use crate::mail::finding::Unreadable;
 use crate::scan::limits::Limits;
 use crate::scan::text;
 
+/// A picture up to this size that a text shows in place is an ornament, not a document.
+const MAX_ORNAMENT_OCTETS: usize = 16 * 1024;
+
 /// A body without its transfer encoding.
 pub struct Item {
     /// The MIME part that it stands in.
@@ -34,6 +37,12 @@ pub(super) fn read_leaf(entity: &Entity, item: Item, limits: &Limits, sink: &mut
         Cow::Borrowed(_) => item.octets.clone(),
         Cow::Owned(octets) => Bytes::from(octets),
     };
+    // What holds signatures and headings together in most mail; a page that can be read is larger.
+    let small = octets.len() <= MAX_ORNAMENT_OCTETS && entity.shown_in_place;
+    if small && kind::classify(&entity.declared, &octets) == Kind::Unreadable(Unreadable::Media) {
+        sink.octets(item.part, &octets);
+        return;
+    }
     read_item(Item { octets, ..item }, &entity.declared, limits, sink);
 }
 
@@ -73,7 +82,35 @@ pub fn read_item(item: Item, declared: &Declared, limits: &Limits, sink: &mut dy
         }
         Kind::Text | Kind::Html | Kind::Xml | Kind::Svg | Kind::Rtf | Kind::Folded => {
             read_text(kind, part, &octets, declared, sink);
+            if kind == Kind::Text {
+                read_saved(part, depth, &octets, limits, sink);
+            }
         }
+    }
+}
+
+/// Reads text that is mail as programs save it, a message or several, whatever it is called.
+fn read_saved(part: u32, depth: u32, octets: &Bytes, limits: &Limits, sink: &mut dyn Sink) {
+    if !text::is_saved_mail(octets) {
+        return;
+    }
+    if depth >= limits.depth {
+        sink.unscannable(part, Unreadable::TooDeep);
+        return;
+    }
+    let mut starts = vec![0];
+    if octets.starts_with(b"From ") {
+        let more = memchr::memmem::find_iter(octets, b"\nFrom ").map(|at| at + 1);
+        starts.extend(more.take(usize::try_from(limits.entries).unwrap_or(usize::MAX)));
+    }
+    for (at, start) in starts.iter().enumerate() {
+        let end = starts.get(at + 1).copied().unwrap_or(octets.len());
+        let mut one = octets.slice(*start..end);
+        if one.starts_with(b"From ") {
+            let line = memchr::memchr(b'\n', &one).map_or(one.len(), |at| at + 1);
+            one = one.slice(line..);
+        }
+        take_apart_within(&one, part, depth + 1, limits, sink);
     }
 }
 
@@ -82,6 +119,9 @@ fn read_text(kind: Kind, part: u32, octets: &[u8], declared: &Declared, sink: &m
     let (decoded, broken) = text::decode(octets, declared.charset());
     if broken {
         sink.unscannable(part, Unreadable::Encoding);
+    }
+    if let Some(plain) = text::otherwise(octets, &decoded) {
+        sink.text(part, &plain);
     }
     match kind {
         Kind::Html => {

@@ -22,6 +22,8 @@ struct Open {
     boundary: Option<Vec<u8>>,
     /// Its parts are messages unless they say otherwise (RFC 2046 §5.1.5).
     digest: bool,
+    /// Its boundary appeared.
+    parted: bool,
 }
 
 /// What the octets since `Walk::start` belong to.
@@ -102,6 +104,7 @@ impl Walk<'_> {
             }
         }
         self.close(content.len());
+        self.leave(0);
     }
 
     /// The next line from `at` (the start of a line) that might be a delimiter.
@@ -168,7 +171,10 @@ impl Walk<'_> {
     /// Ends what was open at the delimiter in `line..end`; `false` at too many parts.
     fn delimit(&mut self, delimiter: &Delimiter, line: usize, end: usize) -> bool {
         self.close(line);
-        self.open.truncate(delimiter.open);
+        self.leave(delimiter.open);
+        if let Some(open) = self.open.last_mut() {
+            open.parted = true;
+        }
         self.start = end;
         self.place = if delimiter.closes {
             let index = self.open.pop().map_or(0, |open| open.index);
@@ -183,6 +189,16 @@ impl Walk<'_> {
             Place::Header { digest }
         };
         true
+    }
+
+    /// Leaves all containers but the outer `left`. One whose boundary never appeared has parts that
+    /// were not seen, or none.
+    fn leave(&mut self, left: usize) {
+        for open in self.open.split_off(left.min(self.open.len())) {
+            if open.boundary.is_some() && !open.parted {
+                self.sink.unscannable(open.index, Unreadable::Damaged);
+            }
+        }
     }
 
     /// Reads what ends before `end`.
@@ -249,11 +265,13 @@ impl Walk<'_> {
                 index: part,
                 boundary: Some(boundary.clone()),
                 digest: *digest,
+                parted: false,
             }),
             Structure::Message => Some(Open {
                 index: part,
                 boundary: None,
                 digest: false,
+                parted: false,
             }),
         };
         let Some(container) = container else {

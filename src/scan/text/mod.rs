@@ -52,6 +52,66 @@ pub(super) fn decode<'a>(octets: &'a [u8], charset: Option<&str>) -> (Cow<'a, st
     }
 }
 
+/// What `octets` show to a program that does not go by the charset or a byte order mark: ASCII as
+/// it stands, without NUL. `None` where that is what `decoded` shows too.
+pub(super) fn otherwise<'a>(octets: &'a [u8], decoded: &str) -> Option<Cow<'a, str>> {
+    let shown = |octet: &&u8| octet.is_ascii() && **octet != 0;
+    if octets == decoded.as_bytes() && memchr::memchr(0, octets).is_none() {
+        return None;
+    }
+    if octets
+        .iter()
+        .filter(shown)
+        .eq(decoded.as_bytes().iter().filter(shown))
+        && memchr::memchr(0, decoded.as_bytes()).is_none()
+    {
+        return None;
+    }
+    if memchr::memchr(0, octets).is_none() {
+        return Some(western(octets));
+    }
+    let kept: Vec<u8> = octets.iter().copied().filter(|octet| *octet != 0).collect();
+    Some(Cow::Owned(western(&kept).into_owned()))
+}
+
+/// Whether it is a message as mail programs save them: at its very start fields, among them one
+/// that says how its content is encoded, or the line that begins a message in a mailbox file.
+pub(super) fn is_saved_mail(octets: &[u8]) -> bool {
+    const MAX_FIELDS: usize = 200;
+    if octets.starts_with(b"From ") {
+        return true;
+    }
+    for (at, line) in octets.split(|octet| *octet == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() || at > MAX_FIELDS {
+            return false;
+        }
+        if line.starts_with(b" ") || line.starts_with(b"\t") {
+            continue;
+        }
+        let Some(colon) = memchr::memchr(b':', line.get(..80).unwrap_or(line)) else {
+            return false;
+        };
+        let name = line.get(..colon).unwrap_or_default();
+        if name.is_empty()
+            || !name
+                .iter()
+                .all(|one| one.is_ascii_alphanumeric() || *one == b'-')
+        {
+            return false;
+        }
+        let tells = [
+            &b"content-type"[..],
+            b"content-transfer-encoding",
+            b"mime-version",
+        ];
+        if tells.iter().any(|tell| name.eq_ignore_ascii_case(tell)) {
+            return true;
+        }
+    }
+    false
+}
+
 /// Whether `charset` says that characters have two octets.
 fn names_wide(charset: &str) -> bool {
     [
