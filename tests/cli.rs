@@ -7,6 +7,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "cli/agreement.rs"]
+mod agreement;
 #[path = "cli/bad_configs.rs"]
 mod bad_configs;
 #[path = "cli/commands.rs"]

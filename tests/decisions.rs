@@ -112,7 +112,10 @@ impl Default for Case {
                 received: now,
                 size: 1000,
                 tags: Vec::new(),
-                header: HeaderFacts::default(),
+                header: HeaderFacts {
+                    visible_recipients: Some(1),
+                    ..HeaderFacts::default()
+                },
                 parts: Some(Vec::new()),
                 findings: Some(Findings::default()),
             },
@@ -295,7 +298,7 @@ impl Case {
                     .push((name.to_lowercase(), text.to_owned()));
             }
             "known fields" => facts.header.only = Some(words(value)),
-            "visible" => facts.header.visible_recipients = value.parse().unwrap(),
+            "visible" => facts.header.visible_recipients = Some(value.parse().unwrap()),
             "part" => facts.parts.as_mut().unwrap().push(part(value)),
             "part's other name" => {
                 let part = facts.parts.as_mut().unwrap().last_mut().unwrap();

@@ -252,7 +252,11 @@ fn describe_recipient(recipient: &RecipientView, lines: &mut Vec<(&'static str, 
         ));
     }
     if let Some(level) = &recipient.level {
-        let method = recipient.method.as_deref().unwrap_or("none is left");
+        let method = match (&recipient.method, recipient.state.as_str()) {
+            (Some(method), _) => method,
+            (None, "held") => "none before it is released",
+            (None, _) => "none is left",
+        };
         let required = match &recipient.required {
             Some(grade) => format!(", grade {grade} or better demanded"),
             None => String::new(),

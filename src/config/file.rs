@@ -1,13 +1,17 @@
 //! Reading small files with a bound, and who else may read them.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::world::file::open_regular;
+
 /// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
+    /// It is not there.
+    #[error("there is no such file")]
+    NotFound,
     /// The system said so.
     #[error("reading failed")]
     Io(#[from] io::Error),
@@ -25,16 +29,17 @@ pub enum FileError {
 impl FileError {
     /// Whether the file does not exist.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
+        matches!(self, Self::NotFound)
     }
 }
 
 /// Reads a regular file of at most `most` octets.
 pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(FileError::NotAFile);
-    }
+    let file = open_regular(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => FileError::NotAFile,
+        io::ErrorKind::NotFound => FileError::NotFound,
+        _ => FileError::Io(error),
+    })?;
     let mut octets = Vec::new();
     file.take(most + 1).read_to_end(&mut octets)?;
     if octets.len() as u64 > most {

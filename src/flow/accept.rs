@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
+use super::contacts::Volumes;
 use super::office::Message;
 use crate::mail::{Envelope, MessageId, Timestamp};
 use crate::queue::Input;
@@ -52,6 +53,7 @@ pub(super) struct Intake {
     pub(super) inbox: mpsc::Sender<Message>,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) queued: Arc<AtomicUsize>,
+    pub(super) volumes: Arc<Volumes>,
 }
 
 impl Intake {
@@ -105,6 +107,11 @@ impl Intake {
         self.log
             .record(events::received(self.clock.now(), &envelope))
             .await;
+        if let Some(client) = &envelope.client {
+            let recipients = u64::try_from(envelope.recipients.len()).unwrap_or(u64::MAX);
+            let received = envelope.received;
+            self.volumes.add(&client.user, received, recipients);
+        }
         let input = Message::Queue(Input::Accepted { envelope });
         if self.inbox.send(input).await.is_err() {
             // The queue's owner is gone, so the process is: the message is on disk, and the

@@ -5,10 +5,12 @@
 //! last day (in memory: a restart forgets them). Nothing is kept unless a rule in force asks.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ring::digest;
+use tokio::task::JoinSet;
 
 use crate::mail::{Address, Timestamp};
 use crate::tables::{Table, TableError, Tables};
@@ -26,6 +28,8 @@ const MAX_ACCOUNTS: usize = 10_000;
 #[derive(Debug, Clone)]
 pub struct Contacts {
     table: Table<()>,
+    /// A full table was told of once.
+    full: Arc<AtomicBool>,
 }
 
 impl Contacts {
@@ -33,6 +37,7 @@ impl Contacts {
     pub fn open(tables: &Tables) -> Result<Self, TableError> {
         Ok(Self {
             table: tables.table("contacts")?,
+            full: Arc::default(),
         })
     }
 
@@ -42,22 +47,31 @@ impl Contacts {
         !matches!(self.table.get(&digest(sender, recipient)), Ok(Some(())))
     }
 
-    /// Notes that something was delivered; durable when it returns.
-    pub(super) async fn note(
-        &self,
-        sender: &Address,
-        recipient: &Address,
-    ) -> Result<(), TableError> {
-        if self.is_first(sender, recipient) {
-            self.table.put(&digest(sender, recipient), &()).await?;
+    /// Notes that something was delivered to each of `recipients`; durable when it returns. A
+    /// contact that cannot be noted is taken for a first one again: that alerts once more than it
+    /// must.
+    pub(super) async fn note(&self, sender: &Address, recipients: &[&Address]) {
+        let mut writes = JoinSet::new();
+        for recipient in recipients.iter().filter(|it| self.is_first(sender, it)) {
+            let (table, key) = (self.table.clone(), digest(sender, recipient));
+            writes.spawn(async move { table.put(&key, &()).await });
         }
-        Ok(())
+        while let Some(written) = writes.join_next().await {
+            if let Ok(Err(error)) = written
+                && !self.full.swap(true, Ordering::Relaxed)
+            {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "contacts cannot be noted: from now on new ones count as first contacts every time"
+                );
+            }
+        }
     }
 }
 
 /// Case does not make another contact of one.
 fn digest(sender: &Address, recipient: &Address) -> Vec<u8> {
-    let text = format!("{sender}\n{recipient}").to_ascii_lowercase();
+    let text = format!("{}\n{}", sender.mailbox_key(), recipient.mailbox_key());
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
     digest
         .as_ref()
@@ -96,13 +110,14 @@ impl Volumes {
         }
     }
 
-    /// Recipients of `user` within `window` seconds before `now`, to the minute.
+    /// Recipients of `user` within `window` seconds up to `now`, to the minute.
     pub(super) fn within(&self, user: &str, now: Timestamp, window: u64) -> u64 {
-        let first = slot(now).saturating_sub(window.div_ceil(SLOT.as_secs()));
+        let last = slot(now);
+        let first = last.saturating_sub(window.div_ceil(SLOT.as_secs()));
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = accounts.get(user).into_iter().flatten();
         counts
-            .filter(|(slot, _)| *slot > first)
+            .filter(|(slot, _)| (first.saturating_add(1)..=last).contains(slot))
             .map(|(_, count)| count)
             .fold(0, |sum, count| sum.saturating_add(*count))
     }
@@ -125,6 +140,7 @@ mod tests {
         volumes.add("other", at(30), 100);
         assert_eq!(volumes.within("app", at(30), 3600), 12);
         assert_eq!(volumes.within("app", at(60), 3600), 7);
+        assert_eq!(volumes.within("app", at(0), 3600), 5, "not what came later");
         assert_eq!(volumes.within("app", at(30), 60), 7);
         assert_eq!(volumes.within("nobody", at(30), 3600), 0);
         volumes.add("app", at(30 + 24 * 60), 1);

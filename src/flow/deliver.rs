@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::line::Line;
 use super::prepare::NOT_PREPARED;
-use crate::mail::{DeferReason, EnhancedCode, Outcome, RecipientOutcome, Status};
+use crate::mail::{
+    Decision, DeferReason, EnhancedCode, Outcome, RecipientOutcome, Status, Timestamp,
+};
 use crate::queue::{Attempt, Input};
 use crate::relay::Job;
 
@@ -25,7 +27,8 @@ pub(super) async fn run(line: Arc<Line>, attempt: Attempt) {
 
 async fn deliver(line: Arc<Line>, mut attempt: Attempt) -> Vec<RecipientOutcome> {
     let machinery = line.machinery();
-    let mut outcomes = overtaken(machinery.policy.hash(), &mut attempt);
+    let in_force = machinery.policy.hash();
+    let mut outcomes = overtaken(in_force, line.clock.now(), &mut attempt);
     if attempt.recipients.is_empty() {
         return outcomes;
     }
@@ -48,14 +51,19 @@ async fn deliver(line: Arc<Line>, mut attempt: Attempt) -> Vec<RecipientOutcome>
     outcomes
 }
 
-/// Takes out the recipients that another policy than the one in force decided: they are decided
-/// again, so that mail which waits is raised with the policy.
-fn overtaken(in_force: &str, attempt: &mut Attempt) -> Vec<RecipientOutcome> {
+/// Takes out the recipients whose decision no longer stands: another policy than the one in force
+/// made it, or it uses an exception that has expired since. They are decided again, so that mail
+/// which waits is raised with the policy and never outlives an exception.
+fn overtaken(in_force: &str, now: Timestamp, attempt: &mut Attempt) -> Vec<RecipientOutcome> {
+    let stands = |decision: &Decision| {
+        let exception = decision.exception.as_ref();
+        *decision.policy == *in_force && exception.is_none_or(|used| now < used.expires)
+    };
     let (current, overtaken) = std::mem::take(&mut attempt.recipients)
         .into_iter()
         .partition(|&at| {
             let plan = attempt.prepared.plan(at);
-            plan.is_some_and(|plan| *plan.decision.policy == *in_force)
+            plan.is_some_and(|plan| stands(&plan.decision))
         });
     attempt.recipients = current;
     let replan = |recipient| RecipientOutcome {

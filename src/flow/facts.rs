@@ -69,7 +69,7 @@ pub fn show(facts: &mut MessageFacts, overview: Overview) {
     facts.header = HeaderFacts {
         fields: overview.fields,
         only: None,
-        visible_recipients: overview.visible_recipients,
+        visible_recipients: Some(overview.visible_recipients),
     };
     let part = |part: Part| PartFacts {
         kind: part.kind,
@@ -96,13 +96,13 @@ pub(super) struct Memory<'a> {
 }
 
 impl Memory<'_> {
-    /// Adds what the policy wants to know about `recipient`. `counted`: the message is among the
-    /// account's volume already.
+    /// Adds what the policy wants to know about `recipient`. The volume is that of the moment when
+    /// the message came in, itself included: what is decided again later is not held for what
+    /// came after it.
     pub(super) fn recall(
         &self,
         policy: &Policy,
         envelope: &Envelope,
-        counted: bool,
         recipient: &mut RecipientFacts,
     ) {
         let needs = policy.needs();
@@ -114,14 +114,9 @@ impl Memory<'_> {
         if needs.volume
             && let Some(client) = &envelope.client
         {
-            let own = if counted {
-                0
-            } else {
-                u64::try_from(envelope.recipients.len()).unwrap_or(u64::MAX)
-            };
             let count = |&window: &u64| {
-                let before = self.volumes.within(&client.user, recipient.now, window);
-                (window, before.saturating_add(own))
+                let count = self.volumes.within(&client.user, envelope.received, window);
+                (window, count)
             };
             recipient.volume = policy.volume_windows().iter().map(count).collect();
         }

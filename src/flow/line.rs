@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::contacts::{Contacts, Volumes};
+use super::known::Known;
 use super::office::Message;
 use super::recorded::Recorder;
 use crate::mail::{Address, Domain};
@@ -45,7 +46,8 @@ pub(super) struct Line {
     pub(super) postmaster: Address,
     pub(super) decisions: Decisions,
     pub(super) contacts: Contacts,
-    pub(super) volumes: Volumes,
+    pub(super) volumes: Arc<Volumes>,
+    pub(super) known: Known,
     machinery: RwLock<Arc<Machinery>>,
     inbox: mpsc::Sender<Message>,
     budget: Arc<Semaphore>,
@@ -62,7 +64,8 @@ impl Line {
             postmaster: parts.postmaster,
             decisions: parts.decisions,
             contacts: parts.contacts,
-            volumes: Volumes::default(),
+            volumes: Arc::default(),
+            known: Known::default(),
             machinery: RwLock::new(Arc::new(parts.machinery)),
             inbox,
             budget: Arc::new(Semaphore::new(PREPARE_BUDGET_KIB as usize)),

@@ -19,6 +19,7 @@ mod bounce;
 pub mod contacts;
 mod deliver;
 pub mod facts;
+mod known;
 mod line;
 mod office;
 mod plans;
@@ -103,15 +104,17 @@ pub fn start(
     }
     let (sender, inbox) = mpsc::channel(INBOX_MESSAGES);
     let queued = Arc::new(AtomicUsize::new(queue.len()));
+    let (clock, spool, log) = (parts.clock, parts.spool.clone(), parts.log.clone());
+    let line = Arc::new(Line::new(parts, sender.clone()));
     let intake = Intake {
-        clock: parts.clock,
-        spool: parts.spool.clone(),
-        log: parts.log.clone(),
-        inbox: sender.clone(),
+        clock,
+        spool,
+        log,
+        inbox: sender,
         draining: Arc::new(AtomicBool::new(false)),
         queued: Arc::clone(&queued),
+        volumes: Arc::clone(&line.volumes),
     };
-    let line = Arc::new(Line::new(parts, sender));
     let office = Office::new(queue, inbox, Arc::clone(&line), queued);
     let task = tokio::spawn(office.run());
     (Handle { intake, line }, task)

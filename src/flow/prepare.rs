@@ -66,33 +66,23 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
     let now = line.clock.now();
     let content = Held::of(&line, &machinery, envelope).await?;
     let octets = content.as_ref().map(|held| &held.octets);
-    let message = facts::of_message(&machinery.policy, &machinery.scanner, envelope, octets).await;
+    let message = message_facts(&line, &machinery, &preparation, octets).await;
     let recipients = recipient_facts(&line, &machinery, &preparation, now);
     let decisions = machinery.policy.decide(&message, &recipients);
     let decided = render(&machinery, &preparation, now, content, &decisions, &line).await?;
     let prepared = Arc::new(plans::merge(preparation.previous.as_deref(), decided));
+    // The record first: recovery acts on what the spool has, and that must be on record by then.
+    let news = news(&line, &preparation, &recipients, &decisions);
+    record(&line, &machinery, envelope, &message, &news, now).await?;
     let change = Change::Prepared {
         id: envelope.id,
         prepared: Arc::clone(&prepared),
     };
-    let stored = line.spool.commit(vec![change]);
-    let recorded = record(
-        &line,
-        &machinery,
-        envelope,
-        &message,
-        &recipients,
-        &decisions,
-        now,
-    );
-    let (stored, recorded) = tokio::join!(stored, recorded);
+    let stored = line.spool.commit(vec![change]).await;
     stored.map_err(PrepareError::Store)?;
-    recorded?;
-    if preparation.previous.is_none() {
-        count(&line, &machinery, envelope, now);
-    }
-    for to_decide in &preparation.recipients {
-        if let Some(plan) = prepared.plan(to_decide.recipient) {
+    for (recipient, _, decision) in news {
+        line.known.recorded(envelope.id, recipient, &decision);
+        if let Some(plan) = prepared.plan(recipient) {
             let rendition = prepared.rendition(plan);
             alert(envelope.id, &plan.decision);
             line.log
@@ -101,6 +91,26 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
         }
     }
     Ok(prepared)
+}
+
+/// What is known of the message. It is kept where the message is decided again, for it will be yet
+/// again.
+async fn message_facts(
+    line: &Line,
+    machinery: &Machinery,
+    preparation: &Preparation,
+    content: Option<&Bytes>,
+) -> Arc<MessageFacts> {
+    let (policy, envelope) = (&machinery.policy, &preparation.envelope);
+    if let Some(known) = line.known.get(envelope.id, policy.hash()) {
+        return known;
+    }
+    let facts = facts::of_message(policy, &machinery.scanner, envelope, content).await;
+    let facts = Arc::new(facts);
+    if preparation.previous.is_some() {
+        line.known.keep(envelope.id, policy.hash(), &facts);
+    }
+    facts
 }
 
 /// Content in memory, and the room that it was given.
@@ -145,10 +155,10 @@ fn recipient_facts(
         let index = usize::try_from(to_decide.recipient).ok()?;
         let mut facts = facts::of_recipient(envelope.recipients.get(index)?, now);
         facts.tls = to_decide.tls.clone();
+        facts.suspected = to_decide.suspected;
         facts.released.clone_from(&to_decide.released);
         if envelope.class == MessageClass::Submitted {
-            let counted = preparation.previous.is_some();
-            memory.recall(&machinery.policy, envelope, counted, &mut facts);
+            memory.recall(&machinery.policy, envelope, &mut facts);
         }
         Some(facts)
     };
@@ -228,30 +238,50 @@ async fn sign(
         .map_err(PrepareError::Sign)
 }
 
-/// Puts the decisions on record; durable when it returns.
+/// A recipient that is decided, what it was decided from, and how.
+type Novelty = (u32, RecipientFacts, Arc<Decision>);
+
+/// What is not on record yet: mail that waits is decided again each time that it is due, and
+/// mostly as before.
+fn news(
+    line: &Line,
+    preparation: &Preparation,
+    recipients: &[RecipientFacts],
+    decisions: &[Arc<Decision>],
+) -> Vec<Novelty> {
+    let all = preparation.recipients.iter().zip(recipients).zip(decisions);
+    all.filter(|((to_decide, _), decision)| {
+        preparation.previous.is_none()
+            || line
+                .known
+                .is_news(preparation.id, to_decide.recipient, decision)
+    })
+    .map(|((to_decide, facts), decision)| {
+        (to_decide.recipient, facts.clone(), Arc::clone(decision))
+    })
+    .collect()
+}
+
+/// Puts decisions on record; durable when it returns.
 async fn record(
     line: &Line,
     machinery: &Machinery,
     envelope: &Envelope,
     message: &MessageFacts,
-    recipients: &[RecipientFacts],
-    decisions: &[Arc<Decision>],
+    news: &[Novelty],
     now: Timestamp,
 ) -> Result<(), PrepareError> {
+    if news.is_empty() {
+        return Ok(());
+    }
+    let recipients: Vec<RecipientFacts> = news.iter().map(|(_, facts, _)| facts.clone()).collect();
+    let decisions: Vec<Arc<Decision>> = news.iter().map(|one| Arc::clone(&one.2)).collect();
     let record = machinery
         .recorder
-        .record(now, envelope, message, recipients, decisions)
+        .record(now, envelope, message, &recipients, &decisions)
         .map_err(PrepareError::Form)?;
     let recorded = line.decisions.record(record).await;
     recorded.map_err(PrepareError::Record)
-}
-
-/// Counts the message among what its account writes, if a rule asks for that.
-fn count(line: &Line, machinery: &Machinery, envelope: &Envelope, now: Timestamp) {
-    if let (true, Some(client)) = (machinery.policy.needs().volume, &envelope.client) {
-        let recipients = u64::try_from(envelope.recipients.len()).unwrap_or(u64::MAX);
-        line.volumes.add(&client.user, now, recipients);
-    }
 }
 
 /// Tells a person what rules ask to be told.

@@ -191,7 +191,7 @@ mod tests {
                     field("comments", "none of anybody's business"),
                 ],
                 only: None,
-                visible_recipients: 2,
+                visible_recipients: Some(2),
             },
             parts: Some(vec![PartFacts {
                 kind: "application/pdf".to_owned(),
@@ -236,7 +236,7 @@ mod tests {
             .map(|(_, value)| value.as_str())
             .collect();
         assert_eq!(values, ["Your result", "7", "8"]);
-        assert_eq!(kept.header.visible_recipients, 2);
+        assert_eq!(kept.header.visible_recipients, Some(2));
         assert_eq!(kept.parts, facts().parts);
         // A field that is looked at and not there is known not to be there.
         let kept = recorder(&["X-Absent"]).reduced(&facts());

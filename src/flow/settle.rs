@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::bounce::{self, Sent};
 use super::line::Line;
 use crate::mail::{
-    Final, MessageClass, RecipientOutcome, RecipientPlan, RecipientState, Rendition, Timestamp,
+    Address, Final, MessageClass, RecipientOutcome, RecipientPlan, RecipientState, Rendition,
+    Timestamp,
 };
 use crate::queue::{Cause, Input, Operation, SettledRecipient, Settlement, UNDELIVERABLE_DSN};
 use crate::report::event::{Event, EventKind};
@@ -71,8 +72,7 @@ async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<Vec<Sent>, Sp
     Ok(sent)
 }
 
-/// Notes whom the sender has reached, if a rule asks for that. A contact that is not noted is taken
-/// for a first one again: that alerts once more than it must.
+/// Notes whom the sender has reached, if a rule asks for that.
 async fn remember(line: &Line, settlement: &Settlement) {
     let envelope = &settlement.envelope;
     let (MessageClass::Submitted, Some(sender)) = (envelope.class, envelope.reverse_path.address())
@@ -82,18 +82,17 @@ async fn remember(line: &Line, settlement: &Settlement) {
     if !line.machinery().policy.needs().first_contact {
         return;
     }
-    for change in &settlement.changes {
-        let reached = matches!(
+    let reached = settlement.changes.iter().filter(|change| {
+        matches!(
             change.record.state,
             RecipientState::Final(Final::Delivered | Final::Deposited)
-        );
-        let index = usize::try_from(change.recipient).unwrap_or(usize::MAX);
-        if let (true, Some(recipient)) = (reached, envelope.recipients.get(index))
-            && let Err(error) = line.contacts.note(sender, recipient).await
-        {
-            tracing::warn!(queue_id = %settlement.id, error = &error as &dyn std::error::Error, "a contact was not noted");
-        }
-    }
+        )
+    });
+    let recipients: Vec<&Address> = reached
+        .filter_map(|change| usize::try_from(change.recipient).ok())
+        .filter_map(|index| envelope.recipients.get(index))
+        .collect();
+    line.contacts.note(sender, &recipients).await;
 }
 
 async fn tell_log(line: &Line, settlement: &Settlement, bounces: &[Sent]) {

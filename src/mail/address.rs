@@ -78,6 +78,23 @@ impl Address {
     pub fn domain(&self) -> &Domain {
         &self.domain
     }
+
+    /// The same text for the same mailbox, for look-ups: lower case, and without quotes that say
+    /// nothing (`"fax"@x.example` is `fax@x.example`, RFC 5321 §4.1.2).
+    pub fn mailbox_key(&self) -> String {
+        let inner = self
+            .local
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+            .map(|inner| format!("{inner}@{}", self.domain));
+        let mut key = match inner {
+            // What is a dot-string needs no quotes.
+            Some(plain) if Self::parse(&plain).is_ok_and(|it| !it.local.starts_with('"')) => plain,
+            Some(_) | None => self.to_string(),
+        };
+        key.make_ascii_lowercase();
+        key
+    }
 }
 
 /// `atext` of RFC 5322 §3.2.3.
@@ -192,6 +209,20 @@ impl fmt::Debug for ReversePath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotes_that_say_nothing_do_not_make_another_mailbox() {
+        for (address, key) in [
+            ("Fax@X.example", "fax@x.example"),
+            ("\"Fax\"@x.example", "fax@x.example"),
+            ("\"a.b\"@x.example", "a.b@x.example"),
+            ("\"a b\"@x.example", "\"a b\"@x.example"),
+            ("\"a\\b\"@x.example", "\"a\\b\"@x.example"),
+            ("\"\"@x.example", "\"\"@x.example"),
+        ] {
+            assert_eq!(Address::parse(address).unwrap().mailbox_key(), key);
+        }
+    }
 
     #[test]
     fn keeps_the_local_part_and_normalises_the_domain() {

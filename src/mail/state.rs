@@ -77,6 +77,12 @@ impl Final {
     }
 }
 
+/// The hold of a DSN of ours that could not be delivered: no expiry, never dropped. No rule may have
+/// this name.
+pub const UNDELIVERABLE_DSN: &str = "undeliverable_dsn";
+/// The hold that a person put on; undone by a release. No rule may have this name.
+pub const OPERATOR_HOLD: &str = "operator";
+
 /// The durable part of a recipient's state. `attempting` is not here: it exists in memory only,
 /// and a process that dies while attempting comes back to the state before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -49,6 +49,9 @@ pub(super) struct Standing<'f> {
     pub(super) now: Timestamp,
     /// How far TLS got.
     pub(super) tls: &'f TlsStanding,
+    /// Whether a downgrade was suspected in an earlier turn. TLS at the full demand may be tried
+    /// afresh then; an exception does not apply.
+    pub(super) suspected: bool,
     /// Its certificate.
     pub(super) certificate: CertificateFact,
     /// Holds that a person has released.
@@ -61,6 +64,7 @@ impl<'f> Standing<'f> {
             class,
             now: recipient.now,
             tls: &recipient.tls,
+            suspected: recipient.suspected,
             certificate: recipient.certificate,
             released: &recipient.released,
         }
@@ -93,7 +97,7 @@ pub(super) fn choose<J: Judge>(
         mut holds,
         alerts,
     } = asked;
-    let suspected = matches!(standing.tls, TlsStanding::Suspected { .. });
+    let suspected = standing.suspected || matches!(standing.tls, TlsStanding::Suspected { .. });
     let exception = setting.exceptions.iter().flatten().find(|exception| {
         standing.class == MessageClass::Submitted
             && judge.exception_applies(exception, level, standing.now, suspected)

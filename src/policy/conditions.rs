@@ -187,7 +187,10 @@ impl MessageTest {
                 .client
                 .is_some_and(|client| networks.iter().any(|network| network.contains(client))),
             Self::SizeOver(limit) => facts.size > *limit,
-            Self::VisibleOver(limit) => facts.header.visible_recipients > *limit,
+            Self::VisibleOver(limit) => facts
+                .header
+                .visible_recipients
+                .map_or(view.doubt.answer(), |count| count > *limit),
             Self::Hours(from, to) if from < to => (*from..*to).contains(&view.minute),
             Self::Hours(from, to) => view.minute >= *from || view.minute < *to,
             Self::Days(days) => days >> view.weekday & 1 == 1,

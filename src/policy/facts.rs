@@ -44,8 +44,8 @@ pub struct HeaderFacts {
     /// The names, in lower case, of the fields that `fields` covers; `None` if it covers them all.
     /// Others are unknown: a record keeps only what the policy of its time looked at.
     pub only: Option<Vec<String>>,
-    /// Addresses in To and Cc.
-    pub visible_recipients: u32,
+    /// Addresses in To and Cc; `None` where nobody looked.
+    pub visible_recipients: Option<u32>,
 }
 
 /// What is known of a MIME part.
@@ -78,6 +78,9 @@ pub struct RecipientFacts {
     pub now: Timestamp,
     /// How far TLS got.
     pub tls: TlsStanding,
+    /// A downgrade was suspected in an earlier turn, and has not been seen to be over.
+    #[serde(default)]
+    pub suspected: bool,
     /// Its certificate.
     pub certificate: CertificateFact,
     /// Holds that a person has released, by name.
@@ -111,6 +114,7 @@ impl RecipientFacts {
             address,
             now,
             tls: TlsStanding::Untried,
+            suspected: false,
             certificate: CertificateFact::None,
             released: Vec::new(),
             first_contact: None,

@@ -24,9 +24,7 @@ impl<'a> Party<'a> {
 
 /// `local@domain` in lower case: what is said of `billing@` is said of `Billing@`.
 pub(super) fn address_key(address: &Address) -> String {
-    let mut key = address.to_string();
-    key.make_ascii_lowercase();
-    key
+    address.mailbox_key()
 }
 
 /// The names above a domain, nearest first.

@@ -9,10 +9,7 @@ use crate::mail::{
 
 use super::order::{Order, Selection, Tally};
 
-/// The hold of a DSN of ours that could not be delivered: no expiry, never dropped.
-pub const UNDELIVERABLE_DSN: &str = "undeliverable_dsn";
-/// The hold that a person put on; undone by a release.
-pub const OPERATOR_HOLD: &str = "operator";
+pub use crate::mail::state::{OPERATOR_HOLD, UNDELIVERABLE_DSN};
 
 /// What the queue is told.
 #[derive(Debug, Clone)]
@@ -115,6 +112,8 @@ pub struct ToDecide {
     pub recipient: u32,
     /// How far TLS got in this turn.
     pub tls: TlsStanding,
+    /// A downgrade has been suspected, in this turn or before, and not been seen to be over.
+    pub suspected: bool,
     /// The holds that a person has released, by name.
     pub released: Vec<Arc<str>>,
 }

@@ -238,10 +238,13 @@ impl Message {
     }
 
     /// The rendition that a recipient's turn begins with; `None` where it must be decided first:
-    /// nothing was made, or what was made rests on a connection that fell short long ago.
+    /// nothing was made, or what was made rests on a connection that fell short long ago, or on an
+    /// exception that a suspected downgrade has suspended since.
     pub(super) fn fresh_rendition(&self, at: u32) -> Option<u32> {
         let plan = self.plan(at)?;
-        (!rests_on_a_shortfall(&plan.decision))
+        let suspected = self.recipient(at)?.record.suspected_since.is_some();
+        let suspended = suspected && plan.decision.exception.is_some();
+        (!suspended && !rests_on_a_shortfall(&plan.decision))
             .then(|| self.rendition(at))
             .flatten()
     }

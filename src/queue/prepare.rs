@@ -55,6 +55,7 @@ impl Queue {
                 Some(ToDecide {
                     recipient: *at,
                     tls: turn.map(|turn| turn.standing.clone()).unwrap_or_default(),
+                    suspected: recipient.record.suspected_since.is_some(),
                     released: recipient.record.released.clone(),
                 })
             };

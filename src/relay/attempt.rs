@@ -11,7 +11,7 @@
 //! | broken after the end of data | accepted recipients | deferred, and no other host: it may have been taken (RFC 1047) |
 //! | broken before it | the rest | next host; on a reused connection, a fresh one first |
 //! | no connection, a refused session | all | next host |
-//! | not good enough, broken TLS | all | next host, judged on its own; a shortfall at the end |
+//! | not good enough, broken TLS | all | next host, judged on its own; a shortfall at the end if every host fell short |
 //! | good enough by an exception only | all | put aside; used when no host gives verified TLS |
 //! | content unfit for the server | all | bounced |
 //! | content unreadable | all | deferred; no other host |
@@ -22,6 +22,10 @@
 //! handshake that breaks is a shortfall under `allow = "none"` too, since whoever can break it
 //! could otherwise choose that the message goes in clear. And a connection that idles without TLS
 //! is not taken again before a fresh one was asked for it.
+//!
+//! A shortfall is a word about the whole domain, on which another method may be chosen. So it is
+//! said only where every host fell short, at one of its addresses at least: a host that did not
+//! answer may be good enough, and whoever can keep us from it must not choose the method.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -158,7 +162,9 @@ impl Attempt<'_> {
         aside.sort_by_key(|host| std::cmp::Reverse(host.grade));
         for Aside { grade, host, leg } in aside {
             let is_weaker = self.used.is_some_and(|used| grade < used);
-            if is_weaker || self.is_over() || self.visit(&host, leg).await.is_break() {
+            // Not bound by the time of the search, which one host that stalls can use up.
+            let is_over = self.is_served() || self.relay.clock.now() >= self.limit;
+            if is_weaker || is_over || self.visit(&host, leg).await.is_break() {
                 return;
             }
         }
@@ -176,13 +182,11 @@ impl Attempt<'_> {
     }
 
     fn is_enough(&self) -> bool {
-        self.is_over() || self.legs >= MAX_LEGS
+        self.is_served() || self.legs >= MAX_LEGS || self.relay.clock.now() >= self.search_until
     }
 
-    fn is_over(&self) -> bool {
-        self.open.is_empty()
-            || self.sessions >= MAX_SESSIONS
-            || self.relay.clock.now() >= self.search_until
+    fn is_served(&self) -> bool {
+        self.open.is_empty() || self.sessions >= MAX_SESSIONS
     }
 
     async fn one_leg(&mut self, host: &Domain, leg: Leg) -> Used {
@@ -422,9 +426,16 @@ impl Attempt<'_> {
         }
     }
 
-    /// Gives every recipient that is still open what fits best: its own 4yz, a shortfall, the
-    /// latest failure, or a host that could not be found.
+    /// Whether every host was asked, and fell short at one of its addresses at least.
+    fn all_fell_short(&self) -> bool {
+        let fell_short = |host: &Domain| self.shorts.iter().any(|(short, _)| short.hop.mx == *host);
+        !self.shorts.is_empty() && self.way.hosts.iter().all(fell_short)
+    }
+
+    /// Gives every recipient that is still open what fits best: its own 4yz, or else a shortfall of
+    /// all hosts, the latest failure, or a host that could not be found, with those that fell short.
     fn finish(self) -> Vec<RecipientOutcome> {
+        let all_fell_short = self.all_fell_short();
         let Self {
             job,
             open,
@@ -436,25 +447,32 @@ impl Attempt<'_> {
             ..
         } = self;
         let short_hop = shorts.first().map(|(short, _)| short.hop.clone());
-        let shortfall = (!shorts.is_empty()).then(|| status::shortfall(&job.rendition, shorts));
+        let told = status::told(&shorts);
         let site = |status| Outcome::Deferred {
             reason: DeferReason::Site,
             status,
         };
+        let (rest, rest_hop) = if all_fell_short {
+            (status::shortfall(&job.rendition, shorts), short_hop)
+        } else if let Some((status, hop)) = failure {
+            (site(status::beside(status, &told)), Some(hop))
+        } else if let Some(outcome) = unresolved {
+            (unsettled(outcome, &told), None)
+        } else {
+            let text = match told.is_empty() {
+                true => "no host could be tried within the time of an attempt",
+                false => "not every host could be tried within the time of an attempt",
+            };
+            let status = Status::local(EnhancedCode::new(4, 4, 1), text);
+            (site(status::beside(status, &told)), None)
+        };
         for recipient in open {
-            let (outcome, hop) = if let Some((status, hop)) = soft.remove(&recipient) {
-                let reason = DeferReason::Temporary;
-                (Outcome::Deferred { reason, status }, Some(hop))
-            } else if let Some(outcome) = &shortfall {
-                (outcome.clone(), short_hop.clone())
-            } else if let Some((status, hop)) = &failure {
-                (site(status.clone()), Some(hop.clone()))
-            } else if let Some(outcome) = &unresolved {
-                (outcome.clone(), None)
-            } else {
-                let text = "no host could be tried within the time of an attempt";
-                let status = Status::local(EnhancedCode::new(4, 4, 1), text);
-                (site(status), None)
+            let (outcome, hop) = match soft.remove(&recipient) {
+                Some((status, hop)) => {
+                    let reason = DeferReason::Temporary;
+                    (Outcome::Deferred { reason, status }, Some(hop))
+                }
+                None => (rest.clone(), rest_hop.clone()),
             };
             done.push(RecipientOutcome {
                 recipient,
@@ -464,6 +482,20 @@ impl Attempt<'_> {
             });
         }
         done
+    }
+}
+
+/// What is said of a host that could not be found, beside hosts that fell short.
+fn unsettled(outcome: Outcome, told: &str) -> Outcome {
+    match outcome {
+        Outcome::Deferred { reason, status } => Outcome::Deferred {
+            reason,
+            status: status::beside(status, told),
+        },
+        other @ (Outcome::Delivered(_)
+        | Outcome::Bounced(_)
+        | Outcome::Shortfall { .. }
+        | Outcome::Replan) => other,
     }
 }
 

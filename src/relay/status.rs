@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use super::tls::TlsError;
-use crate::mail::{Domain, EnhancedCode, Grade, Outcome, Rendition, ShortHost, Status};
+use crate::mail::{Domain, EnhancedCode, Grade, Outcome, Rendition, ShortHost, Source, Status};
 use crate::proto::smtp::client::reply::{Reply, Severity};
 use crate::proto::smtp::client::{Cause, Failure, Lack, Phase, binds};
 
@@ -115,6 +115,32 @@ fn wanted(rendition: &Rendition) -> String {
     text
 }
 
+/// Hosts that fell short, and of what: phrases with `; ` between them. Best first; in the order
+/// tried where equal.
+pub(super) fn told(hosts: &[(ShortHost, EnhancedCode)]) -> String {
+    let mut hosts: Vec<&ShortHost> = hosts.iter().map(|(host, _)| host).collect();
+    hosts.sort_by_key(|host| std::cmp::Reverse(host.hop.grade));
+    let phrase = |host: &&ShortHost| format!("{} {}", host.hop.mx, host.why);
+    let mut phrases: Vec<String> = hosts.iter().take(MAX_HOSTS_TOLD).map(phrase).collect();
+    if let Some(more) = hosts.len().checked_sub(MAX_HOSTS_TOLD).filter(|&n| n > 0) {
+        phrases.push(format!("{more} more fall short too"));
+    }
+    phrases.join("; ")
+}
+
+/// A failure with the hosts that fell short beside it. The words are ours then, whoever's the
+/// failure's were.
+pub(super) fn beside(failure: Status, told: &str) -> Status {
+    if told.is_empty() {
+        return failure;
+    }
+    let text = match &failure.source {
+        Source::Local => failure.text,
+        Source::Remote(host) => format!("{host} said: {}", failure.text),
+    };
+    Status::local(failure.enhanced, format!("{text}; {told}"))
+}
+
 /// No host was good enough for what `rendition` demands. `hosts` is in the order in which they
 /// were tried, with the codes.
 pub(super) fn shortfall(
@@ -122,17 +148,9 @@ pub(super) fn shortfall(
     mut hosts: Vec<(ShortHost, EnhancedCode)>,
 ) -> Outcome {
     let required = rendition.demand.least();
-    // Best first; in the order tried where equal.
     hosts.sort_by_key(|(host, _)| std::cmp::Reverse(host.hop.grade));
     let enhanced = hosts.first().map_or(TOO_WEAK, |(_, enhanced)| *enhanced);
-    let mut text = String::new();
-    for (host, _) in hosts.iter().take(MAX_HOSTS_TOLD) {
-        text.push_str(&format!("{} {}; ", host.hop.mx, host.why));
-    }
-    if let Some(more) = hosts.len().checked_sub(MAX_HOSTS_TOLD).filter(|&n| n > 0) {
-        text.push_str(&format!("{more} more fall short too; "));
-    }
-    text.push_str(&wanted(rendition));
+    let text = format!("{}; {}", told(&hosts), wanted(rendition));
     Outcome::Shortfall {
         required,
         // What a domain is known to offer comes with the memory of it.

@@ -52,7 +52,8 @@ pub fn decided(
     event.alerts = decision.alerts.iter().map(ToString::to_string).collect();
     event.exception = decision.exception.as_ref().map(Into::into);
     event.factors = (decision.factors > decision.level).then_some(decision.factors);
-    if decision.method().is_none() {
+    // What is held could go: its rules are named above.
+    if matches!(decision.course, Course::Wait { .. } | Course::NoMethod) {
         let refusal = |candidate: &Candidate| match &candidate.verdict {
             Verdict::Accepted => None,
             Verdict::Refused(refusal) => Some(format!("{}: {refusal}", candidate.method)),

@@ -1,6 +1,5 @@
 //! A DKIM key from its file.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
 use crate::mail::Domain;
+use crate::world::file::open_regular;
 
 /// Smallest RSA modulus that signs. Receivers ignore less than 1024 and distrust less than 2048
 /// (RFC 8301 §3.2).
@@ -186,7 +186,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyError> {
         source,
     };
     // Everything is asked of the open file, so that it cannot be exchanged in between.
-    let file = File::open(path).map_err(error)?;
+    let file = open_regular(path).map_err(error)?;
     let metadata = file.metadata().map_err(error)?;
     let mode = metadata.mode() & 0o7777;
     if mode & FORBIDDEN_MODE != 0 {

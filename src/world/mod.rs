@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod dns;
 pub mod dns_hickory;
+pub mod file;
 pub mod net;
 pub mod tls;
 

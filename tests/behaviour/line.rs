@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use sealpost::mail::{Level, ReversePath};
+use sealpost::mail::{Allowance, Level, ReversePath};
+use sealpost::policy::source::{Exception, ExceptionScope};
+use sealpost::policy::{Policy, PolicySource};
 use sealpost::queue::{QueueFilter, Retry};
+use sealpost::world::clock::Clock;
 
+use crate::support::ca::self_signed;
 use crate::support::line::{Line, eventually, short_retry};
 use crate::support::mx::Mx;
 use crate::support::world::World;
@@ -209,6 +213,62 @@ async fn mail_that_waits_is_raised_with_the_policy() {
 }
 
 #[tokio::test]
+async fn an_exception_that_expired_while_mail_waited_is_used_no_more() {
+    let mut world = World::new();
+    let mx =
+        Mx::new(self_signed("mx.b.example").server()).saying("RCPT", "451 4.7.1 greylisted\r\n");
+    world.only_mx(&mx);
+    let directory = tempfile::tempdir().unwrap();
+    let expires = world.clock.now() + Duration::from_secs(3600);
+    let policy = || {
+        let exception = Exception {
+            recipient: ExceptionScope::Address("r@b.example".parse().unwrap()),
+            allow: Allowance::Any,
+            max_level: Level::Protected,
+            owner: "jo@clinic.example".to_owned(),
+            second_owner: None,
+            reason: "patient-request".to_owned(),
+            warning: None,
+            expires,
+        };
+        let source = PolicySource {
+            exceptions: vec![exception],
+            ..PolicySource::default()
+        };
+        Policy::compile(source).unwrap()
+    };
+    let retry = Retry {
+        expire_after: Duration::from_secs(24 * 3600),
+        warn_after: Duration::from_secs(24 * 3600),
+        ..short_retry()
+    };
+    let line = Line::start_under(&world, directory.path(), retry.clone(), policy());
+    line.submit(&["r@b.example"], CONTENT).await;
+    let greylisted = line.event(|line| line["event"] == "deferred").await;
+    assert_eq!(
+        (&greylisted["reason"], &greylisted["grade"]),
+        (&"temporary".into(), &"any".into())
+    );
+    line.stop().await;
+
+    let transactions = || {
+        let commands = mx.heard().commands;
+        commands.iter().filter(|c| c.starts_with("MAIL")).count()
+    };
+    let before = transactions();
+    world.clock = Clock::starting_at(expires);
+    let line = Line::start_under(&world, directory.path(), retry, policy());
+    let refused = line.event(|line| line["reason"] == "security").await;
+    assert_eq!(refused["required"], "pkix");
+    line.stop().await;
+    assert_eq!(
+        transactions(),
+        before,
+        "nothing of the message was said again"
+    );
+}
+
+#[tokio::test]
 async fn a_long_stop_does_not_expire_what_was_not_tried_since() {
     let (mut world, mx, _, directory) = good();
     world.dns.addresses("mx.b.example", &["192.0.2.50"]);
@@ -217,9 +277,7 @@ async fn a_long_stop_does_not_expire_what_was_not_tried_since() {
     line.event(|line| line["event"] == "deferred").await;
     line.stop().await;
 
-    world.clock = sealpost::world::clock::Clock::starting_at(
-        world.clock.now() + 2 * short_retry().expire_after,
-    );
+    world.clock = Clock::starting_at(world.clock.now() + 2 * short_retry().expire_after);
     world.dns.addresses("mx.b.example", &["192.0.2.1"]);
     let line = Line::start(&world, directory.path(), short_retry());
     line.event(|line| line["event"] == "delivered").await;

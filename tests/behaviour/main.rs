@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod guards;
 mod line;
 mod orders;
 mod permit;

@@ -204,6 +204,30 @@ async fn the_best_host_is_taken_wherever_it_stands() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn hosts_that_stall_do_not_use_up_the_time_of_an_excepted_one() {
+    let world = World::new();
+    let weak = plain(&world, "mx0.b.example");
+    world.host("mx0.b.example", "192.0.2.1", &weak);
+    let mut records = vec![(10, "mx0.b.example")];
+    let slow = ["mx1.b.example", "mx2.b.example", "mx3.b.example"];
+    records.extend(slow.map(|host| (20, host)));
+    world.dns.mx("b.example", &records);
+    // Each takes what a greeting may: together all the time in which hosts are looked for.
+    for (n, host) in slow.into_iter().enumerate() {
+        let mx = world.good_mx(host).when(|_, step| match step {
+            "connect" => Do::Hang,
+            _ => Do::Default,
+        });
+        world.host(host, &format!("192.0.2.{}", n + 11), &mx);
+    }
+    let started = world.clock.now();
+    let outcome = try_with(&world.relay(), Allowance::None).await;
+    assert_eq!(outcome, delivered(Grade::None));
+    let search = world.config().timeouts.search;
+    assert!(world.clock.now().since(started) >= search, "it was used up");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_weaker_host_is_not_asked_behind_a_better_ones_back() {
     let world = World::new();
     let weak = plain(&world, "mx1.b.example");

@@ -274,9 +274,92 @@ async fn a_weaker_secondary_is_no_way_out() {
     world.host("mx2.b.example", "192.0.2.2", &second);
     let outcome = deliver_one(&world.relay(), "b.example").await;
     second.heard().assert_nothing_of_the_message();
+    // Not the domain's last word: who keeps us from the first must not choose another method.
     assert_eq!(
         brief(&outcome),
-        "shortfall: 4.7.10 mx2.b.example offers no STARTTLS; verified TLS (pkix) is required"
+        "deferred(site): 4.4.1 mx1.b.example [192.0.2.1:25] could not be reached: connection refused; \
+         mx2.b.example offers no STARTTLS"
+    );
+    assert_eq!(outcome.hop.unwrap().mx.as_str(), "mx1.b.example");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_domain_whose_every_host_fell_short_fell_short() {
+    let weak = |world: &World| {
+        let mx = world
+            .good_mx("mx2.b.example")
+            .offering(&["PIPELINING"], &[]);
+        world.host("mx2.b.example", "192.0.2.2", &mx);
+        world
+            .dns
+            .mx("b.example", &[(10, "mx1.b.example"), (20, "mx2.b.example")]);
+        mx
+    };
+    // The other one cannot be found.
+    let world = World::new();
+    let mx = weak(&world);
+    let outcome = deliver_one(&world.relay(), "b.example").await;
+    assert_eq!(
+        brief(&outcome),
+        "deferred(dns): 4.4.4 mx1.b.example has no address; mx2.b.example offers no STARTTLS"
+    );
+    mx.heard().assert_nothing_of_the_message();
+
+    // It is busy: whose words are whose stays clear.
+    let world = World::new();
+    weak(&world);
+    let busy = world
+        .good_mx("mx1.b.example")
+        .saying("connect", "421 4.3.2 busy\r\n");
+    world.host("mx1.b.example", "192.0.2.1", &busy);
+    let outcome = deliver_one(&world.relay(), "b.example").await;
+    assert_eq!(
+        brief(&outcome),
+        "deferred(site): 4.3.2 mx1.b.example said: busy; mx2.b.example offers no STARTTLS"
+    );
+
+    // There was no time, or no room in the attempt, to ask it.
+    let world = World::new();
+    let mx = weak(&world);
+    let names: Vec<String> = (1..=19).map(|n| format!("slow{n}.b.example")).collect();
+    let mut records = vec![(1, "mx2.b.example"), (99, "mx1.b.example")];
+    records.extend((2..).zip(names.iter().map(String::as_str)).take(18));
+    world.dns.mx("b.example", &records);
+    for (n, name) in names.iter().enumerate() {
+        let slow = world.good_mx(name).offering(&["PIPELINING"], &[]);
+        world.host(name, &format!("198.51.100.{}", n + 1), &slow);
+        world.dns.addresses(
+            name,
+            &[
+                &format!("198.51.100.{}", n + 1),
+                &format!("198.51.100.{}", n + 101),
+            ],
+        );
+        world.at(&format!("198.51.100.{}:25", n + 101), &slow);
+    }
+    let outcome = deliver_one(&world.relay(), "b.example").await;
+    assert_eq!(world.network.dialled().len(), 20);
+    let text = brief(&outcome);
+    assert!(
+        text.starts_with("deferred(site): 4.4.1 not every host could be tried within the time of an attempt; mx2.b.example offers"),
+        "{text}"
+    );
+    assert!(text.ends_with("; 16 more fall short too"), "{text}");
+    mx.heard().assert_nothing_of_the_message();
+
+    // One address that does not answer says nothing about a host that does at another.
+    let world = World::new();
+    let mx = world.good_mx("mx.b.example").offering(&["PIPELINING"], &[]);
+    world.dns.mx("b.example", &[(10, "mx.b.example")]);
+    world
+        .dns
+        .addresses("mx.b.example", &["192.0.2.1", "2001:db8::1"]);
+    world.at("192.0.2.1:25", &mx);
+    let outcome = deliver_one(&world.relay(), "b.example").await;
+    assert_eq!(world.network.dialled().len(), 2);
+    assert_eq!(
+        brief(&outcome),
+        "shortfall: 4.7.10 mx.b.example offers no STARTTLS; verified TLS (pkix) is required"
     );
 }
 

@@ -264,7 +264,7 @@ fn record(directory: &Path, days: u32, recipients: &[&str]) -> Vec<MessageId> {
             header: HeaderFacts {
                 fields: vec![field("subject", SUBJECT), field("x-project", "apollo")],
                 only: None,
-                visible_recipients: 1,
+                visible_recipients: Some(1),
             },
             parts: Some(Vec::new()),
             findings: Some(Findings::default()),

@@ -615,7 +615,8 @@ def demo(check, scratch, binary):
 def mail_checks(check, w, binary):
     """One sealpost that lives through everything but a crash."""
     retry = 'schedule = ["2s", "5s", "10s"]\nexpire_after = "1m"\nwarn_after = "10s"'
-    daemon = Daemon(binary, w.scratch / "main", w, retry)
+    # Octets of every kind are sent; what follows from what cannot be read is another part's.
+    daemon = Daemon(binary, w.scratch / "main", w, retry, '[policy]\nunscannable = "off"\n')
     w.daemons.append(daemon)
     records = daemon.dkim_records()
     w.nsd.add("".join(

@@ -62,6 +62,17 @@ fn network(text: &str) -> Network {
     }
 }
 
+/// A release could not tell such a rule's hold from one of ours, and would not lift it.
+#[test]
+fn a_rule_with_the_name_of_a_hold_of_ours() {
+    for name in ["operator", "undeliverable_dsn"] {
+        let rules = vec![holding(name, vec![to("r@b.example")])];
+        refused(with_rules(rules), "rule", 0, "name", "a hold of ours");
+    }
+    let rules = vec![holding("operators", vec![to("r@b.example")])];
+    compile(with_rules(rules));
+}
+
 #[test]
 fn a_rule_that_can_never_match() {
     use Condition as C;

@@ -174,6 +174,11 @@ fault! { an_exception_holds_under_suspicion, "where a downgrade is suspected",
         false
     }
 }
+fault! { an_exception_applies_again_in_the_turn_after_a_suspicion, LEAVES,
+    fn exception_applies(&self, exception: &ExceptionUse, level: Level, now: Timestamp, _: bool) -> bool {
+        Standard.exception_applies(exception, level, now, false)
+    }
+}
 fault! { an_exception_that_allows_any_allows_none, LEAVES,
     fn demand(&self, class: MessageClass, level: Level, exception: Option<&ExceptionUse>) -> Option<Demand> {
         let none = exception.map(|entry| ExceptionUse { allow: Allowance::None, ..entry.clone() });

@@ -178,7 +178,7 @@ prop_compose! {
         facts.header = HeaderFacts {
             fields: std::iter::once(("subject".to_owned(), subject.to_owned())).chain(project).collect(),
             only: None,
-            visible_recipients: 1,
+            visible_recipients: Some(1),
         };
         facts.parts = Some(part.into_iter().map(|(kind, name)| PartFacts {
             kind: kind.to_owned(),
@@ -206,8 +206,10 @@ prop_compose! {
         first_contact in any::<Option<bool>>(),
         volume in prop::option::of(0..40_u64),
         since in 0..30_000_u64,
+        suspected in any::<bool>(),
     ) -> RecipientFacts {
         let mut facts = recipient(&to);
+        facts.suspected = suspected;
         let (reached, required) = (Grade::ALL[grades.0], Grade::ALL[grades.1]);
         facts.tls = match standing {
             0 | 1 => TlsStanding::Untried,

@@ -28,7 +28,10 @@ pub fn message() -> MessageFacts {
         received: NOW,
         size: 1000,
         tags: Vec::new(),
-        header: HeaderFacts::default(),
+        header: HeaderFacts {
+            visible_recipients: Some(1),
+            ..HeaderFacts::default()
+        },
         parts: Some(Vec::new()),
         findings: Some(Findings::default()),
     }

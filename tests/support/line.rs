@@ -10,7 +10,7 @@ use std::time::Duration;
 use sealpost::flow::recorded::Recorder;
 use sealpost::flow::{self, Contacts, FlowError, Handle, Machinery, Parts};
 use sealpost::journal::{MasterKey, SEGMENT_OCTETS};
-use sealpost::mail::{Address, Envelope, Level, MessageClass, MessageId, ReversePath};
+use sealpost::mail::{Address, Client, Envelope, Level, MessageClass, MessageId, ReversePath};
 use sealpost::policy::{Policy, PolicySource};
 use sealpost::queue::{Limits, Queue, Retry};
 use sealpost::report::{Decisions, DeliveryLog, Target, decisions};
@@ -68,6 +68,7 @@ pub struct Line {
     pub handle: Handle,
     spool: Spool,
     pub log: DeliveryLog,
+    pub decisions: Decisions,
     log_file: std::path::PathBuf,
     task: JoinHandle<Result<(), FlowError>>,
 }
@@ -78,12 +79,26 @@ impl Line {
         Self::start_signing(world, directory, retry, Vec::new())
     }
 
+    pub fn start_under(world: &World, directory: &Path, retry: Retry, policy: Policy) -> Self {
+        Self::start_with(
+            world,
+            directory,
+            retry,
+            machinery(world, policy, Vec::new()),
+        )
+    }
+
     pub fn start_signing(
         world: &World,
         directory: &Path,
         retry: Retry,
         keys: Vec<SigningKey>,
     ) -> Self {
+        let machinery = machinery(world, policy(Level::Protected), keys);
+        Self::start_with(world, directory, retry, machinery)
+    }
+
+    fn start_with(world: &World, directory: &Path, retry: Retry, machinery: Machinery) -> Self {
         let options = SpoolOptions {
             directory: directory.join("spool"),
             master_key: MasterKey::from_base64(KEY).unwrap(),
@@ -100,14 +115,14 @@ impl Line {
         };
         let (decisions, _) = Decisions::open(options, world.clock.now()).unwrap();
         let parts = Parts {
-            decisions,
+            decisions: decisions.clone(),
             contacts,
             clock: world.clock,
             spool: spool.clone(),
             log: log.clone(),
             hostname: domain("mail.clinic.example"),
             postmaster: Address::parse("postmaster@clinic.example").unwrap(),
-            machinery: machinery(world, policy(Level::Protected), keys),
+            machinery,
         };
         let queue = Queue::new(retry, Limits::default(), 1);
         let (handle, task) = flow::start(parts, queue, recovery.messages);
@@ -115,6 +130,7 @@ impl Line {
             handle,
             spool,
             log,
+            decisions,
             log_file,
             task,
         }
@@ -145,6 +161,13 @@ impl Line {
         let (id, mut writer) = self.handle.begin();
         writer.write(content).await.unwrap();
         let body = writer.finish().await.unwrap();
+        let client = Client {
+            address: None,
+            helo: "app.clinic.example".to_owned(),
+            user: "app".to_owned(),
+            listener: "127.0.0.1:465".to_owned(),
+            tls: None,
+        };
         let envelope = Envelope {
             id,
             class: MessageClass::Submitted,
@@ -155,7 +178,7 @@ impl Line {
                 .collect(),
             author: Some(Address::parse("a@clinic.example").unwrap()),
             message_id: "<1@clinic.example>".to_owned(),
-            client: None,
+            client: Some(client),
             received: self.handle.now(),
             size: content.len() as u64,
             eight_bit: false,

@@ -24,7 +24,9 @@ use crate::mail::{
     Address, Client, Decision, Envelope, Findings, Grade, MessageClass, MessageId, ReversePath,
     Timestamp, TlsStanding,
 };
+use crate::policy::source::Condition;
 use crate::policy::{MessageFacts, Policy, RecipientFacts};
+use crate::proto::smtp::data::{DataFault, DataReader};
 use crate::proto::smtp::server::Hello;
 use crate::server::build;
 use crate::submission::intake::{Accepted, Arrival, Intake};
@@ -143,6 +145,14 @@ impl Explain {
             notes,
             recipients: Vec::new(),
         };
+        if asks_for_clients(&policy)
+            && self.client.is_none()
+            && !report.listener.starts_with("unix:")
+        {
+            let note =
+                "no client's address was given: rules that name networks do not match (--client)";
+            report.notes.push(note.to_owned());
+        }
         let held = match self.take((&config, &policy), user, &report.listener, now)? {
             Ok(held) => held,
             Err(text) => {
@@ -288,10 +298,14 @@ impl Explain {
             tls: None,
             authenticated: true,
         };
+        let octets = match carried(crlf(octets), config.limits.message_size) {
+            Ok(octets) => octets,
+            Err(fault) => return Ok(Err(fault.to_string())),
+        };
         let mut intake = Intake::new(arrival, user, wishes(policy));
         let mut content = Vec::new();
         let taken = intake
-            .write(&crlf(octets), &mut content)
+            .write(&octets, &mut content)
             .and_then(|()| intake.finish(&mut content));
         let accepted: Accepted = match taken {
             Ok(accepted) => accepted,
@@ -437,6 +451,12 @@ impl fmt::Display for Report {
     }
 }
 
+/// Whether a rule asks where the client is.
+fn asks_for_clients(policy: &Policy) -> bool {
+    let mut conditions = policy.source().rules.iter().flat_map(|rule| &rule.when);
+    conditions.any(|condition| matches!(condition, Condition::Client(_)))
+}
+
 /// Lines end in CRLF, as the client sends them; a file with bare LF is taken for one of this
 /// system.
 fn crlf(octets: Vec<u8>) -> Vec<u8> {
@@ -451,4 +471,24 @@ fn crlf(octets: Vec<u8>) -> Vec<u8> {
         out.push(octet);
     }
     out
+}
+
+/// The content as it comes out of DATA: a fault refuses it before anything else does.
+fn carried(mut octets: Vec<u8>, limit: u64) -> Result<Vec<u8>, DataFault> {
+    // A client ends the last line, or the end of data would stand in it.
+    if !octets.is_empty() && !octets.ends_with(b"\r\n") {
+        octets.extend_from_slice(b"\r\n");
+    }
+    let mut reader = DataReader::new(limit);
+    let mut content = Vec::with_capacity(octets.len());
+    for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        if line.starts_with(b".") {
+            reader.read(b".", &mut content);
+        }
+        reader.read(line, &mut content);
+    }
+    match reader.fault() {
+        Some(fault) => Err(fault),
+        None => Ok(content),
+    }
 }

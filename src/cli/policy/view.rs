@@ -258,6 +258,11 @@ fn help(decision: &Decision, candidate: &Candidate) -> Option<String> {
         (Verdict::Refused(Refusal::TlsNotEnough), _) => {
             "tls_not_enough of a policy.domain, policy.group or policy.user says so"
         }
+        (Verdict::Refused(Refusal::Short { reached, required }), _)
+            if reached.reaches(*required) =>
+        {
+            "pin_mx or require_pq of a policy.domain, policy.group or policy.user asks for more"
+        }
         (Verdict::Refused(Refusal::Short { required, .. }), _) => return Some(lift(*required)),
         (Verdict::Refused(Refusal::DowngradeSuspected { .. }), _) => {
             "find out who stands between; it is tried again when the domain offers what it is known for"
@@ -400,6 +405,13 @@ mod tests {
                 why: Unreadable::Encrypted,
             }),
         });
+        let terms = Refusal::Short {
+            reached: Grade::Pkix,
+            required: Grade::Pkix,
+        };
+        let candidate = refused(Method::Tls, terms);
+        let help = help(&decision, &candidate);
+        assert!(help.is_some_and(|help| help.starts_with("pin_mx or require_pq")));
         let shown = shown(&decision);
         for wanted in [
             "detector us-ssn (part 2, offset 77)",

@@ -10,7 +10,6 @@ mod pattern;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +20,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::mail::Address;
+use crate::world::file::open_regular;
 
 pub(super) use password::decoy;
 pub use password::{PasswordError, hash};
@@ -274,7 +274,7 @@ fn read_private(path: &Path) -> Result<String, UsersError> {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
+    let file = open_regular(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::relate::{addresses, exclude, field};
 use super::{Bounds, MAX_CONDITIONS, MAX_PATTERN_OCTETS, MAX_VALUES, Names, problem, repeats};
+use crate::mail::state::{OPERATOR_HOLD, UNDELIVERABLE_DSN};
 use crate::policy::PolicyProblem;
 use crate::policy::compile::partners;
 use crate::policy::conditions::Kind;
@@ -90,6 +91,10 @@ impl Check<'_> {
                 "the rule has no name",
                 "give it one: decisions and logs show it",
             );
+        }
+        if [OPERATOR_HOLD, UNDELIVERABLE_DSN].contains(&rule.name.as_str()) {
+            let what = format!("\"{}\" is the name of a hold of ours", rule.name);
+            self.say("name", what, "give the rule another name");
         }
         self.actions(rule);
         if rule.when.is_empty() {

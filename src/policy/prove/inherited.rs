@@ -1,5 +1,7 @@
 //! That every rule, section, account and entry of the register takes effect where it is written
-//! for: the engine's look-up against a plain reading of the source.
+//! for: the engine's look-up against a plain reading of the source. A rule is taken as matching:
+//! conditions and the index of rules are not run here, and the property tests are what holds them
+//! against a plain reading.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,7 +23,7 @@ fn hole(facts: String, decision: String, why: &str) -> Option<Witness> {
     })
 }
 
-/// Each rule, alone.
+/// Each rule, alone, as where its conditions are met.
 pub(super) fn rules<J: Judge>(policy: &Policy, judge: &J, tally: &mut Tally) {
     let source = policy.source();
     let written: HashMap<&str, &Rule> = source

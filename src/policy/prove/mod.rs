@@ -3,19 +3,22 @@
 //! Runs every combination through the engine itself (who asks for a level, the choice, the
 //! demand, the terms) and compares what would leave with [`oracle`], which states the tables
 //! once more. What it does not do is read rules as a person would: whether a rule says what was
-//! meant is for `explain`, `replay` and `diff`.
+//! meant is for `explain`, `replay` and `diff`. Nor does it run the conditions of rules, or the index
+//! that finds the rules to ask: it takes each rule as matching. That the engine matches what a plain
+//! reading matches is for the property tests (`tests/policy/properties.rs`).
 //!
 //! **Why the space is finite, and small.** A decision is a function of: the level; whether a rule
 //! holds; the settings of the domain and the account (methods in order, TLS not enough, pins,
 //! post-quantum); the entries of the register for the recipient; what is configured; the class;
-//! how TLS stands; the certificate; the time. `choose` takes these and nothing else, so names of
-//! rules, domains and accounts do not matter beyond them, and each distinct value is tried once:
-//! 10,000 rules are one space. That names lead to the right values is checked apart, once for
-//! each rule, section, account and entry: the engine's look-up against a plain reading of the
-//! source. Pins are tried with a host inside and one outside of them. Times matter only by their
-//! order: an exception is tried just before its expiry, at it and after, a suspected downgrade
-//! just before the end of the hold, at it and after. Who asks for a level matters only by the
-//! level: all short sequences, and every set of kinds of askers, are tried.
+//! how TLS stands, and whether a downgrade was suspected before; the certificate; the time.
+//! `choose` takes these and nothing else, so names of rules, domains and accounts do not matter
+//! beyond them, and each distinct value is tried once: 10,000 rules are one space. That names lead
+//! to the right values is checked apart, once for each rule, section, account and entry: the
+//! engine's look-up against a plain reading of the source. Pins are tried with a host inside and one
+//! outside of them. Times matter only by their order: an exception is tried just before its expiry,
+//! at it and after, a suspected downgrade just before the end of the hold, at it and after. Who asks
+//! for a level matters only by the level: all short sequences, and every set of kinds of askers, are
+//! tried.
 
 mod algebra;
 mod inherited;

@@ -91,6 +91,8 @@ pub(super) struct Case<'a> {
     pub(super) now: Timestamp,
     pub(super) hold_micros: u64,
     pub(super) tls: &'a TlsStanding,
+    /// A downgrade was suspected before, whatever this turn has come to.
+    pub(super) suspected_before: bool,
     pub(super) certificate: CertificateFact,
     /// A section says that content never goes by TLS alone.
     pub(super) tls_not_enough: bool,
@@ -126,6 +128,7 @@ impl Case<'_> {
                 && rank(self.level) <= rank(entry.max_level)
                 && rank(self.level) < rank(Level::Sealed)
                 && !self.suspected()
+                && !self.suspected_before
                 && !matches!(self.class, MessageClass::Dsn)
         };
         match self.exceptions.iter().flatten().find(in_force) {

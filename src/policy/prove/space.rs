@@ -126,6 +126,14 @@ fn standings(now: Timestamp, hold_micros: u64) -> Vec<TlsStanding> {
     all
 }
 
+/// Whether a downgrade was suspected in an earlier turn: both, where this turn does not say so too.
+fn suspicions(tls: &TlsStanding) -> &'static [bool] {
+    match tls {
+        TlsStanding::Untried | TlsStanding::Short { .. } => &[false, true],
+        TlsStanding::Suspected { .. } => &[true],
+    }
+}
+
 /// A host that the pins name, and one that they do not.
 fn hosts(pins: &[DomainPattern]) -> [(Option<Domain>, bool); 2] {
     let inside = match pins.first() {
@@ -167,7 +175,9 @@ pub(super) fn decisions<J: Judge>(policy: &Policy, judge: &J, tally: &mut Tally)
                         if tally.is_full() {
                             return;
                         }
-                        space.with(tls, tally);
+                        for &suspected in suspicions(tls) {
+                            space.with(tls, suspected, tally);
+                        }
                     }
                 }
             }
@@ -188,7 +198,7 @@ struct Space<'a, J> {
 }
 
 impl<J: Judge> Space<'_, J> {
-    fn with(&self, tls: &TlsStanding, tally: &mut Tally) {
+    fn with(&self, tls: &TlsStanding, suspected: bool, tally: &mut Tally) {
         let source = self.policy.source();
         let [own, domain] = self.entries;
         let exceptions = [own.as_ref(), domain.as_ref()];
@@ -217,6 +227,7 @@ impl<J: Judge> Space<'_, J> {
                     now: self.now,
                     hold_micros: self.hold,
                     tls,
+                    suspected_before: suspected,
                     certificate,
                     tls_not_enough: submitted
                         && (self.domain.tls_not_enough || self.account.tls_not_enough),
@@ -230,6 +241,7 @@ impl<J: Judge> Space<'_, J> {
                     class: self.class,
                     now: self.now,
                     tls,
+                    suspected,
                     certificate,
                     released: &[],
                 };
@@ -334,10 +346,11 @@ fn witness(case: &Case<'_>, decision: &Decision, why: &str, connection: &str) ->
         .collect();
     Witness {
         facts: format!(
-            "{:?}, level {}, TLS {:?}, certificate {:?}, tls_not_enough {}, pins {}, require_pq {}, S/MIME {}, portal {}, at {}, [{}]{connection}",
+            "{:?}, level {}, TLS {:?}, suspected before {}, certificate {:?}, tls_not_enough {}, pins {}, require_pq {}, S/MIME {}, portal {}, at {}, [{}]{connection}",
             case.class,
             case.level,
             case.tls,
+            case.suspected_before,
             case.certificate,
             case.tls_not_enough,
             case.pinned,

@@ -2,7 +2,8 @@
 //! that changed. The policy is the real one.
 
 use super::*;
-use crate::mail::{Hop, ShortHost, TlsStanding};
+use crate::mail::{Allowance, Hop, ShortHost, TlsStanding};
+use crate::policy::source::{Exception, ExceptionScope};
 use crate::policy::{HeaderFacts, MessageFacts, Policy, PolicySource, RecipientFacts};
 
 fn id() -> MessageId {
@@ -73,6 +74,7 @@ fn a_shortfall_is_decided_again_at_once_and_waits_with_its_hosts_if_nothing_is_l
                 reached: Grade::Any,
                 required: Grade::Pkix
             },
+            suspected: false,
             released: Vec::new(),
         }]
     );
@@ -273,6 +275,7 @@ fn message_facts() -> MessageFacts {
 fn decide(bench: &mut Bench, span: Duration, policy: &Policy, asked: &Preparation) -> Vec<Output> {
     let facts = RecipientFacts {
         tls: asked.recipients[0].tls.clone(),
+        suspected: asked.recipients[0].suspected,
         ..RecipientFacts::new("a@x.example".parse().unwrap(), at(span))
     };
     let decision = Decision::clone(&policy.decide(&message_facts(), &[facts])[0]);
@@ -348,6 +351,7 @@ fn a_suspected_downgrade_waits_first_and_needs_stricter_factors_after() {
         });
         let asked = asked.unwrap();
         assert_eq!(asked.recipients[0].tls, TlsStanding::Untried, "afresh");
+        assert!(asked.recipients[0].suspected, "and not forgotten");
         outputs = decide(&mut bench, now, &policy, &asked);
     };
     assert!(now >= hold && rounds > 3, "{now:?} {rounds}");
@@ -375,6 +379,81 @@ fn a_suspected_downgrade_waits_first_and_needs_stricter_factors_after() {
             ..
         }
     ));
+}
+
+fn excepted_policy() -> Policy {
+    let exception = Exception {
+        recipient: ExceptionScope::Address("a@x.example".parse().unwrap()),
+        allow: Allowance::Any,
+        max_level: Level::Protected,
+        owner: "jo@clinic.example".to_owned(),
+        second_owner: None,
+        reason: "patient-request".to_owned(),
+        warning: None,
+        expires: START + HOUR * 24 * 30,
+    };
+    let source = PolicySource {
+        exceptions: vec![exception],
+        ..PolicySource::default()
+    };
+    Policy::compile(source).unwrap()
+}
+
+fn exception_used(work: &Attempt) -> bool {
+    work.prepared.plan(0).unwrap().decision.exception.is_some()
+}
+
+#[test]
+fn an_exception_stays_suspended_while_a_downgrade_is_suspected_however_long() {
+    let policy = excepted_policy();
+    let mut bench = Bench::new();
+    let asked = preparation(bench.accept(envelope(1, &["a@x.example"])));
+    let work = attempts(decide(&mut bench, Duration::ZERO, &policy, &asked));
+    assert!(exception_used(&work[0]));
+    let suspect = || shortfall(0, Grade::None, Some(Grade::Dane));
+    let mut now = Duration::ZERO;
+    for round in 0..4 {
+        let asked = preparation(attempted(&mut bench, now, suspect()));
+        assert!(asked.recipients[0].suspected);
+        let waits = settlement(decide(&mut bench, now, &policy, &asked));
+        bench.settled(now, 1);
+        now = next_attempt(&waits).since(START);
+        let asked = preparation(bench.tick(now));
+        // A turn of its own: verified TLS may be asked for again, and nothing less.
+        let work = attempts(decide(&mut bench, now, &policy, &asked));
+        assert!(!exception_used(&work[0]), "round {round}");
+        assert_eq!(
+            work[0].prepared.plan(0).unwrap().decision.method(),
+            Some(Method::Tls)
+        );
+    }
+}
+
+#[test]
+fn what_an_exception_made_is_not_sent_once_a_downgrade_is_suspected() {
+    // Suspected while the daemon drained: nothing was decided again then.
+    let policy = excepted_policy();
+    let mut bench = Bench::new();
+    let asked = preparation(bench.accept(envelope(1, &["a@x.example"])));
+    let work = attempts(decide(&mut bench, Duration::ZERO, &policy, &asked));
+    let excepted = Arc::clone(&work[0].prepared);
+    bench.tell(MINUTE, Input::Drain);
+    let suspect = shortfall(0, Grade::None, Some(Grade::Dane));
+    let waits = settlement(attempted(&mut bench, MINUTE, suspect));
+    let record = waits.changes[0].record.clone();
+    assert_eq!(record.suspected_since, Some(at(MINUTE)));
+
+    let mut bench = Bench::new();
+    let input = Input::Recovered {
+        envelope: Arc::new(envelope(1, &["a@x.example"])),
+        prepared: Some(excepted),
+        recipients: vec![record],
+    };
+    assert!(bench.tell(MINUTE, input).is_empty());
+    let due = next_attempt(&waits).since(START);
+    let asked = preparation(bench.tick(due));
+    let work = attempts(decide(&mut bench, due, &policy, &asked));
+    assert!(!exception_used(&work[0]));
 }
 
 #[test]

@@ -17,6 +17,8 @@ use super::{DecisionsError, MAX_LINE_OCTETS, QUARANTINE};
 use crate::mail::Timestamp;
 
 const DAY: u64 = 24 * 60 * 60;
+/// The longest time without a decision that is believed when files are counted as old.
+const LONGEST_PAUSE: Duration = Duration::from_secs(31 * DAY);
 /// The end of a file name.
 const EXTENSION: &str = ".jsonl";
 /// What is read of a file's end at first; doubled until a line is found.
@@ -111,6 +113,12 @@ pub(super) fn expire(
 ) -> Result<Vec<String>, DecisionsError> {
     let mut files = list(directory)?;
     files.pop();
+    // A clock that leaps must not take the evidence with it: no file is older than those who came
+    // after it say, give or take a pause of the daemon.
+    let Some((latest, _)) = files.last() else {
+        return Ok(Vec::new());
+    };
+    let now = now.min(latest.ends() + LONGEST_PAUSE);
     let mut removed = Vec::new();
     for (day, path) in files {
         if day.ends() + retention > now {

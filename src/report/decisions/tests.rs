@@ -235,6 +235,28 @@ async fn a_new_day_is_a_new_file_of_the_same_chain_and_old_ones_go() {
 }
 
 #[tokio::test]
+async fn a_clock_that_leaps_does_not_take_the_records_with_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let options = || Options {
+        retention: 365 * DAY,
+        ..options(scratch.path())
+    };
+    let (decisions, _) = Decisions::open(options(), NOON).unwrap();
+    for day in 0..3 {
+        let record = record(day.into(), NOON + day * DAY);
+        decisions.record(record).await.unwrap();
+    }
+    // Ten years ahead, while it runs and at a start.
+    let leap = NOON + 3650 * DAY;
+    decisions.record(record(3, leap)).await.unwrap();
+    decisions.close();
+    let (decisions, recovery) = Decisions::open(options(), leap).unwrap();
+    assert_eq!(recovery.removed, [""; 0]);
+    decisions.close();
+    assert_eq!(ids(scratch.path()), [0, 1, 2, 3]);
+}
+
+#[tokio::test]
 async fn a_torn_end_is_cut_off_kept_and_told() {
     // Cut anywhere in the last line, or followed by what a crash may leave.
     for (cut, garbage) in [
