@@ -410,6 +410,7 @@ fn a_mistaken_tag_refuses_the_message() {
         "x-SEALPOST-",
         "X-Sealpost-Level-2",
         "X-Sealpost-Hold",
+        "X-Sealpost",
     ] {
         let refused = with(&format!("{name}: sealed")).unwrap_err();
         assert_eq!(refused, Refusal::UnknownField(name.to_owned()));
@@ -422,7 +423,7 @@ fn a_mistaken_tag_refuses_the_message() {
             )
         );
     }
-    assert_eq!(with("X-Sealpost: other people's"), Ok(()));
+    assert_eq!(with("X-Sealposter: other people's"), Ok(()));
     let mut line = Vec::new();
     Refusal::UnknownLevel.reply().write(&mut line);
     assert!(line.starts_with(b"554 5.6.0 Message refused: the X-Sealpost-Level field must be "));
