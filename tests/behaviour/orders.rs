@@ -45,7 +45,9 @@ async fn order(line: &Line, operation: Operation, id: Option<MessageId>) -> Tall
         .unwrap()
 }
 
-fn names(line: &Line, id: MessageId) -> Vec<String> {
+async fn names(line: &Line, id: MessageId) -> Vec<String> {
+    // The log is written behind what it tells, by a thread of its own.
+    line.log.flush().await.unwrap();
     line.events()
         .iter()
         .filter(|event| event["queue_id"] == id.to_string())
@@ -94,7 +96,7 @@ async fn what_a_rule_holds_is_sent_once_a_person_releases_it() {
         "decided",
         "delivered",
     ];
-    assert_eq!(names(&line, id), expected);
+    assert_eq!(names(&line, id).await, expected);
     line.stop().await;
     assert_eq!(mx.heard().taken.len(), 1);
 }
@@ -163,7 +165,7 @@ async fn a_bounce_that_cannot_be_delivered_is_tried_again_or_ended_by_order() {
         "held",
         "cancelled",
     ];
-    let told = names(&line, id);
+    let told = names(&line, id).await;
     let told: Vec<&str> = told
         .iter()
         .map(String::as_str)
@@ -198,7 +200,7 @@ async fn a_host_that_falls_short_is_decided_about_again_with_a_full_record() {
     );
     assert_eq!(deferred["attempt"], 1);
     assert_eq!(
-        names(&line, id),
+        names(&line, id).await,
         ["received", "decided", "decided", "deferred"]
     );
     let second = &line.events()[2];
