@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 use super::{Exit, Failure, output};
 use crate::config;
 use crate::directory::users::edit::{self, EditError};
-use crate::directory::{SenderPattern, Users, UsersError};
-use crate::mail::SecretBytes;
+use crate::directory::{Users, UsersError};
+use crate::mail::{AddressPattern, SecretBytes};
 
 /// Longest password that is read.
 const MAX_PASSWORD_OCTETS: u64 = 1024;
@@ -37,7 +37,7 @@ enum Command {
         name: String,
         /// An address it may send as, or `*@DOMAIN` for a whole domain; repeatable
         #[arg(long = "sender", value_name = "PATTERN", required = true, value_parser = pattern)]
-        senders: Vec<SenderPattern>,
+        senders: Vec<AddressPattern>,
         /// Read the password from standard input instead of asking
         #[arg(long)]
         password_stdin: bool,
@@ -69,8 +69,8 @@ struct Shown {
     senders: Vec<String>,
 }
 
-fn pattern(text: &str) -> Result<SenderPattern, String> {
-    text.parse::<SenderPattern>()
+fn pattern(text: &str) -> Result<AddressPattern, String> {
+    text.parse::<AddressPattern>()
         .map_err(|error| error.to_string())
 }
 

@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 use super::ca::CaError;
 use super::mx::{Inbox, Transcript};
 use super::world::{SENDER_DOMAIN, World, WorldError};
+use crate::directory::Users;
 use crate::directory::users::edit::{self, EditError};
-use crate::directory::{SenderPattern, Users};
 use crate::journal::MasterKey;
-use crate::mail::{SecretBytes, Timestamp};
+use crate::mail::{AddressPattern, SecretBytes, Timestamp};
 use crate::sign::{self, Algorithm};
 
 /// The account.
@@ -192,7 +192,7 @@ impl Home {
             return Ok(());
         }
         let everyone = format!("*@{SENDER_DOMAIN}");
-        let sender: SenderPattern = everyone
+        let sender: AddressPattern = everyone
             .parse()
             .map_err(|_| HomeError::Stale(path.clone()))?;
         edit::add(&path, USER, &[sender], &password)?;

@@ -4,4 +4,4 @@ pub mod authenticator;
 pub mod users;
 
 pub use authenticator::{Authenticator, AuthenticatorError, Checked, NotChecked};
-pub use users::{SenderPattern, User, Users, UsersError};
+pub use users::{User, Users, UsersError};

@@ -130,3 +130,71 @@ impl fmt::Display for AddressPattern {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_what_it_says_and_no_more() {
+        for (pattern, yes, no) in [
+            (
+                "Billing@clinic.example",
+                &["billing@clinic.example", "BILLING@Clinic.Example"][..],
+                &[
+                    "billing@lab.clinic.example",
+                    "billing2@clinic.example",
+                    "\"billing\"@clinic.example",
+                ][..],
+            ),
+            (
+                "*@clinic.example",
+                &["a@clinic.example", "\"x y\"@clinic.example"],
+                &[
+                    "a@lab.clinic.example",
+                    "a@xclinic.example",
+                    "a@clinic.example.other.example",
+                ],
+            ),
+            (
+                "*@*.clinic.example",
+                &["a@lab.clinic.example", "a@x.lab.clinic.example"],
+                &["a@clinic.example", "a@xclinic.example"],
+            ),
+        ] {
+            let pattern: AddressPattern = pattern.parse().unwrap();
+            assert_eq!(pattern.to_string().parse(), Ok(pattern.clone()));
+            for address in yes {
+                assert!(
+                    pattern.matches(&address.parse().unwrap()),
+                    "{pattern} {address}"
+                );
+            }
+            for address in no {
+                assert!(
+                    !pattern.matches(&address.parse().unwrap()),
+                    "{pattern} {address}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_other_wildcards() {
+        for text in [
+            "",
+            "*",
+            "*@",
+            "*@*",
+            "*@*.",
+            "*@*.*.example",
+            "*@clinic.*",
+            "@clinic.example",
+            "clinic.example",
+            "*@[192.0.2.1]",
+            "*@192.0.2.1",
+        ] {
+            assert!(text.parse::<AddressPattern>().is_err(), "{text}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::problem::Sheet;
 use super::super::register::{RegisterState, shown, state};
 use super::super::sections::{Config, ListenerAddress};
-use crate::directory::{SenderPattern, Users};
+use crate::directory::Users;
 use crate::mail::{AddressPattern, DomainPattern, Grade, Method, Timestamp};
 use crate::policy::source::{Condition, Rule};
 
@@ -99,7 +99,7 @@ fn senders(config: &Config, users: &Users, sheet: &mut Sheet<'_>) {
 }
 
 /// All that accounts may send as, each once: looked through for every condition.
-struct Granted(Vec<SenderPattern>);
+struct Granted(Vec<AddressPattern>);
 
 impl Granted {
     fn new(users: &Users) -> Self {
@@ -129,7 +129,7 @@ impl Granted {
 }
 
 /// Whether some address is in both.
-fn meet(granted: &SenderPattern, asked: &AddressPattern) -> bool {
+fn meet(granted: &AddressPattern, asked: &AddressPattern) -> bool {
     match asked {
         AddressPattern::Address(address) => granted.matches(address),
         AddressPattern::Domain(domains) => reaches(granted, domains),
@@ -137,11 +137,11 @@ fn meet(granted: &SenderPattern, asked: &AddressPattern) -> bool {
 }
 
 /// Whether some address that is granted has such a domain.
-fn reaches(granted: &SenderPattern, asked: &DomainPattern) -> bool {
+fn reaches(granted: &AddressPattern, asked: &DomainPattern) -> bool {
     match granted {
-        SenderPattern::Address(address) => asked.matches(address.domain()),
-        SenderPattern::Domain(domain) => asked.matches(domain),
-        SenderPattern::Below(parent) => match asked {
+        AddressPattern::Address(address) => asked.matches(address.domain()),
+        AddressPattern::Domain(DomainPattern::Exact(domain)) => asked.matches(domain),
+        AddressPattern::Domain(DomainPattern::Below(parent)) => match asked {
             DomainPattern::Exact(domain) => domain != parent && domain.is_within(parent),
             DomainPattern::Below(other) => other.is_within(parent) || parent.is_within(other),
         },
@@ -306,7 +306,7 @@ mod tests {
             ("*@*.b.a.example", "*@*.a.example", true),
             ("*@*.a.example", "*@*.b.example", false),
         ] {
-            let pattern: SenderPattern = granted.parse().unwrap();
+            let pattern: AddressPattern = granted.parse().unwrap();
             let met = meet(&pattern, &asked.parse().unwrap());
             assert_eq!(met, expected, "{granted} {asked}");
         }

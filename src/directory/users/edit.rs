@@ -12,11 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Gid, Uid, fchown, flock};
 
-use super::{
-    Mistake, PasswordError, RawFile, SenderPattern, Users, UsersError, check_name, hash,
-    read_private,
-};
-use crate::mail::SecretBytes;
+use super::{Mistake, PasswordError, RawFile, Users, UsersError, check_name, hash, read_private};
+use crate::mail::{AddressPattern, SecretBytes};
 
 /// Why the file was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +50,7 @@ pub enum EditError {
 pub fn add(
     path: &Path,
     name: &str,
-    senders: &[SenderPattern],
+    senders: &[AddressPattern],
     password: &SecretBytes,
 ) -> Result<(), EditError> {
     check_name(name).map_err(EditError::Name)?;

@@ -6,7 +6,6 @@
 
 pub mod edit;
 mod password;
-mod pattern;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,12 +18,11 @@ use argon2::password_hash::phc::PasswordHash;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::mail::Address;
+use crate::mail::{Address, AddressPattern, PatternError};
 use crate::world::file::open_regular;
 
 pub(super) use password::decoy;
 pub use password::{PasswordError, hash};
-pub use pattern::{PatternError, SenderPattern};
 
 /// Most accounts.
 pub const MAX_USERS: usize = 10_000;
@@ -78,7 +76,7 @@ pub enum UsersError {
 #[derive(Clone)]
 pub struct User {
     name: String,
-    senders: Vec<SenderPattern>,
+    senders: Vec<AddressPattern>,
     hash: PasswordHash,
     /// The PHC string as written, to notice that it changed.
     phc: String,
@@ -91,7 +89,7 @@ impl User {
     }
 
     /// What it may send as.
-    pub fn senders(&self) -> &[SenderPattern] {
+    pub fn senders(&self) -> &[AddressPattern] {
         &self.senders
     }
 

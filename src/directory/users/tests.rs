@@ -3,7 +3,7 @@
 use std::fs::Permissions;
 
 use super::*;
-use crate::mail::SecretBytes;
+use crate::mail::{AddressPattern, SecretBytes};
 
 const HASH: &str =
     "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0$MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE";
@@ -20,7 +20,7 @@ fn password(text: &str) -> SecretBytes {
     SecretBytes::new(text.as_bytes().to_vec())
 }
 
-fn sender(text: &str) -> Vec<SenderPattern> {
+fn sender(text: &str) -> Vec<AddressPattern> {
     vec![text.parse().unwrap()]
 }
 
@@ -44,7 +44,7 @@ fn every_mistake_has_its_place() {
     for (text, place) in [
         (
             format!("{head}senders = [\"a@b.example\",\n \"*@*\"]\n"),
-            "5:2: not a sender pattern",
+            "5:2: not an address pattern",
         ),
         (format!("{head}senders = []\n"), "4:11: senders must name"),
         (
