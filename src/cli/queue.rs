@@ -2,7 +2,9 @@
 
 mod explain;
 mod order;
+mod selector;
 
+use selector::Selector;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
@@ -36,21 +38,8 @@ pub enum Queue {
 /// Messages that wait.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Only this recipient
-    #[arg(long, value_name = "ADDRESS")]
-    recipient: Option<String>,
-    /// Only recipients at this domain
-    #[arg(long, value_name = "DOMAIN", value_parser = domain)]
-    domain: Option<Domain>,
-    /// Only this sender (reverse-path)
-    #[arg(long, value_name = "ADDRESS")]
-    sender: Option<String>,
-    /// Only recipients in this state
-    #[arg(long, value_parser = ["queued", "ready", "attempting", "deferred", "held"])]
-    state: Option<String>,
-    /// Only bounces of our own
-    #[arg(long)]
-    dsn: bool,
+    #[command(flatten)]
+    selector: Selector,
     /// At most so many messages
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     limit: u16,
@@ -93,15 +82,7 @@ impl Queue {
 
 impl List {
     fn run(self, socket: &Path) -> Result<(), Failure> {
-        let mut filter = QueueFilter {
-            recipient: self.recipient,
-            domain: self.domain,
-            sender: self.sender,
-            state: self.state,
-            dsn: self.dsn,
-            after: None,
-            limit: 0,
-        };
+        let mut filter = QueueFilter::from(self.selector);
         let limit = usize::from(self.limit.max(1));
         let mut entries: Vec<QueueEntry> = Vec::new();
         loop {

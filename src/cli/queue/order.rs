@@ -6,10 +6,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::super::{Failure, output};
-use super::domain;
+use super::selector::Selector;
 use crate::admin::client::ask;
 use crate::admin::{OrderRequest, Request};
-use crate::mail::Domain;
 use crate::queue::{Operation, QueueFilter, Tally};
 
 /// Recipients, and why.
@@ -18,21 +17,8 @@ pub struct Order {
     /// Recipients of one message, by its queue id
     #[arg(required_unless_present_any = ["recipient", "domain", "sender", "state", "dsn", "all"])]
     queue_id: Option<String>,
-    /// Only this recipient
-    #[arg(long, value_name = "ADDRESS")]
-    recipient: Option<String>,
-    /// Only recipients at this domain
-    #[arg(long, value_name = "DOMAIN", value_parser = domain)]
-    domain: Option<Domain>,
-    /// Only this sender (reverse-path)
-    #[arg(long, value_name = "ADDRESS")]
-    sender: Option<String>,
-    /// Only recipients in this state
-    #[arg(long, value_parser = ["queued", "ready", "attempting", "deferred", "held"])]
-    state: Option<String>,
-    /// Only bounces of our own
-    #[arg(long)]
-    dsn: bool,
+    #[command(flatten)]
+    selector: Selector,
     /// Everyone in the queue
     #[arg(long, conflicts_with_all = ["queue_id", "recipient", "domain", "sender", "state", "dsn"])]
     all: bool,
@@ -58,15 +44,7 @@ impl Order {
         let mut request = OrderRequest {
             operation,
             queue_id: self.queue_id,
-            filter: QueueFilter {
-                recipient: self.recipient,
-                domain: self.domain,
-                sender: self.sender,
-                state: self.state,
-                dsn: self.dsn,
-                after: None,
-                limit: 0,
-            },
+            filter: QueueFilter::from(self.selector),
             all: self.all,
             reason: self.reason,
         };
