@@ -838,6 +838,7 @@ fn plans(renditions: &[Option<u32>]) -> Prepared {
         demand: Demand::dsn(),
         prefix: Vec::new(),
         signed_by: Vec::new(),
+        body: sealpost::mail::Body::Accepted,
         terms: sealpost::mail::Terms::default(),
     };
     Prepared {

@@ -70,6 +70,7 @@ mod tests {
                 terms: Terms::default(),
                 prefix: prefix.as_bytes().to_vec(),
                 signed_by: Vec::new(),
+                body: crate::mail::Body::Accepted,
             }),
         }
     }

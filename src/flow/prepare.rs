@@ -195,6 +195,7 @@ async fn render(
         },
         prefix: signature.prefix.clone(),
         signed_by: signature.domains.clone(),
+        body: crate::mail::Body::Accepted,
     };
     let decided = preparation.recipients.iter().zip(decisions).zip(demands);
     Ok(decided

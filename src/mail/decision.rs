@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Domain, DomainPattern, Finding, Timestamp, Unscannable};
+use super::{CertificateProblem, Domain, DomainPattern, Finding, Timestamp, Unscannable};
 
 /// How much protection a message needs for a recipient. The maximum of all that asks for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -232,6 +232,15 @@ impl Demand {
         })
     }
 
+    /// What content sealed to the recipient's certificate demands: only `Rendition::sealed` asks.
+    pub(super) const fn sealed(level: Level) -> Self {
+        Self {
+            class: RenditionClass::Sealed,
+            level,
+            least: Grade::Any,
+        }
+    }
+
     /// What our own bounce to a sender demands.
     pub const fn dsn() -> Self {
         Self {
@@ -336,6 +345,8 @@ pub enum Refusal {
     NotConfigured,
     /// No certificate that could be used is known for the address.
     NoCertificate,
+    /// One is known, and cannot be used.
+    Certificate(CertificateProblem),
     /// The policy for this recipient says that TLS is not enough.
     TlsNotEnough,
     /// Every host of the domain fell short.
@@ -360,6 +371,7 @@ impl fmt::Display for Refusal {
             Self::LevelTooHigh => f.write_str("its assurance does not reach the level"),
             Self::NotConfigured => f.write_str("not configured"),
             Self::NoCertificate => f.write_str("no certificate for this address"),
+            Self::Certificate(problem) => problem.fmt(f),
             Self::TlsNotEnough => f.write_str("the policy says that TLS is not enough here"),
             // The grade would do: it is a pin or the key exchange that was not met.
             Self::Short { reached, required } if reached.reaches(*required) => {

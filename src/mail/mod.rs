@@ -4,6 +4,7 @@
 //! Never touches a socket, a clock, a disk or a task; imports nothing else of ours.
 
 pub mod address;
+pub mod certificate;
 pub mod decision;
 pub mod domain;
 pub mod envelope;
@@ -13,6 +14,7 @@ pub mod message;
 pub mod outcome;
 pub mod pattern;
 pub mod rendition;
+pub mod sealed;
 pub mod secret;
 pub mod state;
 pub mod status;
@@ -20,6 +22,9 @@ pub mod timestamp;
 pub mod tls;
 
 pub use address::{Address, AddressError, ReversePath};
+pub use certificate::{
+    CertificateFact, CertificateProblem, Fingerprint, FoundCertificate, RecipientCertificate,
+};
 pub use decision::{
     Allowance, Asker, Candidate, Course, Decision, Demand, ExceptionUse, Grade, Level, Method,
     Reason, Refusal, RenditionClass, Terms, TlsStanding, Verdict,
@@ -32,7 +37,8 @@ pub use finding::{
 pub use id::MessageId;
 pub use outcome::{Hop, Outcome, RecipientOutcome, ShortHost};
 pub use pattern::{AddressPattern, DomainPattern, PatternError};
-pub use rendition::{Prepared, RecipientPlan, Rendition};
+pub use rendition::{Body, Prepared, RecipientPlan, Rendition};
+pub use sealed::{AlreadySealed, ContentCipher, ContentKey, Sealed};
 pub use secret::SecretBytes;
 pub use state::{DeferReason, Final, RecipientRecord, RecipientState};
 pub use status::{EnhancedCode, Source, Status};

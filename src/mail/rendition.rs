@@ -4,10 +4,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Demand, Terms};
+use super::{AlreadySealed, Decision, Demand, Level, Sealed, Terms};
+
+/// What stands behind the prefix of a rendition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    /// The accepted content, which is referred to and not copied.
+    Accepted,
+    /// The accepted content, sealed to the recipient's certificate.
+    Sealed(Arc<Sealed>),
+}
 
 /// The bytes for a group of recipients. For method `tls`: header fields to put in front of the
-/// accepted content, which is referred to and not copied.
+/// accepted content; for method `smime`: those, and what the sealed octets are made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rendition {
     /// What a connection must reach to carry it.
@@ -18,6 +27,32 @@ pub struct Rendition {
     pub prefix: Vec<u8>,
     /// The domains that signed, for the log.
     pub signed_by: Vec<String>,
+    /// What stands behind the prefix.
+    pub body: Body,
+}
+
+impl Rendition {
+    /// A sealed rendition: the one way to the demand of its class.
+    pub fn sealed(level: Level, terms: Terms, sealed: Arc<Sealed>) -> Self {
+        Self {
+            demand: Demand::sealed(level),
+            terms,
+            prefix: Vec::new(),
+            signed_by: Vec::new(),
+            body: Body::Sealed(sealed),
+        }
+    }
+
+    /// Content that its sender has sealed to the recipient's certificate already.
+    pub fn untouched(level: Level, terms: Terms, _sealed: AlreadySealed) -> Self {
+        Self {
+            demand: Demand::sealed(level),
+            terms,
+            prefix: Vec::new(),
+            signed_by: Vec::new(),
+            body: Body::Accepted,
+        }
+    }
 }
 
 /// What was decided for one recipient.

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::evaluate::MAX_NAMES;
-use super::facts::{CertificateFact, RecipientFacts};
+use super::facts::RecipientFacts;
 use super::judge::{Judge, Ways};
 use crate::mail::{
-    Candidate, Course, Decision, DomainPattern, ExceptionUse, Level, MessageClass, Method, Reason,
-    Refusal, Timestamp, TlsStanding, Verdict,
+    Candidate, CertificateFact, CertificateProblem, Course, Decision, DomainPattern, ExceptionUse,
+    Level, MessageClass, Method, Reason, Refusal, Timestamp, TlsStanding, Verdict,
 };
 
 /// What the policy says for a recipient's domain and the sender's account, rules aside.
@@ -54,6 +54,8 @@ pub(super) struct Standing<'f> {
     pub(super) suspected: bool,
     /// Its certificate.
     pub(super) certificate: CertificateFact,
+    /// Why there is none that could be used.
+    pub(super) certificate_problem: Option<CertificateProblem>,
     /// Holds that a person has released.
     pub(super) released: &'f [Arc<str>],
 }
@@ -66,6 +68,7 @@ impl<'f> Standing<'f> {
             tls: &recipient.tls,
             suspected: recipient.suspected,
             certificate: recipient.certificate,
+            certificate_problem: recipient.certificate_problem,
             released: &recipient.released,
         }
     }
@@ -171,7 +174,10 @@ fn refusal<J: Judge>(
     match method {
         Method::Tls => tls_refusal(judge, setting, standing, level, exception),
         Method::Smime if standing.certificate == CertificateFact::None => {
-            Some(Refusal::NoCertificate)
+            Some(match standing.certificate_problem {
+                Some(problem) => Refusal::Certificate(problem),
+                None => Refusal::NoCertificate,
+            })
         }
         Method::Smime if judge.certificate_admits(level, standing.certificate) => None,
         Method::Smime => Some(Refusal::LevelTooHigh),

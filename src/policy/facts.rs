@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::mail::{Address, Findings, MessageClass, ReversePath, Tag, Timestamp, TlsStanding};
+use crate::mail::{
+    Address, CertificateFact, CertificateProblem, Findings, MessageClass, ReversePath, Tag,
+    Timestamp, TlsStanding,
+};
 
 /// What is known of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +86,9 @@ pub struct RecipientFacts {
     pub suspected: bool,
     /// Its certificate.
     pub certificate: CertificateFact,
+    /// Why there is none, where one was found that could not be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_problem: Option<CertificateProblem>,
     /// Holds that a person has released, by name.
     pub released: Vec<Arc<str>>,
     /// Whether nothing was ever sent from this sender to it; `None` if nobody looked.
@@ -90,21 +96,6 @@ pub struct RecipientFacts {
     /// Recipients that the account wrote to lately, by the windows that rules ask for, in seconds;
     /// empty if nobody looked.
     pub volume: Vec<(u64, u64)>,
-}
-
-/// What is known of a recipient's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CertificateFact {
-    /// None that could be used.
-    #[default]
-    None,
-    /// A valid chain, or imported by the operator.
-    Valid,
-    /// From the operator's directory.
-    Directory,
-    /// Pinned by the operator for this address.
-    Pinned,
 }
 
 impl RecipientFacts {
@@ -116,6 +107,7 @@ impl RecipientFacts {
             tls: TlsStanding::Untried,
             suspected: false,
             certificate: CertificateFact::None,
+            certificate_problem: None,
             released: Vec::new(),
             first_contact: None,
             volume: Vec::new(),

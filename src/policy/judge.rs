@@ -7,10 +7,9 @@
 
 use std::time::Duration;
 
-use super::facts::CertificateFact;
 use crate::mail::{
-    Demand, DomainPattern, ExceptionUse, Grade, Level, MessageClass, Method, Terms, Timestamp,
-    TlsStanding,
+    CertificateFact, Demand, DomainPattern, ExceptionUse, Grade, Level, MessageClass, Method,
+    Terms, Timestamp, TlsStanding,
 };
 
 /// The elementary judgements. Every default is the product's own.

@@ -27,6 +27,7 @@ pub mod source;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+pub use crate::mail::CertificateFact;
 use crate::mail::{
     Address, Decision, Demand, Domain, ExceptionUse, Level, MessageClass, Method, Reason,
     Timestamp, TlsStanding,
@@ -38,7 +39,7 @@ use conditions::{Doubt, MessageView};
 pub use diff::{Change, Effect, diff};
 use evaluate::Matching;
 pub use evaluate::{MAX_NAMES, MAX_REASONS};
-pub use facts::{CertificateFact, HeaderFacts, MessageFacts, PartFacts, RecipientFacts};
+pub use facts::{HeaderFacts, MessageFacts, PartFacts, RecipientFacts};
 pub use judge::{Judge, Standard};
 pub use lookalike::lookalike;
 pub use prove::{Proof, prove, prove_by};

@@ -207,6 +207,7 @@ mod tests {
             terms: Terms::default(),
             prefix: vec![],
             signed_by: vec![],
+            body: crate::mail::Body::Accepted,
         };
         let outcome = shortfall(
             &rendition,

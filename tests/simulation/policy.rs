@@ -14,6 +14,7 @@ fn rendition(method: Method) -> Rendition {
         demand: Demand::dsn(),
         prefix: method.as_str().as_bytes().to_vec(),
         signed_by: Vec::new(),
+        body: sealpost::mail::Body::Accepted,
         terms: sealpost::mail::Terms::default(),
     }
 }

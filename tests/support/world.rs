@@ -124,6 +124,7 @@ pub fn job_of(destination: &str, recipients: usize, level: Level, content: &[u8]
             demand: Demand::content(level).unwrap(),
             prefix: PREFIX.to_vec(),
             signed_by: vec![],
+            body: sealpost::mail::Body::Accepted,
             terms: sealpost::mail::Terms::default(),
         },
         content: Content::from_bytes(content.to_vec()),

@@ -255,6 +255,9 @@ fn help(decision: &Decision, candidate: &Candidate) -> Option<String> {
             "add \"tls\" to the methods of policy, or of its policy.domain"
         }
         (Verdict::Refused(Refusal::NoCertificate), _) => "add a certificate for this address",
+        (Verdict::Refused(Refusal::Certificate(_)), _) => {
+            "see `sealpost cert lookup` for the certificates that are known, or import another"
+        }
         (Verdict::Refused(Refusal::TlsNotEnough), _) => {
             "tls_not_enough of a policy.domain, policy.group or policy.user says so"
         }

@@ -3,10 +3,10 @@
 //! Owns a second opinion. It shares no comparison with the engine: no order of levels or grades,
 //! no `least_grade`, no `is_met_by`. A fault in those must differ from what stands here.
 
+use crate::mail::CertificateFact;
 use crate::mail::{
     Allowance, ExceptionUse, Grade, Level, MessageClass, RenditionClass, Timestamp, TlsStanding,
 };
-use crate::policy::facts::CertificateFact;
 
 /// The grades that carry content of a level.
 const CONTENT: [(Level, &[Grade]); 4] = [

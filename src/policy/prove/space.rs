@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::oracle::{Case, rank};
 use super::{Tally, Witness, levels_from};
+use crate::mail::CertificateFact;
 use crate::mail::{
     Asker, Course, Decision, Demand, Domain, DomainPattern, ExceptionUse, Grade, Level,
     MessageClass, Method, Reason, Timestamp, TlsStanding,
 };
 use crate::policy::choose::{Standing, choose};
 use crate::policy::evaluate::{asked, base_reason};
-use crate::policy::facts::CertificateFact;
 use crate::policy::judge::Judge;
 use crate::policy::settings::{AccountSetting, DomainSetting};
 use crate::policy::source::ExceptionScope;
@@ -243,6 +243,7 @@ impl<J: Judge> Space<'_, J> {
                     tls,
                     suspected,
                     certificate,
+                    certificate_problem: None,
                     released: &[],
                 };
                 let mut asked = asked(self.judge, base, &reasons, &[], &[]);

@@ -82,6 +82,7 @@ fn prepared(recipients: u32, without: &[u32]) -> Arc<Prepared> {
             demand: Demand::content(Level::Protected).unwrap(),
             prefix: Vec::new(),
             signed_by: Vec::new(),
+            body: crate::mail::Body::Accepted,
             terms: crate::mail::Terms::default(),
         }],
         plans: (0..recipients).map(plan).collect(),

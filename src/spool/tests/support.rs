@@ -81,6 +81,7 @@ pub(super) fn prepared(seed: u8) -> Arc<Prepared> {
             demand: crate::mail::Demand::dsn(),
             prefix: format!("DKIM-Signature: {CANARY} {seed}\r\n").into_bytes(),
             signed_by: vec!["example.test".to_owned()],
+            body: crate::mail::Body::Accepted,
             terms: crate::mail::Terms::default(),
         }],
         plans: Vec::new(),

@@ -27,6 +27,7 @@ fn rendition() -> Rendition {
         demand: Demand::content(Level::Protected).unwrap(),
         prefix: b"DKIM-Signature: x\r\n".to_vec(),
         signed_by: vec![],
+        body: crate::mail::Body::Accepted,
         terms: Terms::default(),
     }
 }
