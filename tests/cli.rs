@@ -15,6 +15,8 @@ mod bad_configs;
 mod commands;
 #[path = "cli/daemon.rs"]
 mod daemon;
+#[path = "cli/mail_certs.rs"]
+mod mail_certs;
 #[path = "cli/orders.rs"]
 mod orders;
 #[path = "cli/policy.rs"]

@@ -103,11 +103,7 @@ pub(super) fn ldap(
         .collect()
 }
 
-fn ldap_server(
-    sheet: &mut Sheet<'_>,
-    mut entry: Section<'_>,
-    base: &Path,
-) -> Option<LdapSection> {
+fn ldap_server(sheet: &mut Sheet<'_>, mut entry: Section<'_>, base: &Path) -> Option<LdapSection> {
     let url = entry.required(
         sheet,
         "url",
@@ -205,7 +201,10 @@ fn served(sheet: &mut Sheet<'_>, entry: &mut Section<'_>) -> Option<Served> {
     if list.value.is_empty() {
         sheet.wrong(
             list.at,
-            format!("{} is empty: it would never be asked", entry.name("domains")),
+            format!(
+                "{} is empty: it would never be asked",
+                entry.name("domains")
+            ),
             "name some, or remove the section",
         );
         return None;
@@ -244,8 +243,8 @@ fn ldap_url(value: &DeValue<'_>) -> Result<LdapUrl, Wrong> {
             LdapTls::Starttls => (place, 389),
         },
     };
-    let host = Domain::from_unicode(host)
-        .map_err(|error| wrong(format!("has no host name: {error}")))?;
+    let host =
+        Domain::from_unicode(host).map_err(|error| wrong(format!("has no host name: {error}")))?;
     Ok(LdapUrl { host, port, tls })
 }
 
@@ -300,7 +299,9 @@ fn template(value: &DeValue<'_>) -> Result<String, Wrong> {
         return wrong("has a placeholder other than {domain} in its host");
     }
     if !in_path.iter().any(|name| *name != "domain") {
-        return wrong("has none of {address}, {local} and {sha256} in its path: it would find the same for everybody");
+        return wrong(
+            "has none of {address}, {local} and {sha256} in its path: it would find the same for everybody",
+        );
     }
     let (host, port) = place.split_once(':').unwrap_or((place, "443"));
     // A domain in the placeholder's place, to see whether the rest is one.

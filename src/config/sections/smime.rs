@@ -114,7 +114,10 @@ pub(super) fn smime(
     let ldap = directories::ldap(sheet, &mut section, base);
     let well_known = directories::well_known(sheet, &mut section);
     let partners = partners(sheet, &mut section);
-    let (at, looks_up) = (section.at(), section.has("ldap") || section.has("well_known"));
+    let (at, looks_up) = (
+        section.at(),
+        section.has("ldap") || section.has("well_known"),
+    );
     let has_anchors = section.has("anchors");
     section.finish(sheet);
     if looks_up && !has_anchors {
