@@ -59,7 +59,7 @@ fn a_signing_certificate_that_ends_soon_is_a_warning() {
     );
     let ran = run(scratch.path(), &["check", "--config", "sealpost.toml"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let place = "sealpost.toml:20:23: warning: smime.signing_certificate expires at 2";
+    let place = "sealpost.toml:21:23: warning: smime.signing_certificate expires at 2";
     assert!(ran.out.starts_with(place), "{ran:?}");
     assert_eq!(ran.out.lines().count(), 2, "{ran:?}");
 }
