@@ -2,6 +2,7 @@
 //! how others are asked for certificates and their revocation.
 
 pub mod authenticator;
+pub mod certificates;
 pub mod lookup;
 pub mod revocation;
 pub mod users;
