@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::certificate::CertificateError;
 use crate::config::{self, Config, Credentials, LogTarget, RouteSection, SecretError};
+use crate::directory::certificates::{AnchorError, FolderError};
 use crate::journal::{MasterKey, MasterKeyError};
 use crate::policy::{Policy, PolicyProblem};
 use crate::queue::{Limits, Retry};
@@ -37,6 +38,12 @@ pub enum BuildError {
         /// Why not.
         source: CertificateError,
     },
+    /// The authorities of recipients' certificates.
+    #[error("smime.anchors cannot be used")]
+    Anchors(#[source] AnchorError),
+    /// The folder of recipients' certificates.
+    #[error("smime.directory cannot be used")]
+    Folder(#[source] FolderError),
     /// The policy.
     #[error("the policy cannot be used")]
     Policy(Vec<PolicyProblem>),

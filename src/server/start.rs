@@ -11,9 +11,10 @@ use rustls::sign::CertifiedKey;
 
 use super::build::{self, BuildError};
 use super::sockets::{self, ListenError, Listening};
-use super::{Daemon, doors};
+use super::{Daemon, doors, smime};
 use crate::admin::{AdminError, AdminServer, AdminSocket};
 use crate::config::{Config, Credentials};
+use crate::directory::certificates::{self, Certificates};
 use crate::directory::{Authenticator, AuthenticatorError, Users, UsersError};
 use crate::flow::recorded::Recorder;
 use crate::flow::{self, Contacts, Machinery, Parts};
@@ -83,6 +84,7 @@ pub(super) struct Rebuilt {
     pub(super) machinery: Machinery,
     pub(super) users: Users,
     pub(super) certificate: Option<Arc<CertifiedKey>>,
+    pub(super) directory: certificates::Settings,
 }
 
 /// Builds what a reload replaces.
@@ -102,6 +104,7 @@ pub(super) fn rebuild(
         },
         users: Users::load(&config.users)?,
         certificate: doors::certificate(config)?,
+        directory: smime::directory(config, clock.now())?,
     })
 }
 
@@ -134,7 +137,9 @@ pub(super) async fn start(
     directories(&config)?;
     let (spool, recovery) = open_spool(&config, &credentials, clock).await?;
     tell_recovery(&recovery.report);
-    let contacts = Contacts::open(&Tables::open(spool.journal())?)?;
+    let tables = Tables::open(spool.journal())?;
+    let contacts = Contacts::open(&tables)?;
+    let certificates = Certificates::open(&tables, rebuilt.directory)?;
     let decisions = open_decisions(&config, &credentials, clock).await?;
     let log = DeliveryLog::open(build::log_target(&config)).map_err(StartError::Log)?;
     let mut listening = Vec::new();
@@ -171,7 +176,7 @@ pub(super) async fn start(
             clock,
         },
     )?;
-    let admin = AdminServer::start(admin, flow.clone());
+    let admin = AdminServer::start(admin, flow.clone(), certificates.clone(), clock);
     Ok(Daemon {
         config,
         credentials,
@@ -184,6 +189,7 @@ pub(super) async fn start(
         log,
         authenticator,
         submission,
+        certificates,
         relay,
         addresses,
         unix_sockets,

@@ -7,10 +7,13 @@ use super::super::file;
 use super::super::problem::{At, Sheet};
 use super::super::secret::Credentials;
 use super::super::sections::{IdentityOwner, IdentitySection, SmimeSection};
-use super::kept::{large_secret, secret_file};
+use super::kept::{cause, large_secret, secret_file};
 use super::pem::{in_time, pem_problem, roots_problem};
+use crate::directory::certificates::{Folder, FolderError, RefusedFile};
 use crate::mail::Timestamp;
 
+/// Most files of the folder that are complained about one by one.
+const MAX_TOLD: usize = 100;
 /// Everybody may write it.
 const WORLD_WRITABLE: u32 = 0o002;
 
@@ -21,7 +24,7 @@ pub(super) fn smime(
     sheet: &mut Sheet<'_>,
 ) {
     if let Some(directory) = &section.directory {
-        folder(directory, sheet);
+        folder(directory, now, sheet);
     }
     for identity in &section.identities {
         signs(identity, now, credentials, sheet);
@@ -48,11 +51,11 @@ pub(super) fn smime(
 }
 
 /// The operator's folder: there, and not for everybody to put certificates into.
-fn folder(directory: &At<PathBuf>, sheet: &mut Sheet<'_>) {
+fn folder(directory: &At<PathBuf>, now: Timestamp, sheet: &mut Sheet<'_>) {
     let shown = directory.display();
-    match std::fs::read_dir(&directory.value) {
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    match Folder::read(directory, now) {
+        Ok((_, refused)) => unused(directory, &refused, sheet),
+        Err(FolderError::Io(_, error)) if error.kind() == std::io::ErrorKind::NotFound => {
             sheet.missing(
                 directory.at,
                 format!("smime.directory {shown} does not exist"),
@@ -60,11 +63,19 @@ fn folder(directory: &At<PathBuf>, sheet: &mut Sheet<'_>) {
             );
             return;
         }
-        Err(error) => {
+        Err(FolderError::Io(_, error)) => {
             sheet.wrong(
                 directory.at,
                 format!("smime.directory {shown} cannot be read: {error}"),
                 "make it a directory that the user of the daemon can read",
+            );
+            return;
+        }
+        Err(FolderError::TooMuch { what, .. }) => {
+            sheet.wrong(
+                directory.at,
+                format!("smime.directory {shown} holds too much: {what} is over the bound"),
+                "import its certificates with `sealpost cert import` instead",
             );
             return;
         }
@@ -76,6 +87,34 @@ fn folder(directory: &At<PathBuf>, sheet: &mut Sheet<'_>) {
             directory.at,
             format!("smime.directory {shown} can be written by everybody (mode {mode:04o})"),
             format!("chmod o-w {shown}"),
+        );
+    }
+}
+
+/// What lies in the folder and is not used, and why.
+fn unused(directory: &At<PathBuf>, refused: &[RefusedFile], sheet: &mut Sheet<'_>) {
+    for RefusedFile { path, place, why } in refused.iter().take(MAX_TOLD) {
+        let place = match place.as_str() {
+            "" => String::new(),
+            place => format!(", {place},"),
+        };
+        sheet.warn(
+            directory.at,
+            format!(
+                "smime.directory: {}{place} is not used: {}",
+                path.display(),
+                cause(why)
+            ),
+            "replace it or take it out",
+        );
+    }
+    if let Some(more) = refused.len().checked_sub(MAX_TOLD)
+        && more > 0
+    {
+        sheet.warn(
+            directory.at,
+            format!("smime.directory: {more} more certificates or files are not used"),
+            "replace those above first",
         );
     }
 }

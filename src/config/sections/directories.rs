@@ -17,9 +17,9 @@ use super::smime::kept;
 use crate::mail::{Domain, DomainPattern};
 
 /// How long a server may take to answer, where `timeout` does not say.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest that it may.
-const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that it may: what all servers together get for an address.
+const MAX_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest distinguished name, attribute or template that is read, in octets.
 const MAX_TEXT_OCTETS: usize = 1000;
 /// What a template may name.

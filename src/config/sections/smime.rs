@@ -13,7 +13,7 @@ use super::super::secret::{Secret, secret};
 use super::super::value;
 use super::directories::{self, LdapSection, WellKnownSection};
 use super::located;
-use crate::mail::{Address, ContentCipher, Domain, DomainPattern};
+use crate::mail::{Address, ContentCipher, Domain};
 
 /// How certificates are found, trusted and used.
 #[derive(Debug, Clone)]
@@ -83,8 +83,8 @@ pub enum IdentityOwner {
 /// What recipients of a domain are known to read, whatever their certificates say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartnerSection {
-    /// The domain, or what lies below it.
-    pub name: DomainPattern,
+    /// The domain, not what lies below it.
+    pub name: Domain,
     /// Their cipher.
     pub cipher: Option<ContentCipher>,
     /// Whether they read RSAES-OAEP.
@@ -284,7 +284,7 @@ fn partners(sheet: &mut Sheet<'_>, section: &mut Section<'_>) -> Vec<PartnerSect
             sheet,
             "name",
             "add the domain, as in name = \"hospital.example\"",
-            value::domain_pattern,
+            value::domain,
         );
         let cipher = entry.optional(sheet, "cipher", value::one_of(&CIPHERS));
         let oaep = entry.optional(sheet, "oaep", value::boolean);
