@@ -11,6 +11,8 @@
 mod agreement;
 #[path = "cli/bad_configs.rs"]
 mod bad_configs;
+#[path = "cli/cert.rs"]
+mod cert;
 #[path = "cli/commands.rs"]
 mod commands;
 #[path = "cli/daemon.rs"]
