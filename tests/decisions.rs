@@ -41,7 +41,7 @@ use sealpost::policy::source::{
 };
 use sealpost::policy::{
     CertificateFact, HeaderFacts, MessageFacts, PartFacts, Policy, PolicySource, RecipientFacts,
-    demand_of,
+    wanted,
 };
 use time::macros::format_description;
 
@@ -355,7 +355,14 @@ impl Case {
                     "valid" => CertificateFact::Valid,
                     "directory" => CertificateFact::Directory,
                     "pinned" => CertificateFact::Pinned,
-                    other => panic!("{other} is no certificate"),
+                    // `problem revoked`: there is one, and it cannot be used.
+                    other => {
+                        let word = other.strip_prefix("problem ").map(str::to_owned);
+                        let word = word.unwrap_or_else(|| panic!("{other} is no certificate"));
+                        let problem = serde_json::from_value(word.into()).unwrap();
+                        facts.certificate_problem = Some(problem);
+                        CertificateFact::None
+                    }
                 }
             }
             "released" => facts.released = value.split(", ").map(Into::into).collect(),
@@ -550,7 +557,7 @@ fn told(decision: &Decision, class: MessageClass) -> Vec<String> {
             Verdict::Refused(why) => format!("{} refused: {why}", candidate.method),
         })
         .collect();
-    let course = match (&decision.course, demand_of(decision, class)) {
+    let course = match (&decision.course, wanted(decision, class).demand()) {
         (Course::Send(Method::Tls), Some(demand)) => {
             format!("goes by tls at {} or better", demand.least())
         }

@@ -121,27 +121,33 @@ impl fmt::Debug for Sealed {
     }
 }
 
+/// A recipe of which nothing can be made: for tests that only carry it about.
+#[cfg(test)]
+pub(crate) fn sample() -> Sealed {
+    Sealed {
+        header: Vec::new(),
+        envelope: Vec::new(),
+        cipher: ContentCipher::Aes256Cbc,
+        key: ContentKey::new([b'k'; CONTENT_KEY_OCTETS]),
+        iv: vec![b'i'; 16],
+        head: b"Subject: canary".to_vec(),
+        skip: 0,
+        tail: b"canary".to_vec(),
+        octets: 7,
+        sha256: [0; 32],
+        certificate: Fingerprint::new([0; 32]),
+        expires: Timestamp::from_secs(0),
+        signer: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn shows_neither_key_nor_content() {
-        let sealed = Sealed {
-            header: Vec::new(),
-            envelope: Vec::new(),
-            cipher: ContentCipher::Aes256Cbc,
-            key: ContentKey::new([b'k'; CONTENT_KEY_OCTETS]),
-            iv: vec![b'i'; 16],
-            head: b"Subject: canary".to_vec(),
-            skip: 0,
-            tail: b"canary".to_vec(),
-            octets: 7,
-            sha256: [0; 32],
-            certificate: Fingerprint::new([0; 32]),
-            expires: Timestamp::from_secs(0),
-            signer: None,
-        };
+        let sealed = sample();
         let shown = format!("{sealed:?}");
         assert!(
             !shown.contains("canary") && !shown.contains("107"),

@@ -361,7 +361,7 @@ pub(super) fn view(message: &Message, at: u32, recipient: &Recipient) -> Recipie
     let decision = message.plan(at).map(|plan| &*plan.decision);
     let planned = prepared
         .and_then(|prepared| prepared.rendition(message.plan(at)?))
-        .map(|rendition| rendition.demand.least());
+        .map(|rendition| rendition.demand().least());
     let required = planned.or_else(|| decision.and_then(fallen_short_of));
     // Reason and time are those of the wait that goes on, not of one that is over.
     let (reason, next_attempt) = match (&recipient.record.state, recipient.standing()) {

@@ -223,7 +223,7 @@ impl Event {
         self.method = plan.decision.method();
         if let Some(rendition) = rendition {
             // What an attempt was refused for stands; the policy may have been raised since.
-            self.required = self.required.or(Some(rendition.demand.least()));
+            self.required = self.required.or(Some(rendition.demand().least()));
             self.dkim.clone_from(&rendition.signed_by);
         }
         self

@@ -11,7 +11,7 @@ use crate::mail::{
     Asker, Candidate, Course, Decision, Demand, ExceptionUse, Grade, Level, MessageClass, Method,
     Reason, Refusal, Terms, Verdict,
 };
-use crate::policy::demand_of;
+use crate::policy::wanted;
 
 /// A decision.
 #[derive(Debug, Serialize)]
@@ -186,7 +186,7 @@ impl From<&Decision> for DecisionView {
 
 /// What content demands of a TLS connection, where it goes by one. A bounce demands the same.
 pub(super) fn demand(decision: &Decision) -> Option<Demand> {
-    demand_of(decision, MessageClass::Submitted)
+    wanted(decision, MessageClass::Submitted).demand()
 }
 
 /// One word for what a decision comes to.
