@@ -16,7 +16,8 @@
 //!
 //! Facts: `class`, `from`, `author`, `account`, `listener`, `client`, `at`, `size`, `subject`,
 //! `field: NAME = VALUE`, `known fields`, `visible`, `part: TYPE NAME`, `not looked at`, `found`,
-//! `unreadable`, `asked: TAG LEVEL`, `to`, `now`, `tls`, `certificate`, `released`,
+//! `unreadable`, `asked: TAG LEVEL`, `to`, `now`, `tls`, `certificate`, `unsealable`,
+//! `released`,
 //! `first contact`, `volume: RECIPIENTS in SECONDS`.
 
 #![allow(
@@ -350,6 +351,7 @@ impl Case {
             "to" => facts.address = address(value),
             "now" => facts.now = moment(value),
             "tls" => facts.tls = standing(value),
+            "unsealable" => facts.unsealable = value == "yes",
             "certificate" => {
                 facts.certificate = match value {
                     "valid" => CertificateFact::Valid,

@@ -430,16 +430,28 @@ fn a_reserved_call_elsewhere_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in [
         ("relay.rs", "//! x\nfn f() { AlreadySealed::attested(x); }"),
-        ("flow/plans.rs", "//! x\nfn f() { Rendition\n    ::sealed(a); }"),
-        ("flow/prepare/render.rs", "//! x\nfn f() { Rendition::untouched(a); }"),
-        ("policy.rs", "//! x\n// attested(\n#[cfg(test)]\nmod tests { fn f() { Rendition::untouched(a) } }"),
+        (
+            "flow/plans.rs",
+            "//! x\nfn f() { Rendition\n    ::sealed(a); }",
+        ),
+        (
+            "flow/prepare/render.rs",
+            "//! x\nfn f() { Rendition::untouched(a); }",
+        ),
+        (
+            "policy.rs",
+            "//! x\n// attested(\n#[cfg(test)]\nmod tests { fn f() { Rendition::untouched(a) } }",
+        ),
     ] {
         let path = folder.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
     let (broken, used) = reserved(&sources(folder.path()));
-    let files: Vec<_> = broken.iter().filter_map(|it| it.split(':').next()).collect();
+    let files: Vec<_> = broken
+        .iter()
+        .filter_map(|it| it.split(':').next())
+        .collect();
     assert_eq!(files, ["flow/plans.rs", "relay.rs"]);
     assert_eq!(used.len(), 1);
 }

@@ -38,11 +38,12 @@ impl fmt::Debug for ContentKey {
 
 /// How content is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum ContentCipher {
     /// EnvelopedData with AES-256-CBC (RFC 3565, RFC 5652 §6): every client reads it.
+    #[serde(rename = "aes-256-cbc")]
     Aes256Cbc,
     /// AuthEnvelopedData with AES-256-GCM (RFC 5083, RFC 5084): where the recipient reads it.
+    #[serde(rename = "aes-256-gcm")]
     Aes256Gcm,
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Standing<'f> {
     pub(super) certificate: CertificateFact,
     /// Why there is none that could be used.
     pub(super) certificate_problem: Option<CertificateProblem>,
+    /// It could not be sealed to it.
+    pub(super) unsealable: bool,
     /// Holds that a person has released.
     pub(super) released: &'f [Arc<str>],
 }
@@ -69,6 +71,7 @@ impl<'f> Standing<'f> {
             suspected: recipient.suspected,
             certificate: recipient.certificate,
             certificate_problem: recipient.certificate_problem,
+            unsealable: recipient.unsealable,
             released: &recipient.released,
         }
     }
@@ -201,6 +204,7 @@ fn smime_refusal<J: Judge>(judge: &J, standing: Standing<'_>, level: Level) -> O
             let admits = judge.certificate_admits(level, standing.certificate);
             (!admits).then_some(Refusal::LevelTooHigh)
         })
+        .or_else(|| standing.unsealable.then_some(Refusal::NotSealed))
 }
 
 fn tls_refusal<J: Judge>(

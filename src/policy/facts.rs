@@ -92,6 +92,9 @@ pub struct RecipientFacts {
     /// The name of its certificate, for the record: nothing is decided by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_name: Option<Fingerprint>,
+    /// The message was to be sealed to it, and could not be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsealable: bool,
     /// Holds that a person has released, by name.
     pub released: Vec<Arc<str>>,
     /// Whether nothing was ever sent from this sender to it; `None` if nobody looked.
@@ -123,6 +126,7 @@ impl RecipientFacts {
             certificate: CertificateFact::None,
             certificate_problem: None,
             certificate_name: None,
+            unsealable: false,
             released: Vec::new(),
             first_contact: None,
             volume: Vec::new(),

@@ -43,9 +43,10 @@ pub trait Judge {
         match (certificate, problem) {
             (_, Some(problem)) => Some(Refusal::Certificate(problem)),
             (CertificateFact::None, None) => Some(Refusal::NoCertificate),
-            (CertificateFact::Valid | CertificateFact::Directory | CertificateFact::Pinned, None) => {
-                None
-            }
+            (
+                CertificateFact::Valid | CertificateFact::Directory | CertificateFact::Pinned,
+                None,
+            ) => None,
         }
     }
 

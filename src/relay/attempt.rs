@@ -228,7 +228,8 @@ impl Attempt<'_> {
     /// Whether a connection would do by an exception only, and better is still looked for.
     fn is_for_later(&self, connection: &Connection, domain: &DomainFacts) -> Option<Grade> {
         let demand = self.job.rendition.demand();
-        let by_exception = demand.class() == RenditionClass::Content && demand.least() < Grade::Pkix;
+        let by_exception =
+            demand.class() == RenditionClass::Content && demand.least() < Grade::Pkix;
         if !self.searching || !by_exception {
             return None;
         }

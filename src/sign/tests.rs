@@ -206,12 +206,20 @@ async fn a_body_that_is_only_known_by_its_hash_is_signed_as_if_it_were_there() {
     // As many octets as fill a line, one less, one more, and many lines.
     for octets in [1, 56, 57, 58, 114, 5000] {
         let text = STANDARD.encode(vec![0xa5; octets]);
-        let lines = text.as_bytes().chunks(76).map(|line| [line, b"\r\n"].concat());
+        let lines = text
+            .as_bytes()
+            .chunks(76)
+            .map(|line| [line, b"\r\n"].concat());
         let body: Vec<u8> = lines.flatten().collect();
         let digest = ring::digest::digest(&ring::digest::SHA256, &body);
         let author = domain("clinic.example");
         let hashed = signer
-            .sign_hashed(NOW, &author, header.as_bytes(), digest.as_ref().try_into().unwrap())
+            .sign_hashed(
+                NOW,
+                &author,
+                header.as_bytes(),
+                digest.as_ref().try_into().unwrap(),
+            )
             .unwrap();
         let whole = [header.as_bytes(), &body].concat();
         let ordinary = signer.sign(NOW, &author, &whole).unwrap();

@@ -7,8 +7,7 @@ use crate::support::ca::self_signed;
 use crate::support::dns::domain;
 use crate::support::mx::{Do, Mx};
 use crate::support::world::{
-    CONTENT, World, brief, deliver, deliver_one, demanding, expected_content, job,
-    job_of,
+    CONTENT, World, brief, deliver, deliver_one, demanding, expected_content, job, job_of,
 };
 
 const PLAIN: &[&str] = &["PIPELINING", "8BITMIME", "SIZE 1000000"];

@@ -7,9 +7,7 @@ use sealpost::relay::{Job, Relay, Route, RouteTls};
 use crate::support::ca::self_signed;
 use crate::support::dns::domain;
 use crate::support::mx::{Do, Mx};
-use crate::support::world::{
-    CONTENT, World, brief, deliver, deliver_one, demanding, job_of,
-};
+use crate::support::world::{CONTENT, World, brief, deliver, deliver_one, demanding, job_of};
 
 fn pinned(patterns: &[&str]) -> Terms {
     let pattern = |text: &&str| text.parse::<DomainPattern>().unwrap();

@@ -192,9 +192,7 @@ impl Case<'_> {
             TlsStanding::Short { reached, required }
             | TlsStanding::Suspected {
                 reached, required, ..
-            } => {
-                matches!(reached, Grade::None) || matches!(required, Grade::None | Grade::Any)
-            }
+            } => matches!(reached, Grade::None) || matches!(required, Grade::None | Grade::Any),
         }
     }
 

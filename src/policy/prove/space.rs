@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::oracle::{Case, rank};
 use super::{Tally, Witness, levels_from};
-use crate::mail::{CertificateFact, CertificateProblem};
 use crate::mail::{
     Asker, Course, Decision, Demand, Domain, DomainPattern, ExceptionUse, Grade, Level,
     MessageClass, Method, Reason, Timestamp, TlsStanding,
 };
+use crate::mail::{CertificateFact, CertificateProblem};
 use crate::policy::choose::{Standing, choose};
 use crate::policy::evaluate::{asked, base_reason};
 use crate::policy::judge::Judge;
@@ -251,6 +251,8 @@ impl<J: Judge> Space<'_, J> {
                     suspected,
                     certificate,
                     certificate_problem,
+                    // Where it is so nothing can be sent that was sealed.
+                    unsealable: false,
                     released: &[],
                 };
                 let mut asked = asked(self.judge, base, &reasons, &[], &[]);
