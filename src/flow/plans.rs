@@ -65,12 +65,10 @@ mod tests {
         Decided {
             recipient,
             decision: Arc::new(decision),
-            rendition: prefix.map(|prefix| Rendition {
-                demand: Demand::content(Level::Protected).unwrap(),
-                terms: Terms::default(),
-                prefix: prefix.as_bytes().to_vec(),
-                signed_by: Vec::new(),
-                body: crate::mail::Body::Accepted,
+            rendition: prefix.and_then(|prefix| {
+                let demand = Demand::content(Level::Protected).unwrap();
+                let prefix = prefix.as_bytes().to_vec();
+                Rendition::content(demand, Terms::default(), prefix, Vec::new())
             }),
         }
     }

@@ -16,7 +16,7 @@ use crate::mail::{
     Decision, Demand, EnhancedCode, Envelope, MessageClass, MessageId, Prepared, Rendition, Status,
     Terms, Timestamp,
 };
-use crate::policy::{MessageFacts, RecipientFacts, demand_of};
+use crate::policy::{MessageFacts, RecipientFacts, wanted};
 use crate::queue::{Input, Preparation, ToDecide};
 use crate::report::decisions::DecisionsError;
 use crate::report::events;
@@ -179,7 +179,7 @@ async fn render(
     let class = envelope.class;
     let demands: Vec<Option<Demand>> = decisions
         .iter()
-        .map(|decision| demand_of(decision, class))
+        .map(|decision| wanted(decision, class).demand())
         .collect();
     let signature = match content {
         Some(held) if demands.iter().any(Option::is_some) => {
@@ -187,22 +187,20 @@ async fn render(
         }
         Some(_) | None => Signature::default(),
     };
-    let rendition = |demand: Demand, decision: &Decision| Rendition {
-        demand,
-        terms: match class {
+    let rendition = |demand: Demand, decision: &Decision| {
+        let terms = match class {
             MessageClass::Submitted => decision.terms.clone(),
             MessageClass::Dsn => Terms::default(),
-        },
-        prefix: signature.prefix.clone(),
-        signed_by: signature.domains.clone(),
-        body: crate::mail::Body::Accepted,
+        };
+        let (prefix, signed_by) = (signature.prefix.clone(), signature.domains.clone());
+        Rendition::content(demand, terms, prefix, signed_by)
     };
     let decided = preparation.recipients.iter().zip(decisions).zip(demands);
     Ok(decided
         .map(|((to_decide, decision), demand)| Decided {
             recipient: to_decide.recipient,
             decision: Arc::clone(decision),
-            rendition: demand.map(|demand| rendition(demand, decision)),
+            rendition: demand.and_then(|demand| rendition(demand, decision)),
         })
         .collect())
 }
