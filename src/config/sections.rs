@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-pub use directories::{LdapSection, LdapTls, LdapUrl, Served, WellKnownSection};
+pub use directories::{LdapSection, WellKnownSection};
 pub use incoming::{Limits, ListenerAddress, ListenerSection, ListenerTls, TlsSection};
 pub use outgoing::{DkimSection, RelaySection, RetrySection, RouteSection, RouteTls};
 pub(super) use policy::{Draft, included_file as policy_of_included};
-pub use smime::{IdentityOwner, IdentitySection, PartnerSection, RevocationMode, SmimeSection};
+pub use smime::{IdentityOwner, IdentitySection, SmimeSection};
 
 use super::places::Places;
 use super::problem::{At, Sheet, Spot};

@@ -1,40 +1,64 @@
-//! S/MIME, from the configuration: what the directory of certificates goes by, and who signs.
+//! S/MIME, from the configuration: what the directory of certificates goes by, who is asked for
+//! them, who signs; and the directory as the line sees it.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
+use rustls::RootCertStore;
 
 use super::BuildError;
-use crate::config::certificate::{CertificateError, read_chain};
-use crate::config::{Config, PartnerSection, RevocationMode as Mode, SmimeSection};
-use crate::directory::certificates::{Anchors, Folder, Partner, RevocationMode, Settings};
-use crate::mail::{ContentCipher, Timestamp};
+use crate::config::certificate::{describe, read_chain, read_pkcs8, validity};
+use crate::config::{
+    self, Config, Credentials, IdentityOwner, IdentitySection, LdapSection, SmimeSection,
+    WellKnownSection,
+};
+use crate::directory::certificates::{Anchors, Folder, Settings};
+use crate::directory::lookup::{HttpsSource, LdapSettings, LdapSource, Source};
+use crate::mail::{SecretBytes, Timestamp};
+use crate::proto::cms::Identity;
+use crate::proto::ldap::Credentials as Login;
+use crate::seal::{Owner, Sealer, SigningIdentity};
+use crate::world::clock::Clock;
+use crate::world::dial::Dialer;
+use crate::world::dns_hickory::HickoryDns;
+use crate::world::fetch::Fetcher;
+use crate::world::net::TcpNetwork;
 
 /// What the directory of certificates goes by. Without `[smime]` it vouches for nothing but what
 /// was imported, and asks nobody.
-pub(super) fn directory(config: &Config, now: Timestamp) -> Result<Settings, BuildError> {
+pub(super) fn directory(
+    config: &Config,
+    credentials: &Credentials,
+    clock: Clock,
+) -> Result<Settings, BuildError> {
     let Some(section) = &config.smime else {
         return Ok(Settings::default());
     };
+    let dialer = dialer(config, clock)?;
     Ok(Settings {
         anchors: anchors(section)?,
-        folder: folder(section, now)?,
-        revocation: match section.revocation {
-            Mode::Require => RevocationMode::Require,
-            Mode::Prefer => RevocationMode::Prefer,
-            Mode::Off => RevocationMode::Off,
-        },
-        partners: section.partners.iter().map(partner).collect(),
+        folder: folder(section, clock.now())?,
+        sources: sources(section, credentials, &dialer)?,
+        revocation: section.revocation,
+        partners: section.partners.clone(),
         ..Settings::default()
     })
 }
 
+/// How servers are connected to that are asked about certificates.
+fn dialer(config: &Config, clock: Clock) -> Result<Dialer, BuildError> {
+    let dns = Arc::new(HickoryDns::new(&config.dns_servers)?);
+    let allow_private = config.relay.allow_private_addresses;
+    Ok(Dialer::new(dns, Arc::new(TcpNetwork), clock, allow_private))
+}
+
 fn anchors(section: &SmimeSection) -> Result<Anchors, BuildError> {
-    let failed = |source: CertificateError| BuildError::Certificate {
-        what: "smime.anchors",
-        source,
-    };
     let mut certificates = Vec::new();
     for path in &section.anchors {
-        let chain = read_chain(path).map_err(failed)?;
+        let chain = read_chain(path).map_err(|source| BuildError::Certificate {
+            what: "smime.anchors",
+            source,
+        })?;
         certificates.extend(chain.iter().map(|it| Bytes::copy_from_slice(it)));
     }
     Anchors::new(certificates).map_err(BuildError::Anchors)
@@ -52,14 +76,120 @@ fn folder(section: &SmimeSection, now: Timestamp) -> Result<Folder, BuildError> 
     Ok(folder)
 }
 
-fn partner(section: &PartnerSection) -> Partner {
-    let gcm = |cipher| match cipher {
-        ContentCipher::Aes256Gcm => true,
-        ContentCipher::Aes256Cbc => false,
-    };
-    Partner {
-        domain: section.name.clone(),
-        gcm: section.cipher.map(gcm),
-        oaep: section.oaep,
+/// Who is asked, in the order of the configuration: LDAP servers, then web servers.
+fn sources(
+    section: &SmimeSection,
+    credentials: &Credentials,
+    dialer: &Dialer,
+) -> Result<Vec<Arc<dyn Source>>, BuildError> {
+    let mut sources: Vec<Arc<dyn Source>> = Vec::new();
+    for server in &section.ldap {
+        sources.push(Arc::new(ldap(server, credentials, dialer)?));
     }
+    for server in &section.well_known {
+        sources.push(Arc::new(well_known(server, dialer)?));
+    }
+    Ok(sources)
+}
+
+fn ldap(
+    section: &LdapSection,
+    credentials: &Credentials,
+    dialer: &Dialer,
+) -> Result<LdapSource, BuildError> {
+    let login = match &section.bind {
+        None => None,
+        Some((name, password)) => {
+            let password = password.read(credentials).map_err(BuildError::LdapSecret)?;
+            let password = SecretBytes::new(password.as_bytes().to_vec());
+            let login = Login::new(name.clone(), password);
+            Some(login.map_err(BuildError::LdapCredentials)?)
+        }
+    };
+    let settings = LdapSettings {
+        url: section.url.clone(),
+        base: section.base.clone(),
+        attribute: section.attribute.clone(),
+        served: section.served.clone(),
+        roots: roots(section.ca_file.as_deref(), "smime.ldap.ca_file")?,
+        credentials: login,
+        timeout: section.timeout,
+    };
+    LdapSource::new(settings, dialer).map_err(BuildError::Ldap)
+}
+
+fn well_known(section: &WellKnownSection, dialer: &Dialer) -> Result<HttpsSource, BuildError> {
+    let roots = roots(section.ca_file.as_deref(), "smime.well_known.ca_file")?;
+    let dialer = match section.named {
+        true => dialer.for_named_hosts(),
+        false => dialer.clone(),
+    };
+    let fetcher = Fetcher::new(dialer, roots);
+    Ok(HttpsSource::new(
+        section.template.clone(),
+        section.served.clone(),
+        fetcher,
+    ))
+}
+
+/// What vouches for a server.
+fn roots(
+    ca_file: Option<&std::path::PathBuf>,
+    what: &'static str,
+) -> Result<Arc<RootCertStore>, BuildError> {
+    let roots = config::roots_of(ca_file.map(std::path::PathBuf::as_path));
+    roots.map_err(|source| BuildError::Certificate { what, source })
+}
+
+/// Who seals and signs; `None` without `[smime]`.
+pub(super) fn sealer(
+    config: &Config,
+    credentials: &Credentials,
+) -> Result<Option<Sealer>, BuildError> {
+    let Some(section) = &config.smime else {
+        return Ok(None);
+    };
+    let mut identities = Vec::new();
+    for section in &section.identities {
+        identities.extend(identity(section, credentials)?);
+    }
+    Ok(Some(Sealer::new(identities)))
+}
+
+/// An identity, once for each of its owners.
+fn identity(
+    section: &IdentitySection,
+    credentials: &Credentials,
+) -> Result<Vec<SigningIdentity>, BuildError> {
+    let (what, key_what) = match section.owner {
+        IdentityOwner::Certificate => ("smime.signing_certificate", "smime.signing_key"),
+        IdentityOwner::Address(_) | IdentityOwner::Domain(_) => {
+            ("smime.identity.certificate", "smime.identity.key")
+        }
+    };
+    let failed = |what| move |source| BuildError::Certificate { what, source };
+    let chain = read_chain(&section.certificate).map_err(failed(what))?;
+    let expires = validity(&chain).map_err(failed(what))?.until;
+    let key_file = section.key.path(credentials);
+    let key_file = key_file.map_err(BuildError::SigningSecret)?;
+    let key = read_pkcs8(&key_file).map_err(failed(key_what))?;
+    let owners = match &section.owner {
+        IdentityOwner::Address(address) => vec![Owner::Address(address.clone())],
+        IdentityOwner::Domain(domain) => vec![Owner::Domain(domain.clone())],
+        IdentityOwner::Certificate => {
+            let described = chain.first().map(describe).transpose();
+            let described = described.map_err(failed(what))?;
+            let addresses = described.map(|it| it.addresses).unwrap_or_default();
+            addresses.into_iter().map(Owner::Address).collect()
+        }
+    };
+    let chain = chain.iter().map(|it| it.to_vec()).collect();
+    let identity = Identity::new(chain, key.secret_pkcs8_der());
+    let identity = identity.map_err(BuildError::Identity)?;
+    let owned = |owner| SigningIdentity {
+        owner,
+        identity: identity.clone(),
+        expires,
+    };
+    Ok(owners.into_iter().map(owned).collect())
 }

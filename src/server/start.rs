@@ -22,6 +22,7 @@ use crate::journal::SEGMENT_OCTETS;
 use crate::queue::Queue;
 use crate::report::decisions::{self, DecisionsError};
 use crate::report::{Decisions, DeliveryLog};
+use crate::seal::Sealer;
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::submission::{ListenerError, Services, SubmissionError};
 use crate::tables::{TableError, Tables};
@@ -85,6 +86,7 @@ pub(super) struct Rebuilt {
     pub(super) users: Users,
     pub(super) certificate: Option<Arc<CertifiedKey>>,
     pub(super) directory: certificates::Settings,
+    pub(super) sealer: Option<Sealer>,
 }
 
 /// Builds what a reload replaces.
@@ -104,7 +106,8 @@ pub(super) fn rebuild(
         },
         users: Users::load(&config.users)?,
         certificate: doors::certificate(config)?,
-        directory: smime::directory(config, clock.now())?,
+        directory: smime::directory(config, credentials, clock)?,
+        sealer: smime::sealer(config, credentials)?,
     })
 }
 

@@ -11,6 +11,7 @@ use super::kept::{cause, large_secret, secret_file};
 use super::pem::{in_time, pem_problem, roots_problem};
 use crate::directory::certificates::{Folder, FolderError, RefusedFile};
 use crate::mail::Timestamp;
+use crate::proto::cms::{CmsError, Identity};
 
 /// Most files of the folder that are complained about one by one.
 const MAX_TOLD: usize = 100;
@@ -31,6 +32,14 @@ pub(super) fn smime(
     }
     for path in &section.anchors {
         vouches(path, now, sheet);
+    }
+    for server in &section.well_known {
+        if let Some(path) = &server.ca_file
+            && let Err(error) = certificate::roots_in(path)
+        {
+            let name = "smime.well_known.ca_file";
+            roots_problem(error, Some(path), path.at, name, sheet);
+        }
     }
     for server in &section.ldap {
         if let Some(path) = &server.ca_file
@@ -164,15 +173,31 @@ fn signs(
     ) else {
         return;
     };
-    let joined = certificate::read_pkcs8(&key_file).and_then(|key| match chain {
-        Some(chain) => certificate::certified_key(chain, key.into()).map(drop),
-        None => Ok(()),
-    });
-    match joined {
-        Ok(()) => {}
+    let key = match certificate::read_pkcs8(&key_file) {
+        Ok(key) => key,
+        Err(error) => return pem_problem(&error, &key_file, key_name, sheet),
+    };
+    let Some(chain) = chain else {
+        return;
+    };
+    let octets: Vec<Vec<u8>> = chain.iter().map(|it| it.to_vec()).collect();
+    let identity = Identity::new(octets, key.secret_pkcs8_der());
+    match certificate::certified_key(chain, key.into()) {
         // The certificate has been complained about already.
         Err(CertificateError::Malformed) => {}
         Err(error) => pem_problem(&error, &key_file, key_name, sheet),
+        Ok(_) => match identity {
+            // This one, too.
+            Ok(_) | Err(CmsError::KeyUsage) => {}
+            Err(error) => sheet.wrong(
+                key_file.at,
+                format!(
+                    "{key_name} {} cannot sign mail: {error}",
+                    key_file.display()
+                ),
+                "use RSA of 2048 bits or more, P-256, P-384 or Ed25519",
+            ),
+        },
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! RFC 4516 (LDAP URLs, of which scheme, host and port are read), RFC 4512 §1.4 (attribute names).
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,61 +13,24 @@ use super::super::secret::{Secret, secret};
 use super::super::value;
 use super::located;
 use super::smime::kept;
-use crate::mail::{Domain, DomainPattern};
+use crate::directory::lookup::{Served, Template};
+use crate::mail::DomainPattern;
+use crate::world::url::Url;
 
 /// How long a server may take to answer, where `timeout` does not say.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that it may: what all servers together get for an address.
 const MAX_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest distinguished name, attribute or template that is read, in octets.
+/// Longest distinguished name or attribute that is read, in octets.
 const MAX_TEXT_OCTETS: usize = 1000;
 /// What a template may name.
 const PLACEHOLDERS: [&str; 4] = ["address", "local", "domain", "sha256"];
 
-/// Whose certificates are looked up somewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Served {
-    /// Everybody's: `"*"`.
-    All,
-    /// Those of these domains.
-    Domains(Vec<DomainPattern>),
-}
-
-/// How a connection to an LDAP server is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LdapTls {
-    /// From the first octet: `ldaps://`.
-    Implicit,
-    /// By StartTLS, before anything is said: `ldap://`.
-    Starttls,
-}
-
-/// An LDAP server's name and port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LdapUrl {
-    /// Its name, which its certificate is checked against.
-    pub host: Domain,
-    /// Its port.
-    pub port: u16,
-    /// How it is protected.
-    pub tls: LdapTls,
-}
-
-impl fmt::Display for LdapUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.tls {
-            LdapTls::Implicit => "ldaps",
-            LdapTls::Starttls => "ldap",
-        };
-        write!(f, "{scheme}://{}:{}", self.host, self.port)
-    }
-}
-
 /// An LDAP server that is asked for certificates.
 #[derive(Debug, Clone)]
 pub struct LdapSection {
-    /// Where it is.
-    pub url: LdapUrl,
+    /// Where it is: `ldaps`, or `ldap` with StartTLS; nothing behind host and port.
+    pub url: Url,
     /// The entry that everything is searched below.
     pub base: String,
     /// The attribute that holds the mail address.
@@ -84,12 +46,16 @@ pub struct LdapSection {
 }
 
 /// A web server that is asked for certificates.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct WellKnownSection {
     /// Whose certificates it is asked for.
     pub served: Served,
     /// `https://`, with placeholders.
-    pub template: String,
+    pub template: Template,
+    /// What vouches for the server; `None` means the system's roots.
+    pub ca_file: Option<At<PathBuf>>,
+    /// Whether the host is the same for everybody, and so the operator's choice.
+    pub named: bool,
 }
 
 pub(super) fn ldap(
@@ -159,6 +125,7 @@ fn ldap_server(sheet: &mut Sheet<'_>, mut entry: Section<'_>, base: &Path) -> Op
 pub(super) fn well_known(
     sheet: &mut Sheet<'_>,
     section: &mut Section<'_>,
+    base: &Path,
 ) -> Vec<WellKnownSection> {
     let mut found = Vec::new();
     for mut entry in section.sections(sheet, "well_known") {
@@ -169,11 +136,15 @@ pub(super) fn well_known(
             "add it, as in url = \"https://{domain}/.well-known/smime/{sha256}.p7c\"",
             template,
         );
+        let ca_file = entry.optional(sheet, "ca_file", value::path);
         entry.finish(sheet);
         if let (Some(served), Some(url)) = (served, url) {
+            let (template, named) = url.value;
             found.push(WellKnownSection {
                 served,
-                template: url.value,
+                template,
+                ca_file: ca_file.map(|path| located(path, base)),
+                named,
             });
         }
     }
@@ -213,39 +184,23 @@ fn served(sheet: &mut Sheet<'_>, entry: &mut Section<'_>) -> Option<Served> {
     Some(all.map_or(Served::All, Served::Domains))
 }
 
-fn ldap_url(value: &DeValue<'_>) -> Result<LdapUrl, Wrong> {
+fn ldap_url(value: &DeValue<'_>) -> Result<Url, Wrong> {
     const EXAMPLE: &str = "\"ldaps://ldap.partner.example\"";
     let text = value
         .as_str()
         .ok_or_else(|| Wrong::kind(value, "an LDAP URL", EXAMPLE))?;
     let wrong = |what: String| Wrong::new(what, format!("write it as in {EXAMPLE}"));
-    let (tls, rest) = if let Some(rest) = text.strip_prefix("ldaps://") {
-        (LdapTls::Implicit, rest)
-    } else if let Some(rest) = text.strip_prefix("ldap://") {
-        (LdapTls::Starttls, rest)
-    } else {
+    if !text.starts_with("ldaps://") && !text.starts_with("ldap://") {
         return Err(wrong("begins with neither ldaps:// nor ldap://".to_owned()));
-    };
-    let place = rest.strip_suffix('/').unwrap_or(rest);
-    if place.contains(['/', '?']) {
+    }
+    let url = Url::parse(text).map_err(|error| wrong(format!("is no URL: {error}")))?;
+    if url.target() != "/" {
         return Err(Wrong::new(
             "has more than scheme, host and port",
             "write the entry to search below as base",
         ));
     }
-    let (host, port) = match place.split_once(':') {
-        Some((host, port)) => match port.parse::<u16>() {
-            Ok(port) if port > 0 => (host, port),
-            _ => return Err(wrong("has no valid port".to_owned())),
-        },
-        None => match tls {
-            LdapTls::Implicit => (place, 636),
-            LdapTls::Starttls => (place, 389),
-        },
-    };
-    let host =
-        Domain::from_unicode(host).map_err(|error| wrong(format!("has no host name: {error}")))?;
-    Ok(LdapUrl { host, port, tls })
+    Ok(url)
 }
 
 fn distinguished_name(value: &DeValue<'_>) -> Result<String, Wrong> {
@@ -274,8 +229,8 @@ fn attribute(value: &DeValue<'_>) -> Result<String, Wrong> {
     Ok(text)
 }
 
-/// An `https://` URL whose path says whom it is about.
-fn template(value: &DeValue<'_>) -> Result<String, Wrong> {
+/// An `https://` URL whose path says whom it is about; whether its host is the same for everybody.
+fn template(value: &DeValue<'_>) -> Result<(Template, bool), Wrong> {
     const EXAMPLE: &str = "\"https://certs.partner.example/{sha256}.p7c\"";
     let text = value
         .as_str()
@@ -284,15 +239,9 @@ fn template(value: &DeValue<'_>) -> Result<String, Wrong> {
     let Some(rest) = text.strip_prefix("https://") else {
         return wrong("does not begin with https://");
     };
-    if text.len() > MAX_TEXT_OCTETS || !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return wrong("is too long, or has characters that a URL does not have");
-    }
     let Some((place, path)) = rest.split_once('/') else {
         return wrong("has no path");
     };
-    if path.contains('#') || place.contains('@') {
-        return wrong("has a fragment or a user's name");
-    }
     let in_host = placeholders(place)?;
     let in_path = placeholders(path)?;
     if in_host.iter().any(|name| *name != "domain") {
@@ -303,15 +252,10 @@ fn template(value: &DeValue<'_>) -> Result<String, Wrong> {
             "has none of {address}, {local} and {sha256} in its path: it would find the same for everybody",
         );
     }
-    let (host, port) = place.split_once(':').unwrap_or((place, "443"));
-    // A domain in the placeholder's place, to see whether the rest is one.
-    if Domain::from_unicode(&host.replace("{domain}", "partner.example")).is_err() {
-        return wrong("has no host name");
+    match Template::parse(text) {
+        Ok(template) => Ok((template, in_host.is_empty())),
+        Err(error) => wrong(&format!("is no URL: {error}")),
     }
-    if port.parse::<u16>().map_or(true, |port| port == 0) {
-        return wrong("has no valid port");
-    }
-    Ok(text.to_owned())
 }
 
 /// The placeholders of a part of a template; braces that are none are wrong.

@@ -13,6 +13,7 @@ use super::super::secret::{Secret, secret};
 use super::super::value;
 use super::directories::{self, LdapSection, WellKnownSection};
 use super::located;
+use crate::directory::certificates::{Partner, RevocationMode};
 use crate::mail::{Address, ContentCipher, Domain};
 
 /// How certificates are found, trusted and used.
@@ -33,29 +34,7 @@ pub struct SmimeSection {
     /// Partners' web servers that are asked after them.
     pub well_known: Vec<WellKnownSection>,
     /// What partners are known to read.
-    pub partners: Vec<PartnerSection>,
-}
-
-/// What follows where nobody says whether a certificate was revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RevocationMode {
-    /// It is not used.
-    Require,
-    /// It is used all the same.
-    Prefer,
-    /// Nobody is asked.
-    Off,
-}
-
-impl RevocationMode {
-    /// The word in the file.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Require => "require",
-            Self::Prefer => "prefer",
-            Self::Off => "off",
-        }
-    }
+    pub partners: Vec<Partner>,
 }
 
 /// A signing certificate and its key.
@@ -80,17 +59,6 @@ pub enum IdentityOwner {
     Domain(Domain),
 }
 
-/// What recipients of a domain are known to read, whatever their certificates say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartnerSection {
-    /// The domain, not what lies below it.
-    pub name: Domain,
-    /// Their cipher.
-    pub cipher: Option<ContentCipher>,
-    /// Whether they read RSAES-OAEP.
-    pub oaep: Option<bool>,
-}
-
 /// Reads `[smime]`; `None` if it is not there.
 pub(super) fn smime(
     sheet: &mut Sheet<'_>,
@@ -112,7 +80,7 @@ pub(super) fn smime(
         identities.extend(identity(sheet, entry, base, &identities));
     }
     let ldap = directories::ldap(sheet, &mut section, base);
-    let well_known = directories::well_known(sheet, &mut section);
+    let well_known = directories::well_known(sheet, &mut section, base);
     let partners = partners(sheet, &mut section);
     let (at, looks_up) = (
         section.at(),
@@ -273,12 +241,12 @@ fn identity(
 }
 
 /// What partners are known to read.
-fn partners(sheet: &mut Sheet<'_>, section: &mut Section<'_>) -> Vec<PartnerSection> {
+fn partners(sheet: &mut Sheet<'_>, section: &mut Section<'_>) -> Vec<Partner> {
     const CIPHERS: [(&str, ContentCipher); 2] = [
-        ("aes-256-cbc", ContentCipher::Aes256Cbc),
-        ("aes-256-gcm", ContentCipher::Aes256Gcm),
+        (ContentCipher::Aes256Cbc.as_str(), ContentCipher::Aes256Cbc),
+        (ContentCipher::Aes256Gcm.as_str(), ContentCipher::Aes256Gcm),
     ];
-    let mut partners: Vec<PartnerSection> = Vec::new();
+    let mut partners: Vec<Partner> = Vec::new();
     for mut entry in section.sections(sheet, "domain") {
         let name = entry.required(
             sheet,
@@ -292,13 +260,13 @@ fn partners(sheet: &mut Sheet<'_>, section: &mut Section<'_>) -> Vec<PartnerSect
         let Some(name) = name else {
             continue;
         };
-        if partners.iter().any(|other| other.name == name.value) {
+        if partners.iter().any(|other| other.domain == name.value) {
             let what = format!("a second [[smime.domain]] for {}", name.value);
             sheet.wrong(name.at, what, "remove one of them");
         }
-        partners.push(PartnerSection {
-            name: name.value,
-            cipher: cipher.map(|cipher| cipher.value),
+        partners.push(Partner {
+            domain: name.value,
+            gcm: cipher.map(|cipher| cipher.value == ContentCipher::Aes256Gcm),
             oaep: oaep.map(|oaep| oaep.value),
         });
     }
