@@ -201,7 +201,14 @@ impl Source for HttpsSource {
         &'a self,
         address: &'a Address,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LookupError>> {
-        Box::pin(self.look_up(address))
+        Box::pin(async move {
+            // A turn may have to be waited for.
+            let look_up = tokio::time::timeout(2 * FETCH_TIMEOUT, self.look_up(address));
+            look_up.await.unwrap_or_else(|_| {
+                let why = format!("{} did not answer in time", self.name());
+                Err(LookupError::Failed(why))
+            })
+        })
     }
 }
 
