@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::certificate::CertificateError;
 use crate::config::{self, Config, Credentials, LogTarget, RouteSection, SecretError};
+use crate::flow::Smime;
 use crate::journal::{MasterKey, MasterKeyError};
 use crate::policy::{Policy, PolicyProblem};
 use crate::queue::{Limits, Retry};
@@ -105,6 +106,11 @@ pub(super) fn signer(config: &Config) -> Result<Signer, BuildError> {
     };
     let keys: Result<Vec<_>, _> = config.dkim.iter().map(load).collect();
     Ok(Signer::new(keys.map_err(BuildError::Dkim)?))
+}
+
+/// What S/MIME works with; `None` where it is not configured.
+pub(super) const fn smime(_config: &Config) -> Option<Smime> {
+    None
 }
 
 /// What carries.

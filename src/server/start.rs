@@ -99,6 +99,7 @@ pub(super) fn rebuild(
             scanner: build::scanner(config)?,
             signer: build::signer(config)?,
             relay: build::relay(config, credentials, clock)?,
+            smime: build::smime(config),
         },
         users: Users::load(&config.users)?,
         certificate: doors::certificate(config)?,
