@@ -134,7 +134,8 @@ impl Daemon {
             .map_err(StartError::Authenticator)?;
         let relay = rebuilt.machinery.relay.clone();
         self.certificates.reload(rebuilt.directory);
-        self.flow.reload(rebuilt.machinery);
+        let machinery = smime::joined(rebuilt.machinery, &self.certificates, rebuilt.sealer);
+        self.flow.reload(machinery);
         std::mem::replace(&mut self.relay, relay).close();
         if let Some(certificate) = rebuilt.certificate {
             self.submission.reload(certificate);

@@ -7,14 +7,19 @@ use bytes::Bytes;
 use rustls::RootCertStore;
 
 use super::BuildError;
-use crate::config::certificate::{describe, read_chain, read_pkcs8, validity};
+use crate::config::certificate::{describe, read_chain, read_pkcs8, system_roots, validity};
 use crate::config::{
     self, Config, Credentials, IdentityOwner, IdentitySection, LdapSection, SmimeSection,
     WellKnownSection,
 };
-use crate::directory::certificates::{Anchors, Folder, Settings};
+use crate::directory::certificates::{Anchors, Certificates, Folder, Settings};
 use crate::directory::lookup::{HttpsSource, LdapSettings, LdapSource, Source};
-use crate::mail::{SecretBytes, Timestamp};
+use crate::directory::revocation::Revocation;
+use crate::flow::certificates::Answer;
+use crate::flow::{KnowsCertificates, Machinery, Smime};
+use crate::mail::{
+    Address, CertificateProblem, Fingerprint, FoundCertificate, SecretBytes, Timestamp,
+};
 use crate::proto::cms::Identity;
 use crate::proto::ldap::Credentials as Login;
 use crate::seal::{Owner, Sealer, SigningIdentity};
@@ -40,8 +45,8 @@ pub(super) fn directory(
         folder: folder(section, clock.now())?,
         sources: sources(section, credentials, &dialer)?,
         revocation: section.revocation,
+        checker: Some(Arc::new(revocation(dialer))),
         partners: section.partners.clone(),
-        ..Settings::default()
     })
 }
 
@@ -50,6 +55,13 @@ fn dialer(config: &Config, clock: Clock) -> Result<Dialer, BuildError> {
     let dns = Arc::new(HickoryDns::new(&config.dns_servers)?);
     let allow_private = config.relay.allow_private_addresses;
     Ok(Dialer::new(dns, Arc::new(TcpNetwork), clock, allow_private))
+}
+
+/// Who says whether a certificate was revoked. Its answers are signed; where they come over
+/// `https` all the same, the system's roots vouch for the server.
+fn revocation(dialer: Dialer) -> Revocation {
+    let roots = Arc::new(system_roots());
+    Revocation::new(Fetcher::new(dialer, roots))
 }
 
 fn anchors(section: &SmimeSection) -> Result<Anchors, BuildError> {
@@ -192,4 +204,40 @@ fn identity(
         expires,
     };
     Ok(owners.into_iter().map(owned).collect())
+}
+
+/// The machinery with S/MIME, where there is somebody who seals.
+pub(super) fn joined(
+    machinery: Machinery,
+    certificates: &Certificates,
+    sealer: Option<Sealer>,
+) -> Machinery {
+    let smime = sealer.map(|sealer| Smime {
+        certificates: Arc::new(Known(certificates.clone())),
+        sealer: Arc::new(sealer),
+    });
+    Machinery { smime, ..machinery }
+}
+
+/// The directory as the line asks it.
+#[derive(Debug)]
+struct Known(Certificates);
+
+impl KnowsCertificates for Known {
+    fn known(&self, address: &Address, now: Timestamp) -> FoundCertificate {
+        self.0.known(address, now)
+    }
+
+    fn look_up<'a>(&'a self, address: &'a Address, now: Timestamp) -> Answer<'a, FoundCertificate> {
+        Box::pin(self.0.look_up(address, now))
+    }
+
+    fn stands<'a>(
+        &'a self,
+        address: &'a Address,
+        certificate: &'a Fingerprint,
+        now: Timestamp,
+    ) -> Answer<'a, Result<(), CertificateProblem>> {
+        Box::pin(self.0.stands(address, certificate, now))
+    }
 }

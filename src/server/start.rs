@@ -82,6 +82,7 @@ pub enum StartError {
 
 /// What a reload replaces.
 pub(super) struct Rebuilt {
+    /// Not yet joined with the directory of certificates: [`smime::joined`].
     pub(super) machinery: Machinery,
     pub(super) users: Users,
     pub(super) certificate: Option<Arc<CertifiedKey>>,
@@ -103,6 +104,7 @@ pub(super) fn rebuild(
             scanner: build::scanner(config)?,
             signer: build::signer(config)?,
             relay: build::relay(config, credentials, clock)?,
+            smime: None,
         },
         users: Users::load(&config.users)?,
         certificate: doors::certificate(config)?,
@@ -164,7 +166,7 @@ pub(super) async fn start(
         postmaster: config.postmaster.clone(),
         decisions: decisions.clone(),
         contacts,
-        machinery: rebuilt.machinery,
+        machinery: smime::joined(rebuilt.machinery, &certificates, rebuilt.sealer),
     };
     let queue = Queue::new(retry, limits, seed(clock));
     let (flow, office) = flow::start(parts, queue, recovery.messages);
