@@ -834,13 +834,8 @@ fn plans(renditions: &[Option<u32>]) -> Prepared {
         )),
         rendition,
     };
-    let rendition = Rendition {
-        demand: Demand::dsn(),
-        prefix: Vec::new(),
-        signed_by: Vec::new(),
-        body: sealpost::mail::Body::Accepted,
-        terms: sealpost::mail::Terms::default(),
-    };
+    let terms = sealpost::mail::Terms::default();
+    let rendition = Rendition::content(Demand::dsn(), terms, Vec::new(), Vec::new()).unwrap();
     Prepared {
         renditions: vec![rendition],
         plans: (0u32..).zip(renditions).map(plan).collect(),

@@ -4,6 +4,7 @@
 //! the server has said 354 to a transaction that a permit began.
 
 use super::address::Leg;
+use super::outgoing::Outgoing;
 use super::pool::Key;
 use super::tls::{TlsClient, TlsError};
 use super::wire::{Until, Wire};
@@ -12,7 +13,7 @@ use crate::proto::smtp::client::{
     Cause, Client, DomainFacts, Failure, Input, Lack, Mail, Output, Phase, RecipientResult, Report,
     Session as _, Settings, Shortfall, Transfer, Unfit,
 };
-use crate::spool::{BodyReader, Content, SpoolError};
+use crate::spool::Content;
 use crate::world::clock::Clock;
 use crate::world::net::Network;
 
@@ -180,12 +181,13 @@ impl Connection {
         };
         let grade = permit.grade();
         let recipients = mail.recipients.len();
-        let mut body = match content.open().await {
+        let mut body = match Outgoing::open(rendition, content).await {
             Ok(body) => body,
-            Err(error) => return Transacted::Unreadable(unreadable(&error)),
+            Err(error) => return Transacted::Unreadable(error.to_string()),
         };
+        // What is sealed has a number of octets of its own, which the permit knows.
         let mail = Mail {
-            size: body.len(),
+            size: body.accepted_octets(),
             ..mail
         };
         let mut transfer = match permit.begin(clock.now(), mail) {
@@ -268,7 +270,7 @@ enum Sent {
 async fn send(
     wire: &mut Wire,
     transfer: &mut Transfer<'_>,
-    body: &mut BodyReader,
+    body: &mut Outgoing,
     clock: Clock,
     limit: Timestamp,
 ) -> Sent {
@@ -283,7 +285,7 @@ async fn send(
             }
             Err(error) => {
                 transfer.abandon();
-                return Sent::Unreadable(unreadable(&error));
+                return Sent::Unreadable(error.to_string());
             }
         };
         if let Err(bare) = written {
@@ -302,8 +304,4 @@ async fn send(
             ) => return Sent::Ended(None),
         }
     }
-}
-
-fn unreadable(error: &SpoolError) -> String {
-    format!("the stored content could not be read: {error}")
 }

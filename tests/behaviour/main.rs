@@ -21,6 +21,7 @@ mod relay_pool;
 mod relay_probe;
 mod relay_recipients;
 mod relay_routes;
+mod relay_sealed;
 mod relay_security;
 mod relay_terms;
 mod resolver;

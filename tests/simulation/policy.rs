@@ -10,13 +10,9 @@ pub const RULE: &str = "look";
 
 /// The bytes for a method, so that they can be told apart.
 fn rendition(method: Method) -> Rendition {
-    Rendition {
-        demand: Demand::dsn(),
-        prefix: method.as_str().as_bytes().to_vec(),
-        signed_by: Vec::new(),
-        body: sealpost::mail::Body::Accepted,
-        terms: sealpost::mail::Terms::default(),
-    }
+    let prefix = method.as_str().as_bytes().to_vec();
+    let terms = sealpost::mail::Terms::default();
+    Rendition::content(Demand::dsn(), terms, prefix, Vec::new()).unwrap()
 }
 
 fn refused(refusal: Refusal) -> Candidate {

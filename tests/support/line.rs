@@ -60,6 +60,7 @@ pub fn machinery(world: &World, policy: Policy, keys: Vec<SigningKey>) -> Machin
         scanner: Scanner::new(ScanConfig::new(program), Arc::new(detectors.unwrap())),
         signer: Signer::new(keys),
         relay: world.relay(),
+        smime: None,
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
 
-use super::view::{self, DecisionView, demand};
+use super::view::{self, DecisionView, required};
 use super::{moment, policy_of, seconds};
 use crate::cli::{Exit, Failure, output, serve};
 use crate::config::{Config, read_bounded};
@@ -21,8 +21,8 @@ use crate::directory::{User, Users};
 use crate::flow::facts;
 use crate::mail::message::Overview;
 use crate::mail::{
-    Address, Client, Decision, Envelope, Findings, Grade, MessageClass, MessageId, ReversePath,
-    Timestamp, TlsStanding,
+    Address, CertificateFact, CertificateProblem, Client, Decision, Envelope, Findings, Grade,
+    MessageClass, MessageId, ReversePath, Timestamp, TlsStanding,
 };
 use crate::policy::source::Condition;
 use crate::policy::{MessageFacts, Policy, RecipientFacts};
@@ -61,6 +61,10 @@ pub struct Explain {
     /// nobody has tried yet
     #[arg(long, value_name = "GRADE", value_parser = grade)]
     reached: Option<Grade>,
+    /// The recipients' certificates: none, valid, directory or pinned, as far as they are trusted,
+    /// or what is wrong with them, as in expired; without it, none
+    #[arg(long, value_name = "TRUST|PROBLEM", value_parser = certificate)]
+    certificate: Option<FoundAs>,
     /// Whether the sender writes to the recipients for the first time
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     first_contact: Option<bool>,
@@ -77,6 +81,28 @@ fn grade(text: &str) -> Result<Grade, String> {
     found.ok_or_else(|| {
         let names = Grade::ALL.map(Grade::as_str).join(", ");
         format!("no grade; the grades are {names}")
+    })
+}
+
+/// What is taken to be known of the recipients' certificates.
+#[derive(Debug, Clone, Copy)]
+enum FoundAs {
+    Trusted(CertificateFact),
+    Problem(CertificateProblem),
+}
+
+/// The words of the records.
+fn certificate(text: &str) -> Result<FoundAs, String> {
+    let word = || serde_json::Value::from(text);
+    let trusted = serde_json::from_value(word()).map(FoundAs::Trusted);
+    let found = trusted.or_else(|_| serde_json::from_value(word()).map(FoundAs::Problem));
+    found.map_err(|_| {
+        let problems = CertificateProblem::ALL.map(|problem| match serde_json::to_value(problem) {
+            Ok(serde_json::Value::String(word)) => word,
+            _ => String::new(),
+        });
+        let problems = problems.join(", ");
+        format!("neither none, valid, directory, pinned nor a problem; the problems are {problems}")
     })
 }
 
@@ -371,8 +397,16 @@ impl Explain {
                     .to_owned(),
             );
         }
+        if policy.source().smime && self.certificate.is_none() {
+            notes.push("certificates are known to the daemon: S/MIME is explained as if there were none (--certificate)".to_owned());
+        }
         let facts = |recipient: &Address| {
             let mut facts = facts::of_recipient(recipient, now);
+            match self.certificate {
+                Some(FoundAs::Trusted(fact)) => facts.certificate = fact,
+                Some(FoundAs::Problem(problem)) => facts.certificate_problem = Some(problem),
+                None => {}
+            }
             if needs.first_contact {
                 facts.first_contact = self.first_contact;
             }
@@ -389,10 +423,9 @@ impl Explain {
         };
         // As after an attempt whose every host fell short.
         for (recipient, decision) in recipients.iter_mut().zip(&untried) {
-            if let Some(demand) = demand(decision)
-                && !demand.is_met_by(reached)
+            if let Some(required) = required(decision)
+                && !reached.reaches(required)
             {
-                let required = demand.least();
                 recipient.tls = TlsStanding::Short { reached, required };
             }
         }

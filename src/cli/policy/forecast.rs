@@ -14,7 +14,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::view::{demand, way};
+use super::view::{required, way};
 use super::{level, policy_of};
 use crate::cli::{Exit, Failure, output, serve};
 use crate::config::{Credentials, read_bounded};
@@ -232,20 +232,17 @@ impl Judge {
     /// The way that a message of `level` would take now.
     fn way(&self, domain: &Domain, level: Level, reached: Option<Grade>) -> Option<&'static str> {
         let decision = self.decide(domain, level, TlsStanding::Untried)?;
-        let Some(demand) = demand(&decision) else {
-            return Some(way(&decision.course)); // Not by TLS.
+        let Some(required) = required(&decision) else {
+            return Some(way(&decision.course)); // Not by mail.
         };
         let Some(reached) = reached else {
             return Some(UNKNOWN);
         };
-        if demand.is_met_by(reached) {
+        if reached.reaches(required) {
             return Some(way(&decision.course));
         }
         // As after an attempt that fell short.
-        let short = TlsStanding::Short {
-            reached,
-            required: demand.least(),
-        };
+        let short = TlsStanding::Short { reached, required };
         Some(way(&self.decide(domain, level, short)?.course))
     }
 

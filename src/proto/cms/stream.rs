@@ -5,6 +5,8 @@
 //! until everything before it has been counted and digested and is what the recipe says: a message
 //! that differs cannot be completed.
 
+use std::ops::Deref;
+
 use aws_lc_rs::cipher::{AES_256, EncryptionContext, StreamingEncryptingKey, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
 use base64::Engine as _;
@@ -26,17 +28,19 @@ const LINE: usize = 78;
 /// processor's cache.
 const CHUNK: usize = LINE_OCTETS * BLOCK as usize * 32;
 
-/// Makes the octets of a sealed message.
-pub struct SealStream<'a> {
-    maker: Maker<'a>,
+/// Makes the octets of a sealed message. `R` refers to the recipe: `&Sealed`, or an `Arc` of it for
+/// a stream that is handed from thread to thread.
+pub struct SealStream<R> {
+    maker: Maker<R>,
 }
 
-impl<'a> SealStream<'a> {
+impl<R: Deref<Target = Sealed>> SealStream<R> {
     /// Of a recipe. One whose lengths do not fit one another is refused here.
-    pub fn new(sealed: &'a Sealed) -> Result<Self, CmsError> {
+    pub fn new(sealed: R) -> Result<Self, CmsError> {
         let maker = Maker::new(sealed, false)?;
+        let sealed = &maker.sealed;
         let header = sealed.header.len() as u64;
-        if maker.layout.base64_octets().checked_add(header) == Some(sealed.octets) {
+        if maker.body.layout.base64_octets().checked_add(header) == Some(sealed.octets) {
             Ok(Self { maker })
         } else {
             Err(CmsError::Differs)
@@ -72,7 +76,7 @@ impl<'a> SealStream<'a> {
 /// Fills in the octets and the digest of a recipe, by making the message once. Gives the SHA-256
 /// over what stands behind the header: the body, for DKIM.
 pub fn measure(sealed: &mut Sealed, content: &[u8]) -> Result<[u8; 32], CmsError> {
-    let mut maker = Maker::new(sealed, true)?;
+    let mut maker = Maker::new(&*sealed, true)?;
     let mut out = Vec::new();
     for piece in content.chunks(CHUNK) {
         maker.push(piece, &mut out)?;
@@ -92,29 +96,37 @@ struct Made {
     body_sha256: [u8; 32],
 }
 
-struct Maker<'a> {
-    sealed: &'a Sealed,
-    layout: Layout,
-    cipher: Encryptor,
-    lines: Lines,
+struct Maker<R> {
+    sealed: R,
+    body: Encrypted,
     started: bool,
     /// Octets at the front of the content still to be left out.
     skip: u64,
+}
+
+/// What stands behind the header.
+struct Encrypted {
+    layout: Layout,
+    cipher: Encryptor,
+    lines: Lines,
     /// Octets encrypted, head and tail with them.
     taken: u64,
 }
 
-impl<'a> Maker<'a> {
-    fn new(sealed: &'a Sealed, with_body: bool) -> Result<Self, CmsError> {
+impl<R: Deref<Target = Sealed>> Maker<R> {
+    fn new(sealed: R, with_body: bool) -> Result<Self, CmsError> {
         let layout = Layout::of(&sealed.envelope, sealed.cipher, &sealed.iv)?;
-        Ok(Self {
-            sealed,
+        let body = Encrypted {
             layout,
-            cipher: Encryptor::new(sealed, layout)?,
+            cipher: Encryptor::new(&sealed, layout)?,
             lines: Lines::new(with_body),
+            taken: 0,
+        };
+        Ok(Self {
+            body,
             started: false,
             skip: sealed.skip,
-            taken: 0,
+            sealed,
         })
     }
 
@@ -124,9 +136,10 @@ impl<'a> Maker<'a> {
             return Ok(());
         }
         self.started = true;
-        self.lines.header(&self.sealed.header, out);
-        self.lines.raw.extend_from_slice(&self.sealed.envelope);
-        self.encrypt(&self.sealed.head, out)
+        let sealed = &*self.sealed;
+        self.body.lines.header(&sealed.header, out);
+        self.body.lines.raw.extend_from_slice(&sealed.envelope);
+        self.body.encrypt(&sealed.head, out)
     }
 
     fn push(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<(), CmsError> {
@@ -134,9 +147,30 @@ impl<'a> Maker<'a> {
         let skip = usize::try_from(self.skip).unwrap_or(usize::MAX);
         let skip = skip.min(content.len());
         self.skip -= skip as u64;
-        self.encrypt(content.get(skip..).unwrap_or_default(), out)
+        let content = content.get(skip..).unwrap_or_default();
+        self.body.encrypt(content, out)
     }
 
+    /// What stands behind the content. On an error the message is not complete.
+    fn finish(mut self, out: &mut Vec<u8>) -> Result<Made, CmsError> {
+        self.start(out)?;
+        let Self {
+            sealed, mut body, ..
+        } = self;
+        body.encrypt(&sealed.tail, out)?;
+        let expected = match sealed.cipher {
+            ContentCipher::Aes256Cbc => (body.taken / BLOCK + 1) * BLOCK,
+            ContentCipher::Aes256Gcm => body.taken,
+        };
+        if self.skip > 0 || expected != body.layout.encrypted {
+            return Err(CmsError::Differs);
+        }
+        body.cipher.finish(&mut body.lines, out)?;
+        Ok(body.lines.finish(out))
+    }
+}
+
+impl Encrypted {
     /// Encrypts a piece of content and writes the lines that are full.
     fn encrypt(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), CmsError> {
         self.taken = self.taken.saturating_add(plain.len() as u64);
@@ -148,21 +182,6 @@ impl<'a> Maker<'a> {
             self.lines.write(out);
         }
         Ok(())
-    }
-
-    /// What stands behind the content. On an error the message is not complete.
-    fn finish(mut self, out: &mut Vec<u8>) -> Result<Made, CmsError> {
-        self.start(out)?;
-        self.encrypt(&self.sealed.tail, out)?;
-        let expected = match self.sealed.cipher {
-            ContentCipher::Aes256Cbc => (self.taken / BLOCK + 1) * BLOCK,
-            ContentCipher::Aes256Gcm => self.taken,
-        };
-        if self.skip > 0 || expected != self.layout.encrypted {
-            return Err(CmsError::Differs);
-        }
-        self.cipher.finish(&mut self.lines, out)?;
-        Ok(self.lines.finish(out))
     }
 }
 
