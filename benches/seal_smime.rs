@@ -40,7 +40,18 @@ const LARGE: usize = 50_000_000;
 const PIECE: usize = 65_536;
 const RUNS: usize = 3;
 
+/// Octets of a line of content.
+const LINE: usize = 74;
+/// The argument of a process that only sends.
+const SENDER: &str = "send";
+
 fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, what, recipe, size] = arguments.as_slice()
+        && what == SENDER
+    {
+        return sender(recipe, size);
+    }
     let authority = Authority::new("Bench CA");
     let issue = |kind| authority.issue(kind, &Subject::new("Pat", "pat@home.example", 7));
     let rsa = issue(Kind::Rsa2048);
@@ -73,12 +84,13 @@ fn main() {
         }
     }
     signing(&authority, &large[..SMALL]);
-    memory(&rsa, large);
+    memory(&rsa, &large);
     baseline(&rsa);
 }
 
 fn content(octets: usize) -> Vec<u8> {
     let line = b"The quick brown fox jumps over the lazy dog; forty-two of them, in fact.\r\n";
+    assert_eq!(line.len(), LINE);
     line.iter().copied().cycle().take(octets).collect()
 }
 
@@ -171,29 +183,47 @@ fn signing(authority: &Authority, content: &[u8]) {
     }
 }
 
-/// What sending takes beyond what was there before, by the size of the message. The content comes
-/// piece by piece and is not held.
-fn memory(made: &Made, large: Vec<u8>) {
-    let sizes = [1_000_000, 10_000_000, LARGE];
-    let recipes = sizes.map(|size| recipe(made, false, ContentCipher::Aes256Cbc, &large[..size]));
-    let line = 74;
-    let piece = large[..PIECE / line * line].to_vec();
-    drop(large);
-    println!("\n{:<16} {:>16}", "CBC, MB", "memory, KB");
-    for (size, sealed) in sizes.iter().zip(&recipes) {
-        assert!(piece.len().is_multiple_of(line));
-        // Without the right to it, the highest mark stays; then it bounds what was taken.
-        drop(fs::write("/proc/self/clear_refs", "5"));
-        let before = status("VmRSS:");
-        let whole = size / piece.len();
-        let rest = size % piece.len();
-        let pieces = (0..whole).map(|_| piece.as_slice());
-        send(sealed, pieces.chain([&piece[..rest]]));
-        let taken = match (before, status("VmHWM:")) {
-            (Some(before), Some(peak)) => peak.saturating_sub(before).to_string(),
-            _ => "unknown".to_owned(),
-        };
-        println!("{:<16} {taken:>16}", size / 1_000_000);
+/// What sending takes, by the size of the message: each in a process of its own, which is given the
+/// recipe and makes the message of content that comes piece by piece and is not held.
+fn memory(made: &Made, large: &[u8]) {
+    println!("\n{:<16} {:>8} {:>16}", "cipher", "MB", "memory, KB");
+    let directory = tempfile::tempdir().unwrap();
+    let gcm = usize::try_from(MAX_GCM_OCTETS).unwrap();
+    for (cipher, sizes) in [
+        (ContentCipher::Aes256Cbc, [1_000_000, 10_000_000, LARGE]),
+        (ContentCipher::Aes256Gcm, [1_000_000, 10_000_000, gcm]),
+    ] {
+        for size in sizes {
+            let sealed = recipe(made, false, cipher, &large[..size]);
+            let file = directory.path().join("recipe");
+            fs::write(&file, serde_json::to_vec(&sealed).unwrap()).unwrap();
+            let sender = Command::new(std::env::current_exe().unwrap())
+                .args([SENDER, file.to_str().unwrap(), &size.to_string()])
+                .output()
+                .unwrap();
+            assert!(sender.status.success(), "{sender:?}");
+            let taken = String::from_utf8_lossy(&sender.stdout).into_owned();
+            let taken = taken.trim();
+            println!(
+                "{:<16} {:>8} {taken:>16}",
+                cipher.as_str(),
+                size / 1_000_000
+            );
+        }
+    }
+}
+
+/// The process that sends: says by how much its memory grew at most.
+fn sender(recipe: &str, size: &str) {
+    let sealed: Sealed = serde_json::from_slice(&fs::read(recipe).unwrap()).unwrap();
+    let size: usize = size.parse().unwrap();
+    let piece = content(PIECE / LINE * LINE);
+    let before = status("VmRSS:");
+    let pieces = (0..size / piece.len()).map(|_| piece.as_slice());
+    send(&sealed, pieces.chain([&piece[..size % piece.len()]]));
+    match (before, status("VmHWM:")) {
+        (Some(before), Some(peak)) => println!("{}", peak.saturating_sub(before)),
+        _ => println!("unknown"),
     }
 }
 

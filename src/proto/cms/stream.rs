@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::CmsError;
 use super::der::{self, tag};
-use super::envelope::{BLOCK, CBC_IV, Layout, TAG};
+use super::envelope::{BLOCK, CBC_IV, Layout, TAG, padded_octets};
 use crate::mail::{ContentCipher, Sealed};
 
 /// Octets that one line of base64 holds.
@@ -24,7 +24,7 @@ pub(super) const LINE_OCTETS: usize = 57;
 const LINE: usize = 78;
 /// Octets that are encrypted at a time: whole blocks and whole lines, and small enough for the
 /// processor's cache.
-const CHUNK: usize = LINE_OCTETS * BLOCK as usize * 32;
+const CHUNK: usize = LINE_OCTETS * BLOCK * 32;
 
 /// Makes the octets of a sealed message.
 pub struct SealStream<'a> {
@@ -155,7 +155,7 @@ impl<'a> Maker<'a> {
         self.start(out)?;
         self.encrypt(&self.sealed.tail, out)?;
         let expected = match self.sealed.cipher {
-            ContentCipher::Aes256Cbc => (self.taken / BLOCK + 1) * BLOCK,
+            ContentCipher::Aes256Cbc => padded_octets(self.taken),
             ContentCipher::Aes256Gcm => self.taken,
         };
         if self.skip > 0 || expected != self.layout.encrypted {
@@ -214,7 +214,7 @@ impl Encryptor {
             Self::Gcm(gcm) => gcm.content.extend_from_slice(piece),
             Self::Cbc(key) => {
                 let at = raw.len();
-                raw.resize(at + piece.len() + BLOCK as usize, 0);
+                raw.resize(at + piece.len() + BLOCK, 0);
                 let room = raw.get_mut(at..).unwrap_or_default();
                 let update = key.update(piece, room).map_err(|_| CmsError::Library)?;
                 let written = update.written().len();
@@ -228,7 +228,7 @@ impl Encryptor {
     fn finish(self, lines: &mut Lines, out: &mut Vec<u8>) -> Result<(), CmsError> {
         match self {
             Self::Cbc(key) => {
-                let mut last = [0; BLOCK as usize];
+                let mut last = [0; BLOCK];
                 let (_, update) = key.finish(&mut last).map_err(|_| CmsError::Library)?;
                 lines.raw.extend_from_slice(update.written());
             }
