@@ -250,6 +250,7 @@ impl Attempt<'_> {
             network: self.relay.network.as_ref(),
             tls: &self.relay.tls,
             clock: self.relay.clock,
+            sealing: &self.relay.sealing,
         };
         let hop = self.hop(host, leg);
         match opener.open(key, settings, self.limit).await {

@@ -3,8 +3,12 @@
 //! Drives `proto::smtp::client`; owns no rule of SMTP. Content is read from the spool only after
 //! the server has said 354 to a transaction that a permit began.
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
 use super::address::Leg;
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, Sharing};
 use super::pool::Key;
 use super::tls::{TlsClient, TlsError};
 use super::wire::{Until, Wire};
@@ -22,6 +26,8 @@ pub(super) struct Opener<'a> {
     pub(super) network: &'a dyn Network,
     pub(super) tls: &'a TlsClient,
     pub(super) clock: Clock,
+    /// Room for what is sealed whole.
+    pub(super) sealing: &'a Arc<Semaphore>,
 }
 
 /// Why there is no connection.
@@ -65,6 +71,7 @@ pub(super) struct Connection {
     wire: Wire,
     clock: Clock,
     quit_within: std::time::Duration,
+    sealing: Arc<Semaphore>,
     /// Transactions begun.
     pub(super) transactions: u32,
 }
@@ -120,6 +127,7 @@ impl Opener<'_> {
                         wire,
                         clock,
                         quit_within,
+                        sealing: Arc::clone(self.sealing),
                         transactions: 0,
                     });
                 }
@@ -181,7 +189,12 @@ impl Connection {
         };
         let grade = permit.grade();
         let recipients = mail.recipients.len();
-        let mut body = match Outgoing::open(rendition, content).await {
+        let sharing = Sharing {
+            room: &self.sealing,
+            clock,
+            limit,
+        };
+        let mut body = match Outgoing::open(rendition, content, sharing).await {
             Ok(body) => body,
             Err(error) => return Transacted::Unreadable(error.to_string()),
         };

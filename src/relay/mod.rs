@@ -29,6 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ring::rand::SecureRandom as _;
+use tokio::sync::Semaphore;
 
 pub use address::MAX_ADDRESSES_PER_HOST;
 pub use attempt::{MAX_LEGS, MAX_SESSIONS};
@@ -85,6 +86,8 @@ struct Shared {
     /// Makes each attempt's order of hosts different.
     seed: AtomicU64,
     injections: AtomicU64,
+    /// Room for what is sealed whole.
+    sealing: Arc<Semaphore>,
 }
 
 impl Relay {
@@ -124,6 +127,7 @@ impl Relay {
                 sightings: Mutex::default(),
                 seed: AtomicU64::new(seed),
                 injections: AtomicU64::new(0),
+                sealing: Arc::new(Semaphore::new(outgoing::WHOLE_BUDGET_KIB)),
             }),
         }
     }

@@ -7,15 +7,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::mail::{Body, Rendition, Sealed};
+use crate::mail::{Body, ContentCipher, Rendition, Sealed, Timestamp};
 use crate::proto::cms::{CmsError, SealStream};
 use crate::spool::{BodyReader, Content, SpoolError};
+use crate::world::clock::Clock;
 
 /// Up to this many octets are sealed where they are; more of them on a thread for that.
 const INLINE_OCTETS: usize = 64 * 1024;
 /// Octets that are given out at a time.
 const PIECE_OCTETS: usize = 128 * 1024;
+
+/// Memory for messages that are sealed with AES-GCM, which holds them whole: in KiB, all
+/// connections together.
+pub(super) const WHOLE_BUDGET_KIB: usize = 256 * 1024;
+/// What of it a message takes, in octets for each octet sent: the content, and what is made of it.
+const WHOLE_SHARE: u64 = 2;
 
 /// The octets cannot be made to their end. The peer must get none of that end.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +34,8 @@ pub(super) enum Unreadable {
     Seal(#[from] CmsError),
     #[error("sealing was interrupted")]
     Interrupted,
+    #[error("no memory was free for sealing in time")]
+    NoRoom,
 }
 
 /// The octets behind the prefix, front to back.
@@ -35,6 +45,35 @@ pub(super) struct Outgoing {
     seal: Option<Seal>,
     /// Sealed, and not given out yet.
     ready: Bytes,
+    /// What it may take of the memory for messages held whole.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// What sealing shares with other connections.
+pub(super) struct Sharing<'a> {
+    /// [`WHOLE_BUDGET_KIB`] permits.
+    pub(super) room: &'a Arc<Semaphore>,
+    pub(super) clock: Clock,
+    /// Until when room is waited for.
+    pub(super) limit: Timestamp,
+}
+
+impl Sharing<'_> {
+    /// Waits for the memory that sealing takes beyond a piece of the content.
+    async fn room_for(&self, sealed: &Sealed) -> Result<Option<OwnedSemaphorePermit>, Unreadable> {
+        if sealed.cipher == ContentCipher::Aes256Cbc {
+            return Ok(None);
+        }
+        let kib = sealed.octets.saturating_mul(WHOLE_SHARE) / 1024 + 1;
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        // One that is larger than all of it waits for all of it.
+        let kib = kib.min(u32::try_from(WHOLE_BUDGET_KIB).unwrap_or(u32::MAX));
+        tokio::select! {
+            biased;
+            room = Arc::clone(self.room).acquire_many_owned(kib) => Ok(room.ok()),
+            () = self.clock.sleep_until(self.limit) => Err(Unreadable::NoRoom),
+        }
+    }
 }
 
 enum Seal {
@@ -47,18 +86,24 @@ enum Seal {
 
 impl Outgoing {
     /// What stands behind the prefix of `rendition`.
-    pub(super) async fn open(rendition: &Rendition, content: &Content) -> Result<Self, Unreadable> {
-        let seal = match rendition.body() {
-            Body::Accepted | Body::Untouched(_) => None,
+    pub(super) async fn open(
+        rendition: &Rendition,
+        content: &Content,
+        sharing: Sharing<'_>,
+    ) -> Result<Self, Unreadable> {
+        let (seal, room) = match rendition.body() {
+            Body::Accepted | Body::Untouched(_) => (None, None),
             Body::Sealed(recipe) => {
+                let room = sharing.room_for(recipe).await?;
                 let stream = SealStream::new(Arc::clone(recipe))?;
-                Some(Seal::Going(Box::new(stream)))
+                (Some(Seal::Going(Box::new(stream))), room)
             }
         };
         Ok(Self {
             content: content.open().await?,
             seal,
             ready: Bytes::new(),
+            _room: room,
         })
     }
 
@@ -139,5 +184,43 @@ async fn working<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(Unreadable::Interrupted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::mail::sealed::sample;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sealed_whole_waits_for_room_and_not_for_ever() {
+        let room = Arc::new(Semaphore::new(WHOLE_BUDGET_KIB));
+        let clock = Clock::starting_at(Timestamp::from_secs(1000));
+        let sharing = Sharing {
+            room: &room,
+            clock,
+            limit: clock.now() + Duration::from_secs(60),
+        };
+        let streamed = sample();
+        assert_eq!(streamed.cipher, ContentCipher::Aes256Cbc);
+        assert!(sharing.room_for(&streamed).await.unwrap().is_none());
+        let large = Sealed {
+            cipher: ContentCipher::Aes256Gcm,
+            octets: u64::MAX,
+            ..sample()
+        };
+        let all = sharing.room_for(&large).await.unwrap().unwrap();
+        assert_eq!(room.available_permits(), 0);
+        let small = Sealed {
+            octets: 4096,
+            ..large
+        };
+        let waited = sharing.room_for(&small).await;
+        assert!(matches!(waited, Err(Unreadable::NoRoom)), "{waited:?}");
+        drop(all);
+        let some = sharing.room_for(&small).await.unwrap().unwrap();
+        assert_eq!(some.num_permits(), 9);
     }
 }

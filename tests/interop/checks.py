@@ -18,6 +18,7 @@ import dns.resolver
 import messages
 import policy
 import smime
+import smime_matrix
 import world
 from daemon import HOST, PASSWORD, SENDER, USER, Daemon, contains, tail
 
@@ -640,6 +641,7 @@ PARTS = {
     "crash": crash.checks,
     "policy": policy.checks,
     "smime": smime.checks,
+    "smime_matrix": smime_matrix.checks,
     "demo": lambda check, w, binary: demo(check, w.scratch, binary),
 }
 

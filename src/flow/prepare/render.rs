@@ -4,6 +4,7 @@
 //! made for one recipient each: the list of those who can open an envelope tells who they are.
 //! The one place where the demand of sealed mail is given (`tests/layering.rs` reads for that).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,13 +17,17 @@ use super::PrepareError;
 use super::consider::Considered;
 use crate::mail::{
     CertificateProblem, Decision, Demand, Domain, Envelope, Level, MessageClass,
-    RecipientCertificate, Rendition, Terms, Timestamp,
+    RecipientCertificate, Rendition, Sealed, Terms, Timestamp,
 };
 use crate::policy::{MessageFacts, Wanted, wanted};
 use crate::proto::cms::CmsError;
 use crate::queue::Preparation;
 use crate::seal::{Payload, SealError, Sealing, Unsigned, already_sealed};
 use crate::sign::{SignError, Signature, Signer};
+
+/// Octets of what a message's sealed renditions are made from, all recipients together: they stand
+/// in one record of the spool, and in memory for as long as the message waits.
+const MAX_RECIPE_OCTETS: usize = 24 * 1024 * 1024;
 
 /// The accepted content, read when somebody has to see it, with the room that it was given in
 /// memory.
@@ -81,6 +86,7 @@ pub(super) async fn render(
             signing: signing_domain(line, machinery, envelope),
             content: octets,
             now,
+            room: MAX_RECIPE_OCTETS.saturating_sub(kept(preparation)),
         };
         let mut refused = false;
         for (at, made) in seal(line, work, jobs).await? {
@@ -232,6 +238,29 @@ struct Work {
     signing: Option<Domain>,
     content: Bytes,
     now: Timestamp,
+    /// Octets that recipes may take.
+    room: usize,
+}
+
+/// Octets of recipes that stay, of recipients that are not decided now.
+fn kept(preparation: &Preparation) -> usize {
+    let Some(previous) = &preparation.previous else {
+        return 0;
+    };
+    let decided = preparation.recipients.iter().map(|it| it.recipient);
+    let decided: HashSet<u32> = decided.collect();
+    let stays = previous
+        .plans
+        .iter()
+        .filter(|plan| !decided.contains(&plan.recipient));
+    let recipes = stays.filter_map(|plan| previous.rendition(plan)?.recipe());
+    recipes.map(|recipe| octets_of(recipe)).sum()
+}
+
+/// Octets of a recipe.
+const fn octets_of(sealed: &Sealed) -> usize {
+    let inside = sealed.head.len() + sealed.tail.len();
+    sealed.header.len() + sealed.envelope.len() + inside
 }
 
 type Made = Vec<(usize, Result<Rendition, Unsealed>)>;
@@ -250,10 +279,11 @@ impl Work {
             return Ok(Vec::new());
         };
         let mut payload = None;
+        let mut room = self.room;
         let mut made = Vec::with_capacity(jobs.len());
         for job in jobs {
             let at = job.at;
-            made.push((at, self.one(smime, &mut payload, job)?));
+            made.push((at, self.one(smime, &mut payload, &mut room, job)?));
         }
         Ok(made)
     }
@@ -262,6 +292,7 @@ impl Work {
         &self,
         smime: &Smime,
         payload: &mut Option<Result<Payload, SealError>>,
+        room: &mut usize,
         job: Job,
     ) -> Result<Result<Rendition, Unsealed>, SignError> {
         let Job {
@@ -288,6 +319,10 @@ impl Work {
             Ok(sealing) => sealing,
             Err(error) => return Ok(Err(Unsealed::envelope(error))),
         };
+        match room.checked_sub(octets_of(&sealed)) {
+            Some(left) => *room = left,
+            None => return Ok(Err(Unsealed::message(CmsError::TooLarge.into()))),
+        }
         let sign = |signer: &Signer, author: &Domain| {
             signer.sign_hashed(self.now, author, &sealed.header, body_sha256)
         };

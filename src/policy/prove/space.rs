@@ -20,15 +20,16 @@ use crate::policy::{Policy, Wanted, wanted_by};
 /// Far from the beginning of time, so that nothing saturates.
 const FAR: u64 = 1 << 52;
 
-const CERTIFICATES: [CertificateFact; 4] = [
-    CertificateFact::None,
-    CertificateFact::Valid,
-    CertificateFact::Directory,
-    CertificateFact::Pinned,
+/// Every trust without a problem; with one, the least and the most: which problem it is makes the
+/// reason and nothing else.
+const CERTIFICATES: [(CertificateFact, Option<CertificateProblem>); 6] = [
+    (CertificateFact::None, None),
+    (CertificateFact::Valid, None),
+    (CertificateFact::Directory, None),
+    (CertificateFact::Pinned, None),
+    (CertificateFact::None, Some(CertificateProblem::Revoked)),
+    (CertificateFact::Pinned, Some(CertificateProblem::Revoked)),
 ];
-
-/// No problem, and one: which one it is makes the reason and nothing else.
-const PROBLEMS: [Option<CertificateProblem>; 2] = [None, Some(CertificateProblem::Revoked)];
 
 /// Settings of a domain that lead to different decisions: where the names differ only, one.
 fn domain_classes(policy: &Policy) -> Vec<&DomainSetting> {
@@ -223,10 +224,7 @@ impl<J: Judge> Space<'_, J> {
                     asker: Asker::Field,
                 },
             ];
-            let certificates = CERTIFICATES
-                .into_iter()
-                .flat_map(|certificate| PROBLEMS.map(|problem| (certificate, problem)));
-            for (certificate, certificate_problem) in certificates {
+            for (certificate, certificate_problem) in CERTIFICATES {
                 let case = Case {
                     class: self.class,
                     level,

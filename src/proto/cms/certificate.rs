@@ -4,7 +4,7 @@
 //! again: what names a certificate in a message is what stands in the certificate. Whether it may
 //! be used is not decided here.
 
-use super::der::{DerError, Element, Reader, tag};
+use super::der::{Algorithm, DerError, Element, Reader, tag};
 use super::{CmsError, MAX_CERTIFICATE_OCTETS, oid};
 
 /// Most octets of a serial number: 20 (RFC 5280 §4.1.2.2), and the one that makes it positive.
@@ -120,7 +120,7 @@ impl<'a> View<'a> {
     }
 
     /// Its S/MIME capabilities (RFC 4262): name and parameters of each.
-    pub fn capabilities(&self) -> Result<Vec<(&'a [u8], &'a [u8])>, CmsError> {
+    pub fn capabilities(&self) -> Result<Vec<Algorithm<'a>>, CmsError> {
         let Some(value) = self.extension(oid::SMIME_CAPABILITIES)? else {
             return Ok(Vec::new());
         };

@@ -120,6 +120,9 @@ pub fn algorithm(name: &[u8], parameters: &[u8]) -> Vec<u8> {
     sequence(&[&oid(name), parameters])
 }
 
+/// What an `AlgorithmIdentifier` or a capability says: its name, and its parameters as they stand.
+pub type Algorithm<'a> = (&'a [u8], &'a [u8]);
+
 /// One element, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Element<'a> {
@@ -195,6 +198,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "no iterator: there may be no next element, or none that is DER"
+    )]
     pub fn next(&mut self) -> Result<Element<'a>, DerError> {
         let mut inside = *self;
         let (tag, octets) = inside.open()?;
@@ -261,7 +268,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element as an `AlgorithmIdentifier`: its name, and its parameters as they stand.
-    pub fn algorithm(&mut self) -> Result<(&'a [u8], &'a [u8]), DerError> {
+    pub fn algorithm(&mut self) -> Result<Algorithm<'a>, DerError> {
         let mut inside = self.nested(tag::SEQUENCE)?;
         let name = inside.oid()?;
         let parameters = inside.rest();

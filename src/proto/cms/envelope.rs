@@ -13,7 +13,7 @@ use crate::mail::sealed::CONTENT_KEY_OCTETS;
 use crate::mail::{ContentCipher, ContentKey};
 
 /// Octets of an AES block.
-pub(super) const BLOCK: u64 = 16;
+pub(super) const BLOCK: usize = 16;
 /// Octets of a GCM tag.
 pub(super) const TAG: u64 = 16;
 /// Octets of a CBC initialisation vector.
@@ -91,10 +91,15 @@ pub fn begin(
 /// Octets that so much content has when it is encrypted, the tag aside.
 fn encrypted_octets(cipher: ContentCipher, plain: u64) -> Result<u64, CmsError> {
     match cipher {
-        ContentCipher::Aes256Cbc if plain <= MAX_CBC_OCTETS => Ok((plain / BLOCK + 1) * BLOCK),
+        ContentCipher::Aes256Cbc if plain <= MAX_CBC_OCTETS => Ok(padded_octets(plain)),
         ContentCipher::Aes256Gcm if plain <= MAX_GCM_OCTETS => Ok(plain),
         _ => Err(CmsError::TooLarge),
     }
+}
+
+/// Octets of so much content with its padding: always some (RFC 5652 §6.3).
+pub(super) const fn padded_octets(plain: u64) -> u64 {
+    (plain / BLOCK as u64 + 1) * BLOCK as u64
 }
 
 /// The content encryption's AlgorithmIdentifier (RFC 3565 §2.3, RFC 5084 §3.2).
@@ -151,8 +156,8 @@ impl Layout {
         let fits = match cipher {
             ContentCipher::Aes256Cbc => {
                 octets > 0
-                    && octets.is_multiple_of(BLOCK)
-                    && octets <= MAX_CBC_OCTETS + BLOCK
+                    && octets.is_multiple_of(BLOCK as u64)
+                    && octets <= MAX_CBC_OCTETS + BLOCK as u64
                     && iv.len() == CBC_IV
             }
             ContentCipher::Aes256Gcm => octets <= MAX_GCM_OCTETS && iv.len() == GCM_NONCE,

@@ -5,7 +5,7 @@
 
 use super::agreement::Derivation;
 use super::certificate::{PublicKey, View};
-use super::der::{DerError, Reader, tag};
+use super::der::{Algorithm, DerError, Reader, tag};
 use super::envelope::{BLOCK, CBC_IV, GCM_NONCE};
 use super::recipient::oaep_hash;
 use super::{CmsError, MAX_RECIPIENTS, oid};
@@ -121,7 +121,7 @@ pub(super) enum Recipient<'a> {
     /// KeyTransRecipientInfo.
     Transport {
         id: Id<'a>,
-        algorithm: (&'a [u8], &'a [u8]),
+        algorithm: Algorithm<'a>,
         encrypted: &'a [u8],
     },
     /// KeyAgreeRecipientInfo with an ephemeral key, for one of its recipients.
@@ -132,7 +132,7 @@ pub(super) enum Recipient<'a> {
         material: Option<&'a [u8]>,
         scheme: &'a [u8],
         /// The wrapping algorithm with its parameters.
-        wrap: (&'a [u8], &'a [u8]),
+        wrap: Algorithm<'a>,
         wrapped: &'a [u8],
     },
     /// Another kind.
@@ -198,7 +198,7 @@ impl<'a> Parsed<'a> {
             InspectedCipher::Aes128Cbc
             | InspectedCipher::Aes192Cbc
             | InspectedCipher::Aes256Cbc => {
-                let octets = self.content.len() as u64;
+                let octets = self.content.len();
                 self.mac.is_none() && octets > 0 && octets.is_multiple_of(BLOCK)
             }
             InspectedCipher::Aes128Gcm

@@ -14,7 +14,7 @@ use aws_lc_rs::rsa::{
 
 use super::agreement::{Group, Hash, Wrap, wrap};
 use super::certificate::{PublicKey, View};
-use super::der::{self, Reader, tag};
+use super::der::{self, Algorithm, Reader, tag};
 use super::{CmsError, oid};
 
 /// The key of a recipient's certificate, and how messages name that certificate.
@@ -51,8 +51,8 @@ impl RecipientKey {
             PublicKey::Ed25519(_) => return Err(CmsError::KeyKind),
         };
         let capabilities = view.capabilities()?;
-        let gcm = |&(name, _): &(&[u8], &[u8])| name == oid::AES256_GCM;
-        let oaep = |&(name, parameters): &(&[u8], &[u8])| {
+        let gcm = |&(name, _): &Algorithm<'_>| name == oid::AES256_GCM;
+        let oaep = |&(name, parameters): &Algorithm<'_>| {
             name == oid::RSAES_OAEP && oaep_hash(parameters) == Some(Hash::Sha256)
         };
         Ok(Self {

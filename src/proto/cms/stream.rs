@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::CmsError;
 use super::der::{self, tag};
-use super::envelope::{BLOCK, CBC_IV, Layout, TAG};
+use super::envelope::{BLOCK, CBC_IV, Layout, TAG, padded_octets};
 use crate::mail::{ContentCipher, Sealed};
 
 /// Octets that one line of base64 holds.
@@ -26,7 +26,7 @@ pub(super) const LINE_OCTETS: usize = 57;
 const LINE: usize = 78;
 /// Octets that are encrypted at a time: whole blocks and whole lines, and small enough for the
 /// processor's cache.
-const CHUNK: usize = LINE_OCTETS * BLOCK as usize * 32;
+const CHUNK: usize = LINE_OCTETS * BLOCK * 32;
 
 /// Makes the octets of a sealed message. `R` refers to the recipe: `&Sealed`, or an `Arc` of it for
 /// a stream that is handed from thread to thread.
@@ -159,7 +159,7 @@ impl<R: Deref<Target = Sealed>> Maker<R> {
         } = self;
         body.encrypt(&sealed.tail, out)?;
         let expected = match sealed.cipher {
-            ContentCipher::Aes256Cbc => (body.taken / BLOCK + 1) * BLOCK,
+            ContentCipher::Aes256Cbc => padded_octets(body.taken),
             ContentCipher::Aes256Gcm => body.taken,
         };
         if self.skip > 0 || expected != body.layout.encrypted {
@@ -233,7 +233,7 @@ impl Encryptor {
             Self::Gcm(gcm) => gcm.content.extend_from_slice(piece),
             Self::Cbc(key) => {
                 let at = raw.len();
-                raw.resize(at + piece.len() + BLOCK as usize, 0);
+                raw.resize(at + piece.len() + BLOCK, 0);
                 let room = raw.get_mut(at..).unwrap_or_default();
                 let update = key.update(piece, room).map_err(|_| CmsError::Library)?;
                 let written = update.written().len();
@@ -247,7 +247,7 @@ impl Encryptor {
     fn finish(self, lines: &mut Lines, out: &mut Vec<u8>) -> Result<(), CmsError> {
         match self {
             Self::Cbc(key) => {
-                let mut last = [0; BLOCK as usize];
+                let mut last = [0; BLOCK];
                 let (_, update) = key.finish(&mut last).map_err(|_| CmsError::Library)?;
                 lines.raw.extend_from_slice(update.written());
             }
