@@ -188,6 +188,7 @@ async fn a_list_is_fetched_once_for_all_its_certificates() {
     assert_eq!(pki.asked(), 2);
 }
 
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 #[tokio::test(start_paused = true)]
 async fn lists_that_are_not_what_they_should_be_say_nothing() {
     let (mut pki, certificate) = pki();
