@@ -1,4 +1,4 @@
-//! Replays the corpora of the SMTP and CMS fuzz targets, through the functions that the targets call.
+//! Replays the corpora of the fuzz targets, through the functions that the targets call.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +9,8 @@
 
 #[path = "../fuzz/src/cms.rs"]
 mod cms;
+#[path = "../fuzz/src/ldap.rs"]
+mod ldap;
 #[path = "../fuzz/src/smtp.rs"]
 mod smtp;
 
@@ -45,4 +47,17 @@ fn smtp_data() {
 #[test]
 fn smtp_server_ops() {
     replay("smtp_server_ops", smtp::server_ops);
+}
+
+#[test]
+fn ldap_reply() {
+    replay("ldap_reply", ldap::reply);
+}
+
+#[test]
+fn revocation() {
+    replay(
+        "revocation",
+        sealpost::directory::revocation::check_fuzz_input,
+    );
 }

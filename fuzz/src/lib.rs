@@ -2,4 +2,5 @@
 //! through the same functions (`tests/fuzz_corpus.rs`).
 
 pub mod cms;
+pub mod ldap;
 pub mod smtp;

@@ -7,6 +7,7 @@ mod asn1;
 mod cache;
 mod certificate;
 mod crl;
+mod fuzz;
 mod ocsp;
 mod signature;
 
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
+
+pub use fuzz::check_fuzz_input;
 
 use self::cache::{Answer, Cache, Key};
 use self::certificate::Certificate;
