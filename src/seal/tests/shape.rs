@@ -1,7 +1,7 @@
 //! The shape, case by case: which field stands where, whose signature there is, what is refused.
 
 use super::generator::Rng;
-use super::reader::{Opened, header_sets, open, sent};
+use super::reader::{Opened, der, header_sets, open, sent};
 use super::*;
 use crate::mail::ContentCipher;
 use crate::mail::message::{Header, split};
@@ -333,7 +333,7 @@ fn one_payload_serves_every_recipient() {
             keys_used.push(*sealed.key.expose());
             // Nobody else can read it.
             for other in WORLD.recipients.iter().filter(|it| it.pkcs8 != keys.pkcs8) {
-                let der = super::reader::der(&wire);
+                let der = der(&wire);
                 assert!(cms::decrypt(&der, &other.certificate, &other.pkcs8).is_err());
                 let mixed = cms::decrypt(&der, &keys.certificate, &other.pkcs8);
                 assert!(mixed.is_err());
