@@ -78,9 +78,9 @@ pub fn check_fuzz_input(input: &[u8]) -> Result<(), &'static str> {
             return Err("something else stands beside what is sealed");
         }
     }
-    round(keys, input, input.len() % 2 == 0)?;
+    round(keys, input, input.len().is_multiple_of(2))?;
     let authored = [b"From: jo@clinic.example\r\n", input].concat();
-    round(keys, &authored, input.len() % 3 == 0)
+    round(keys, &authored, input.len().is_multiple_of(3))
 }
 
 /// Seals and opens.
@@ -91,7 +91,7 @@ fn round(keys: &Keys, content: &[u8], signed: bool) -> Result<(), &'static str> 
         return Ok(()); // refused
     };
     let to = RecipientCertificate {
-        gcm: content.len() % 5 == 0,
+        gcm: content.len().is_multiple_of(5),
         ..keys.to.clone()
     };
     let sealing = payload.seal(content, &to).map_err(|_| "not sealed")?;
@@ -106,7 +106,7 @@ fn round(keys: &Keys, content: &[u8], signed: bool) -> Result<(), &'static str> 
     if inside != Some(body) {
         return Err("another body");
     }
-    if payload.signer().is_some() != !sealed.tail.is_empty() {
+    if payload.signer().is_some() == sealed.tail.is_empty() {
         return Err("signed and not signed");
     }
     // The root: behind the first empty line and the boundary where it is signed.
