@@ -1,4 +1,4 @@
-//! Replays the corpora of the SMTP fuzz targets, through the functions that the targets call.
+//! Replays the corpora of the SMTP and CMS fuzz targets, through the functions that the targets call.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +7,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "../fuzz/src/cms.rs"]
+mod cms;
 #[path = "../fuzz/src/smtp.rs"]
 mod smtp;
 
@@ -23,6 +25,11 @@ fn replay(target: &str, check: fn(&[u8])) {
         replayed += 1;
     }
     assert!(replayed >= 5, "{target}: {replayed} inputs");
+}
+
+#[test]
+fn cms() {
+    replay("cms", cms::cms);
 }
 
 #[test]

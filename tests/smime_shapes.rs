@@ -94,7 +94,7 @@ fn shapes() -> Vec<Shape> {
         }
         let to = authority.issue(kind, &subject);
         for cipher in [Aes256Cbc, Aes256Gcm] {
-            let mut shape = Shape {
+            let shape = Shape {
                 name: format!("{name}-{}", &cipher.as_str()[8..]),
                 to: to.clone(),
                 authority: authority.certificate.clone(),
@@ -116,21 +116,23 @@ fn shapes() -> Vec<Shape> {
     ] {
         for cipher in [Aes256Cbc, Aes256Gcm] {
             let padding = if oaep { "-oaep" } else { "" };
-            shapes.push(Shape {
+            let shape = Shape {
                 name: format!("rfc9216-{name}{padding}-{}", &cipher.as_str()[8..]),
                 to: sample(name),
                 authority: sample_certificate(ca),
                 oaep,
                 cipher,
                 plain: entity(3000),
-            });
+            };
+            shapes.push(shape.renamed("", entity(3000)));
+            shapes.push(shape.renamed("-empty", Vec::new()));
         }
     }
     shapes
 }
 
 impl Shape {
-    fn renamed(&mut self, suffix: &str, plain: Vec<u8>) -> Self {
+    fn renamed(&self, suffix: &str, plain: Vec<u8>) -> Self {
         Self {
             name: format!("{}{suffix}", self.name),
             to: self.to.clone(),
