@@ -492,7 +492,12 @@ fn the_identity_is_the_authors_own() {
         (vec![own(), old()], Ok("jo@clinic.example")),
         (vec![old_house()], expired("clinic.example")),
     ] {
-        let payload = Sealer::new(identities).payload(with("").as_bytes(), Some(&author()), NOW);
+        let sealer = Sealer::new(identities);
+        let found = sealer
+            .identity_for(&author(), NOW)
+            .map(|it| it.owner.to_string());
+        assert_eq!(found.as_deref(), wanted.as_ref().ok().copied());
+        let payload = sealer.payload(with("").as_bytes(), Some(&author()), NOW);
         let payload = payload.unwrap();
         assert_eq!(
             payload
