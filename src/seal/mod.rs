@@ -34,7 +34,7 @@ mod payload;
 
 use std::fmt;
 
-use crate::mail::message::{HeaderError, mailboxes, split};
+use crate::mail::message::{Header, HeaderError, mailboxes, split};
 use crate::mail::{Address, Sealed, Timestamp};
 use crate::proto::cms::CmsError;
 
@@ -117,6 +117,15 @@ impl Sealer {
         Self { identities }
     }
 
+    /// The identity that signs for an author at `now`: one of the very address before one of the
+    /// very domain; `None` if there is none, or none that has not expired.
+    pub fn identity_for(&self, author: &Address, now: Timestamp) -> Option<&SigningIdentity> {
+        match identity::find(&self.identities, author, now) {
+            identity::Found::Signs(identity) => Some(identity),
+            identity::Found::Expired(_) | identity::Found::Nothing => None,
+        }
+    }
+
     /// Prepares a message for sealing: divides its header, and signs it for `author`, the address
     /// in From that submission found to be the account's own. Once a message, whatever the number
     /// of its recipients. CPU-bound: the caller puts it on a blocking thread.
@@ -129,7 +138,7 @@ impl Sealer {
         now: Timestamp,
     ) -> Result<Payload, SealError> {
         let (block, body) = split(content);
-        let header = crate::mail::message::Header::parse_stored(block)?;
+        let header = Header::parse_stored(block)?;
         let mut from = header.all("From");
         let (Some(from), None) = (from.next(), from.next()) else {
             return Err(SealError::From);

@@ -19,6 +19,7 @@ import messages
 import policy
 import smime
 import smime_matrix
+import smime_random
 import world
 from daemon import HOST, PASSWORD, SENDER, USER, Daemon, contains, tail
 
@@ -642,6 +643,7 @@ PARTS = {
     "policy": policy.checks,
     "smime": smime.checks,
     "smime_matrix": smime_matrix.checks,
+    "smime_random": smime_random.checks,
     "demo": lambda check, w, binary: demo(check, w.scratch, binary),
 }
 
