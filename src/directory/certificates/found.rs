@@ -13,11 +13,12 @@ use tokio::time::timeout;
 
 use super::chain::MAX_ISSUERS;
 use super::choice::more_telling;
-use super::formats::{self, MAX_BUNDLE_OCTETS};
-use super::import::{issuers_for, unbundle};
+use super::formats;
+use super::import::issuers_for;
 use super::parse::Parsed;
 use crate::directory::lookup::{LookupError, Source};
 use crate::mail::{Address, CertificateProblem, Timestamp};
+use crate::proto::cms::certificates_of;
 
 /// How long a certificate that was found is kept, at most.
 pub const FOUND: Duration = Duration::from_secs(24 * 60 * 60);
@@ -295,12 +296,9 @@ fn certificates(value: &[u8]) -> Vec<Bytes> {
     if !formats::is_bundle(value) {
         return vec![Bytes::copy_from_slice(value)];
     }
-    let inside = (value.len() <= MAX_BUNDLE_OCTETS)
-        .then(|| unbundle(value))
-        .flatten();
-    match inside {
-        Some(inside) => inside.into_iter().map(Bytes::from).collect(),
+    match certificates_of(value) {
+        Ok(inside) => inside.into_iter().map(Bytes::from).collect(),
         // Not a certificate either: it will be called malformed.
-        None => vec![Bytes::copy_from_slice(value)],
+        Err(_) => vec![Bytes::copy_from_slice(value)],
     }
 }
