@@ -442,3 +442,6 @@ fn found(settings: &Settings, candidate: &Candidate, address: &Address) -> Found
         problem: None,
     }
 }
+
+#[cfg(test)]
+mod tests;
