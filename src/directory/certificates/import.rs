@@ -74,6 +74,14 @@ pub(super) struct FileRead {
     items: Vec<ImportedItem>,
 }
 
+#[cfg(test)]
+impl FileRead {
+    /// Whether there is a certificate in it that is not an authority's.
+    pub(super) fn has_leaves(&self) -> bool {
+        !self.leaves.is_empty()
+    }
+}
+
 /// Reads a file; computes for as long as it is large.
 pub(super) fn read(octets: &[u8]) -> Result<FileRead, FormatError> {
     let mut file = FileRead {
