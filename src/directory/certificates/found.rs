@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::chain::MAX_ISSUERS;
 use super::choice::more_telling;
 use super::formats;
 use super::import::issuers_for;
@@ -34,6 +33,10 @@ pub const MAX_REMEMBERED: usize = 10_000;
 pub const MAX_REMEMBERED_OCTETS: usize = 32 << 20;
 /// Values of an answer that are looked at.
 const MAX_VALUES: usize = 64;
+/// Certificates of an answer, bundles opened, that are looked at.
+const MAX_READ: usize = 512;
+/// Certificates of an answer whose chains are followed.
+const MAX_TRIED: usize = 32;
 /// Certificates of an address that are kept.
 const MAX_KEPT: usize = 4;
 
@@ -264,7 +267,7 @@ fn read(values: &[Vec<u8>], accept: Accept<'_>) -> (Vec<Found>, Option<Certifica
     let (mut leaves, mut authorities) = (Vec::new(), Vec::new());
     let values = values.iter().take(MAX_VALUES);
     let values: Vec<Bytes> = values.flat_map(|value| certificates(value)).collect();
-    for der in values.into_iter().take(MAX_VALUES * MAX_ISSUERS) {
+    for der in values.into_iter().take(MAX_READ) {
         match Parsed::read(&der) {
             Ok(parsed) if parsed.authority => authorities.push(parsed),
             Ok(parsed) => leaves.push(parsed),
@@ -276,6 +279,7 @@ fn read(values: &[Vec<u8>], accept: Accept<'_>) -> (Vec<Found>, Option<Certifica
     }
     leaves.sort_by_key(|it| (Reverse(it.not_before), it.fingerprint));
     leaves.dedup_by_key(|it| it.fingerprint);
+    leaves.truncate(MAX_TRIED);
     let mut found = Vec::new();
     for parsed in leaves {
         let issuers = issuers_for(&parsed, &authorities);

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use super::Certificates;
 use super::choice::Candidate;
 use super::formats::FormatError;
 use super::import::{self, ImportOptions, ImportOutcome, ImportedItem, Planning, is_pinned};
 use super::judge::judge;
 use super::list::Selection;
-use super::store::{By, Change, Entry, MAX_ROWS, State};
+use super::store::{self, By, Change, Entry, MAX_ROWS, Row, State};
+use super::{Certificates, Settings};
 use crate::mail::{Address, CertificateProblem, Fingerprint, Timestamp};
 use crate::tables::TableError;
 
@@ -81,11 +81,11 @@ impl Certificates {
     }
 
     /// Approves a certificate, for one of its addresses or for all: it is pinned and used from now
-    /// on, and a pinned certificate of the address with another key is removed. Says for which
-    /// addresses.
+    /// on, and a pinned certificate of the address with another key is removed. One of the folder
+    /// gets its place in the table by that. Says for which addresses.
     ///
     /// # Errors
-    /// If it is not in the table, may not be used now, or rows cannot be written.
+    /// If it is not known here, may not be used now, or rows cannot be written.
     pub async fn approve(
         &self,
         fingerprint: &Fingerprint,
@@ -101,8 +101,11 @@ impl Certificates {
         };
         let change = async move {
             let _changing = this.0.store.changing.lock().await;
-            let chosen = this.chosen(&selection)?;
             let settings = this.settings();
+            let chosen = this.to_approve(&settings, &selection, &by, now);
+            if chosen.is_empty() {
+                return Err(CertificatesError::Unknown);
+            }
             let mut approved = Vec::new();
             for entry in chosen {
                 let candidate = Candidate::of_entry(&entry);
@@ -120,6 +123,40 @@ impl Certificates {
             Ok(approved)
         };
         finish(change).await
+    }
+
+    /// The rows that an approval is for; of what lies in the folder alone, the rows it gets.
+    fn to_approve(
+        &self,
+        settings: &Settings,
+        selection: &Selection,
+        by: &By,
+        now: Timestamp,
+    ) -> Vec<Arc<Entry>> {
+        let mut entries = self.0.store.all();
+        entries.retain(|it| selection.admits(&it.row.address, &it.fingerprint));
+        for filed in settings.folder.all() {
+            let known =
+                |it: &Arc<Entry>| it.row.address.mailbox_key() == filed.address.mailbox_key();
+            let fingerprint = &filed.parsed.fingerprint;
+            if !selection.admits(&filed.address, fingerprint) || entries.iter().any(known) {
+                continue;
+            }
+            entries.push(Arc::new(Entry::new(Row {
+                address: filed.address.clone(),
+                der: filed.parsed.der.clone(),
+                issuers: filed.issuers.clone(),
+                pinned: false,
+                state: State::InUse,
+                require_chain: false,
+                gcm: None,
+                oaep: None,
+                source: store::cut(&filed.file),
+                imported: Change::new(by, now),
+                approved: None,
+            })));
+        }
+        entries
     }
 
     /// Pins a row, then removes the pinned ones with another key. If that is cut short, both are
