@@ -25,6 +25,7 @@ mod relay_sealed;
 mod relay_security;
 mod relay_terms;
 mod resolver;
+mod smime;
 mod spool_kill;
 mod submission;
 mod submission_policy;

@@ -99,7 +99,7 @@ impl Line {
         Self::start_with(world, directory, retry, machinery)
     }
 
-    fn start_with(world: &World, directory: &Path, retry: Retry, machinery: Machinery) -> Self {
+    pub fn start_with(world: &World, directory: &Path, retry: Retry, machinery: Machinery) -> Self {
         let options = SpoolOptions {
             directory: directory.join("spool"),
             master_key: MasterKey::from_base64(KEY).unwrap(),

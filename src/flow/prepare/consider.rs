@@ -7,15 +7,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::super::certificates::Smime;
+use super::super::certificates::{KnowsCertificates, Smime};
 use super::super::line::{Line, Machinery};
 use crate::mail::{
-    CertificateProblem, Course, Decision, FoundCertificate, MessageClass, Method,
+    Address, CertificateProblem, Course, Decision, FoundCertificate, MessageClass, Method,
     RecipientCertificate, Timestamp,
 };
 use crate::policy::{MessageFacts, Policy, RecipientFacts, could_seal};
+use crate::world::clock::Clock;
 
 /// Look-ups under way for one message.
 const MAX_LOOK_UPS: usize = 16;
@@ -85,8 +87,15 @@ impl Considered {
         let Some(smime) = in_use(machinery, message.class) else {
             return;
         };
-        let mut unanswered = open.clone();
-        for (at, answer) in self.ask(line, smime, open, now).await {
+        let address = |at: usize| Some((at, self.recipients.get(at)?.address.clone()));
+        let questions = Questions {
+            clock: line.clock,
+            turns: line.look_ups(),
+            certificates: Arc::clone(&smime.certificates),
+            open: open.iter().copied().filter_map(address).collect(),
+        };
+        let mut unanswered = open;
+        for (at, answer) in questions.ask(now).await {
             unanswered.retain(|&other| other != at);
             self.take(at, answer);
         }
@@ -94,46 +103,6 @@ impl Considered {
             self.give_up(at);
         }
         self.decide(&machinery.policy, message);
-    }
-
-    async fn ask(
-        &self,
-        line: &Line,
-        smime: &Smime,
-        open: Vec<usize>,
-        now: Timestamp,
-    ) -> Vec<(usize, FoundCertificate)> {
-        let mut waiting = open.into_iter();
-        let mut asked = JoinSet::new();
-        let mut answers = Vec::new();
-        let limit = line.clock.now() + LOOK_UP_TIME;
-        loop {
-            while asked.len() < MAX_LOOK_UPS
-                && let Some(at) = waiting.next()
-            {
-                let Some(facts) = self.recipients.get(at) else {
-                    continue;
-                };
-                let (certificates, turns) = (Arc::clone(&smime.certificates), line.look_ups());
-                let address = facts.address.clone();
-                asked.spawn(async move {
-                    let _turn = turns.acquire_owned().await.ok();
-                    (at, certificates.look_up(&address, now).await)
-                });
-            }
-            let next = tokio::select! {
-                biased;
-                next = asked.join_next() => next,
-                () = line.clock.sleep_until(limit) => None,
-            };
-            match next {
-                Some(Ok(answer)) => answers.push(answer),
-                // It died: no answer is an answer.
-                Some(Err(_)) => {}
-                // All have answered, or the time is up; those under way end with the set.
-                None => return answers,
-            }
-        }
     }
 
     fn take(&mut self, at: usize, answer: FoundCertificate) {
@@ -185,4 +154,132 @@ impl Considered {
 fn in_use(machinery: &Machinery, class: MessageClass) -> Option<&Smime> {
     let smime = machinery.smime.as_ref()?;
     (machinery.policy.source().smime && class == MessageClass::Submitted).then_some(smime)
+}
+
+/// Questions to whoever can be asked.
+struct Questions {
+    clock: Clock,
+    /// Turns to ask, shared by all messages.
+    turns: Arc<Semaphore>,
+    certificates: Arc<dyn KnowsCertificates>,
+    open: Vec<(usize, Address)>,
+}
+
+impl Questions {
+    /// The answers that come within [`LOOK_UP_TIME`], in no particular order.
+    async fn ask(self, now: Timestamp) -> Vec<(usize, FoundCertificate)> {
+        let limit = self.clock.now() + LOOK_UP_TIME;
+        let mut waiting = self.open.into_iter();
+        let mut asked = JoinSet::new();
+        let mut answers = Vec::new();
+        loop {
+            while asked.len() < MAX_LOOK_UPS
+                && let Some((at, address)) = waiting.next()
+            {
+                let (certificates, turns) =
+                    (Arc::clone(&self.certificates), Arc::clone(&self.turns));
+                asked.spawn(async move {
+                    let _turn = turns.acquire_owned().await.ok();
+                    (at, certificates.look_up(&address, now).await)
+                });
+            }
+            let next = tokio::select! {
+                biased;
+                next = asked.join_next() => next,
+                () = self.clock.sleep_until(limit) => None,
+            };
+            match next {
+                Some(Ok(answer)) => answers.push(answer),
+                // It died: no answer is an answer.
+                Some(Err(_)) => {}
+                // All have answered, or the time is up; those under way end with the set.
+                None => return answers,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::flow::certificates::Answer;
+    use crate::mail::Fingerprint;
+
+    /// Answers after a second; never for addresses that begin with `mute`.
+    #[derive(Debug, Default)]
+    struct Slow {
+        under_way: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl KnowsCertificates for Slow {
+        fn known(&self, _: &Address, _: Timestamp) -> FoundCertificate {
+            FoundCertificate::default()
+        }
+
+        fn look_up<'a>(
+            &'a self,
+            address: &'a Address,
+            _: Timestamp,
+        ) -> Answer<'a, FoundCertificate> {
+            Box::pin(async move {
+                if address.to_string().starts_with("mute") {
+                    std::future::pending::<()>().await;
+                }
+                assert!(!address.to_string().starts_with("dies"), "as a test wants");
+                let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+                self.most.fetch_max(now, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.under_way.fetch_sub(1, Ordering::SeqCst);
+                FoundCertificate::default()
+            })
+        }
+
+        fn stands<'a>(
+            &'a self,
+            _: &'a Address,
+            _: &'a Fingerprint,
+            _: Timestamp,
+        ) -> Answer<'a, Result<(), CertificateProblem>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    async fn asked(names: &[String], turns: usize) -> (Vec<usize>, usize, Duration) {
+        let slow = Arc::new(Slow::default());
+        let address = |name: &String| Address::parse(&format!("{name}@b.example")).unwrap();
+        let questions = Questions {
+            clock: Clock::starting_at(Timestamp::from_secs(1000)),
+            turns: Arc::new(Semaphore::new(turns)),
+            certificates: Arc::clone(&slow) as Arc<dyn KnowsCertificates>,
+            open: names.iter().map(address).enumerate().collect(),
+        };
+        let begun = tokio::time::Instant::now();
+        let answers = questions.ask(Timestamp::from_secs(1000)).await;
+        let mut answered: Vec<usize> = answers.into_iter().map(|(at, _)| at).collect();
+        answered.sort_unstable();
+        (answered, slow.most.load(Ordering::SeqCst), begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn asks_many_at_a_time_and_not_too_many() {
+        let names: Vec<String> = (0..100).map(|n| format!("p{n}")).collect();
+        let all: Vec<usize> = (0..100).collect();
+        let (answered, most, took) = asked(&names, 64).await;
+        assert_eq!((answered, most), (all.clone(), MAX_LOOK_UPS));
+        assert_eq!(took.as_secs(), 7);
+        // Of the turns that all messages share, others have taken most.
+        let (answered, most, _) = asked(&names, 3).await;
+        assert_eq!((answered, most), (all, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_not_waited_for_longer() {
+        let names = ["a", "mute", "dies", "b"].map(str::to_owned);
+        let (answered, _, took) = asked(&names, 64).await;
+        assert_eq!(answered, [0, 3]);
+        assert_eq!(took, LOOK_UP_TIME);
+    }
 }
