@@ -2,7 +2,8 @@
 //! alone has the table.
 
 use super::choice::{Candidate, more_telling, order};
-use super::{Settings, found, judge};
+use super::Settings;
+use super::judge::{chosen, judge};
 use crate::mail::{Address, FoundCertificate, Timestamp};
 
 /// The certificate of the folder that would be used for an address, if nothing were imported and
@@ -14,7 +15,7 @@ pub fn known_in_folder(settings: &Settings, address: &Address, now: Timestamp) -
     let mut problem = None;
     for candidate in &candidates {
         match judge(settings, candidate, address, now, &[]) {
-            Ok(_) => return found(settings, candidate, address),
+            Ok(_) => return chosen(settings, candidate, address),
             Err(broken) => problem = more_telling(problem, Some(broken)),
         }
     }
