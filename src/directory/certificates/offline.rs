@@ -1,8 +1,8 @@
 //! What the operator's folder says by itself: for commands that run without the daemon, which
 //! alone has the table.
 
-use super::choice::{Candidate, more_telling, order};
 use super::Settings;
+use super::choice::{Candidate, more_telling, order};
 use super::judge::{chosen, judge};
 use crate::mail::{Address, FoundCertificate, Timestamp};
 
