@@ -16,7 +16,7 @@ pub mod build;
 mod doors;
 pub mod logging;
 pub mod notify;
-mod smime;
+pub mod smime;
 mod sockets;
 mod start;
 

@@ -36,17 +36,29 @@ pub(super) fn directory(
     credentials: &Credentials,
     clock: Clock,
 ) -> Result<Settings, BuildError> {
+    let local = local(config, clock.now())?;
     let Some(section) = &config.smime else {
-        return Ok(Settings::default());
+        return Ok(local);
     };
     let dialer = dialer(config, clock)?;
     Ok(Settings {
-        anchors: anchors(section)?,
-        folder: folder(section, clock.now())?,
         sources: sources(section, credentials, &dialer)?,
-        revocation: section.revocation,
         checker: Some(Arc::new(revocation(dialer))),
+        ..local
+    })
+}
+
+/// The same with nobody to ask: for commands that run without the daemon.
+pub fn local(config: &Config, now: Timestamp) -> Result<Settings, BuildError> {
+    let Some(section) = &config.smime else {
+        return Ok(Settings::default());
+    };
+    Ok(Settings {
+        anchors: anchors(section)?,
+        folder: folder(section, now)?,
+        revocation: section.revocation,
         partners: section.partners.clone(),
+        ..Settings::default()
     })
 }
 

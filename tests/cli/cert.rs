@@ -392,3 +392,211 @@ fn the_folder_is_read_at_start_and_at_a_reload() {
     assert_eq!(listed[0]["address"], "kim@partner.example");
     assert_eq!(served.stop(), Some(0));
 }
+
+#[test]
+fn a_partners_web_server_is_asked_and_its_answer_held_to_the_rules() {
+    let (scratch, now) = furnished();
+    let at = scratch.path();
+    let trusted = ca(now);
+    let stranger = MailCa::new("nobody's CA", now - DAY, now + 3650 * DAY);
+    put(at, "partners.pem", &trusted.pem(), 0o644);
+    let kim = issue(&trusted, "kim@partner.example", now);
+    let lee = issue(&stranger, "lee@partner.example", now);
+    let web = Web::start(
+        at,
+        [
+            ("kim@partner.example", kim.der),
+            ("lee@partner.example", lee.der),
+        ],
+    );
+    let smime = format!(
+        "[smime]\nanchors = [\"partners.pem\"]\n[[smime.well_known]]\nurl = \"https://127.0.0.1:{}/certs/{{sha256}}\"\ndomains = [\"partner.example\"]\nca_file = \"web-ca.pem\"\n",
+        web.port
+    );
+    put(at, "sealpost.toml", &format!("{GOOD}{smime}"), 0o644);
+    let served = Served::start(at, "sealpost.toml");
+    let found = good(&cert(at, &["lookup", "Kim@partner.example", "--json"]));
+    assert_eq!(found["trust"], "valid", "{found}");
+    assert_eq!(found["certificates"][0]["origin"]["origin"], "found");
+    assert!(found["took_ms"].is_u64());
+    for (address, says) in [
+        (
+            "lee@partner.example",
+            "no certificate to seal to: the certificate does not lead to a configured authority",
+        ),
+        ("max@partner.example", "no certificate is known ("),
+        ("kim@elsewhere.example", "no certificate is known ("),
+    ] {
+        let ran = cert(at, &["lookup", address]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.out.contains(says), "{ran:?}");
+    }
+    // What was looked up is not in the directory.
+    assert_eq!(cert(at, &["list"]).out, "no certificate is known\n");
+    assert_eq!(served.stop(), Some(0));
+    let asked = web.stop();
+    assert_eq!(
+        asked, 3,
+        "nobody is asked about elsewhere.example, and about Kim once"
+    );
+}
+
+/// A web server with certificates, each under the digest of its address.
+struct Web {
+    port: u16,
+    serving: std::thread::JoinHandle<usize>,
+}
+
+impl Web {
+    fn start<const N: usize>(directory: &Path, files: [(&str, Vec<u8>); N]) -> Self {
+        let ca = sealpost::dev::ca::Ca::new(Clock::system().now()).unwrap();
+        put(directory, "web-ca.pem", &ca.pem(), 0o644);
+        let config = ca.server(&["127.0.0.1"]).unwrap().server_config().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let files: Vec<(String, Vec<u8>)> = files
+            .into_iter()
+            .map(|(address, der)| {
+                let digest = ring::digest::digest(&ring::digest::SHA256, address.as_bytes());
+                let digits: String = digest
+                    .as_ref()
+                    .iter()
+                    .map(|it| format!("{it:02x}"))
+                    .collect();
+                (format!("/certs/{digits}"), der)
+            })
+            .collect();
+        let serving = std::thread::spawn(move || {
+            let mut asked = 0;
+            for stream in listener.incoming() {
+                match Self::answer(stream.unwrap(), &config, &files) {
+                    Some(path) if path == "/stop" => return asked,
+                    Some(_) => asked += 1,
+                    None => {}
+                }
+            }
+            asked
+        });
+        Self { port, serving }
+    }
+
+    /// Answers a request; the path that was asked for. `None` if the peer went away.
+    fn answer(
+        mut stream: std::net::TcpStream,
+        config: &std::sync::Arc<rustls::ServerConfig>,
+        files: &[(String, Vec<u8>)],
+    ) -> Option<String> {
+        use std::io::{BufRead, BufReader, Write};
+        let mut first = [0u8; 5];
+        // Told to stop in clear.
+        if stream.peek(&mut first).ok()? == 5 && &first == b"/stop" {
+            return Some("/stop".to_owned());
+        }
+        let mut tls = rustls::ServerConnection::new(std::sync::Arc::clone(config)).unwrap();
+        let mut stream = rustls::Stream::new(&mut tls, &mut stream);
+        let mut path = String::new();
+        let mut reader = BufReader::new(&mut stream);
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            if path.is_empty() {
+                path = line.split(' ').nth(1)?.to_owned();
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let found = files.iter().find(|(name, _)| *name == path);
+        let (status, body) = match found {
+            Some((_, der)) => ("200 OK", der.as_slice()),
+            None => ("404 Not Found", &b""[..]),
+        };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).ok()?;
+        stream.write_all(body).ok()?;
+        stream.flush().ok()?;
+        Some(path)
+    }
+
+    /// How many requests it answered.
+    fn stop(self) -> usize {
+        use std::io::Write;
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(b"/stop").unwrap();
+        self.serving.join().unwrap()
+    }
+}
+
+#[test]
+fn explain_knows_what_the_daemon_knows_or_says_what_it_could_not_see() {
+    let (scratch, now) = furnished();
+    let at = scratch.path();
+    let ca = ca(now);
+    put(
+        at,
+        "jo.pem",
+        &issue(&ca, "jo@partner.example", now).pem,
+        0o644,
+    );
+    put(
+        at,
+        "certs/kim.pem",
+        &issue(&ca, "kim@partner.example", now).pem,
+        0o644,
+    );
+    let policy = "[policy]\nbase = \"restricted\"\nmethods = [\"smime\", \"tls\"]\n";
+    put(
+        at,
+        "sealpost.toml",
+        &format!("{GOOD}{SMIME}{policy}"),
+        0o644,
+    );
+    let explain = |to: &str, more: &[&str]| {
+        let mut args = vec![
+            "policy",
+            "explain",
+            "--from",
+            "bills@clinic.example",
+            "--to",
+            to,
+        ];
+        args.extend_from_slice(more);
+        args.extend_from_slice(&["--config", "sealpost.toml"]);
+        let ran = run(at, &args);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.out
+    };
+    let unseen = "imported certificates were not seen, only those of smime.directory";
+    let served = Served::start(at, "sealpost.toml");
+    assert_eq!(cert(at, &["import", "jo.pem"]).code, Some(0));
+    for to in ["jo@partner.example", "kim@partner.example"] {
+        let said = explain(to, &[]);
+        assert!(said.contains("smime accepted"), "{said}");
+        assert!(!said.contains(unseen), "{said}");
+    }
+    assert_eq!(served.stop(), Some(0));
+    let jo = explain("jo@partner.example", &[]);
+    assert!(
+        jo.contains("smime refused: no certificate for this address"),
+        "{jo}"
+    );
+    assert!(jo.contains(unseen), "{jo}");
+    let kim = explain("kim@partner.example", &[]);
+    assert!(kim.contains("smime accepted"), "{kim}");
+    assert!(kim.contains(unseen), "{kim}");
+    for (assumed, says) in [
+        ("none", "smime refused: no certificate for this address"),
+        ("valid", "smime refused: "),
+        ("pinned", "smime accepted"),
+        ("expired", "the certificate has expired"),
+    ] {
+        let said = explain("jo@partner.example", &["--certificate", assumed]);
+        assert!(said.contains(says), "{assumed}: {said}");
+        assert!(!said.contains(unseen), "{said}");
+    }
+}

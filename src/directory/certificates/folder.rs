@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::examine::{Vouching, examine};
 use super::formats::{self, FormatError, MAX_FILE_OCTETS, NoCertificate};
-use super::import::{issuers_for, unbundle};
+use super::import::issuers_for;
 use super::parse::Parsed;
 use crate::mail::{Address, CertificateProblem, Timestamp};
 use crate::world::file::open_regular;
@@ -159,7 +159,7 @@ impl Reading {
         let most = MAX_FILE_OCTETS as u64 + 1;
         open_regular(path)?.take(most).read_to_end(&mut octets)?;
         self.octets += octets.len();
-        let items = formats::read(&octets, unbundle)?;
+        let items = formats::read(&octets)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let mut found = Vec::new();
         let mut authorities = Vec::new();

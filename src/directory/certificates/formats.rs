@@ -10,17 +10,12 @@ use bytes::Bytes;
 use super::ldif;
 use super::parse::MAX_CERTIFICATE_OCTETS;
 use crate::mail::Address;
+use crate::proto::cms::{MAX_BUNDLE_OCTETS, certificates_of};
 
 /// Octets of a file.
 pub const MAX_FILE_OCTETS: usize = 32 << 20;
 /// Certificates of a file.
 pub const MAX_FILE_CERTIFICATES: usize = 10_000;
-/// Octets of a PKCS #7 bundle.
-pub(super) const MAX_BUNDLE_OCTETS: usize = 1 << 20;
-
-/// Takes the certificates out of a PKCS #7 bundle; `None` if it is none.
-pub(super) type Unbundle = fn(&[u8]) -> Option<Vec<Vec<u8>>>;
-
 /// A certificate of a file, or what stands in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
@@ -76,7 +71,6 @@ impl Items {
         place: &str,
         der: Vec<u8>,
         said_for: &[Address],
-        unbundle: Unbundle,
     ) -> Result<(), FormatError> {
         let item = |place: String, der: Result<Vec<u8>, NoCertificate>| Item {
             place,
@@ -90,10 +84,7 @@ impl Items {
             };
             return self.push(item(place.to_owned(), der));
         }
-        let inside = (der.len() <= MAX_BUNDLE_OCTETS)
-            .then(|| unbundle(&der))
-            .flatten();
-        let Some(inside) = inside else {
+        let Ok(inside) = certificates_of(&der) else {
             return self.push(item(place.to_owned(), Err(NoCertificate::Malformed)));
         };
         for (at, der) in inside.into_iter().enumerate() {
@@ -122,21 +113,21 @@ pub(super) fn is_bundle(der: &[u8]) -> bool {
 }
 
 /// The items of a file, first to last.
-pub(super) fn read(octets: &[u8], unbundle: Unbundle) -> Result<Vec<Item>, FormatError> {
+pub(super) fn read(octets: &[u8]) -> Result<Vec<Item>, FormatError> {
     if octets.len() > MAX_FILE_OCTETS {
         return Err(FormatError::TooLarge);
     }
     let mut items = Items(Vec::new());
     if octets.first() == Some(&0x30) {
-        items.push_der("the file", octets.to_vec(), &[], unbundle)?;
+        items.push_der("the file", octets.to_vec(), &[])?;
         return Ok(items.0);
     }
     let text = String::from_utf8_lossy(octets);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     if text.contains("-----BEGIN ") {
-        pem(text, &mut items, unbundle)?;
+        pem(text, &mut items)?;
     } else if ldif::looks_like(text) {
-        ldif::read(text, &mut items, unbundle)?;
+        ldif::read(text, &mut items)?;
     } else {
         return Err(FormatError::Unknown);
     }
@@ -144,7 +135,7 @@ pub(super) fn read(octets: &[u8], unbundle: Unbundle) -> Result<Vec<Item>, Forma
 }
 
 /// Sections of PEM; what stands between them is explanatory text.
-fn pem(text: &str, items: &mut Items, unbundle: Unbundle) -> Result<(), FormatError> {
+fn pem(text: &str, items: &mut Items) -> Result<(), FormatError> {
     let mut lines = text.lines().enumerate();
     while let Some((at, line)) = lines.next() {
         let label = line
@@ -175,7 +166,7 @@ fn pem(text: &str, items: &mut Items, unbundle: Unbundle) -> Result<(), FormatEr
         };
         match (label, der) {
             ("CERTIFICATE" | "X509 CERTIFICATE" | "PKCS7" | "CMS", Some(der)) => {
-                items.push_der(&place, der, &[], unbundle)?;
+                items.push_der(&place, der, &[])?;
             }
             ("CERTIFICATE" | "X509 CERTIFICATE" | "PKCS7" | "CMS", None) => {
                 items.push(malformed(NoCertificate::Malformed))?;

@@ -11,13 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::chain::MAX_ISSUERS;
 use super::choice::more_telling;
-use super::formats::{self, MAX_BUNDLE_OCTETS};
-use super::import::{issuers_for, unbundle};
+use super::formats;
+use super::import::issuers_for;
 use super::parse::Parsed;
 use crate::directory::lookup::{LookupError, Source};
 use crate::mail::{Address, CertificateProblem, Timestamp};
+use crate::proto::cms::certificates_of;
 
 /// How long a certificate that was found is kept, at most.
 pub const FOUND: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,6 +33,10 @@ pub const MAX_REMEMBERED: usize = 10_000;
 pub const MAX_REMEMBERED_OCTETS: usize = 32 << 20;
 /// Values of an answer that are looked at.
 const MAX_VALUES: usize = 64;
+/// Certificates of an answer, bundles opened, that are looked at.
+const MAX_READ: usize = 512;
+/// Certificates of an answer whose chains are followed.
+const MAX_TRIED: usize = 32;
 /// Certificates of an address that are kept.
 const MAX_KEPT: usize = 4;
 
@@ -263,7 +267,7 @@ fn read(values: &[Vec<u8>], accept: Accept<'_>) -> (Vec<Found>, Option<Certifica
     let (mut leaves, mut authorities) = (Vec::new(), Vec::new());
     let values = values.iter().take(MAX_VALUES);
     let values: Vec<Bytes> = values.flat_map(|value| certificates(value)).collect();
-    for der in values.into_iter().take(MAX_VALUES * MAX_ISSUERS) {
+    for der in values.into_iter().take(MAX_READ) {
         match Parsed::read(&der) {
             Ok(parsed) if parsed.authority => authorities.push(parsed),
             Ok(parsed) => leaves.push(parsed),
@@ -275,6 +279,7 @@ fn read(values: &[Vec<u8>], accept: Accept<'_>) -> (Vec<Found>, Option<Certifica
     }
     leaves.sort_by_key(|it| (Reverse(it.not_before), it.fingerprint));
     leaves.dedup_by_key(|it| it.fingerprint);
+    leaves.truncate(MAX_TRIED);
     let mut found = Vec::new();
     for parsed in leaves {
         let issuers = issuers_for(&parsed, &authorities);
@@ -295,12 +300,9 @@ fn certificates(value: &[u8]) -> Vec<Bytes> {
     if !formats::is_bundle(value) {
         return vec![Bytes::copy_from_slice(value)];
     }
-    let inside = (value.len() <= MAX_BUNDLE_OCTETS)
-        .then(|| unbundle(value))
-        .flatten();
-    match inside {
-        Some(inside) => inside.into_iter().map(Bytes::from).collect(),
+    match certificates_of(value) {
+        Ok(inside) => inside.into_iter().map(Bytes::from).collect(),
         // Not a certificate either: it will be called malformed.
-        None => vec![Bytes::copy_from_slice(value)],
+        Err(_) => vec![Bytes::copy_from_slice(value)],
     }
 }

@@ -8,8 +8,6 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
-use x509_cert::der::{self, Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
 use super::chain::{Anchors, MAX_ISSUERS};
 use super::examine::{Vouching, examine};
@@ -76,6 +74,14 @@ pub(super) struct FileRead {
     items: Vec<ImportedItem>,
 }
 
+#[cfg(test)]
+impl FileRead {
+    /// Whether there is a certificate in it that is not an authority's.
+    pub(super) fn has_leaves(&self) -> bool {
+        !self.leaves.is_empty()
+    }
+}
+
 /// Reads a file; computes for as long as it is large.
 pub(super) fn read(octets: &[u8]) -> Result<FileRead, FormatError> {
     let mut file = FileRead {
@@ -83,7 +89,7 @@ pub(super) fn read(octets: &[u8]) -> Result<FileRead, FormatError> {
         authorities: Vec::new(),
         items: Vec::new(),
     };
-    for item in formats::read(octets, unbundle)? {
+    for item in formats::read(octets)? {
         let parsed = match &item.der {
             Ok(der) => Parsed::read(der),
             Err(NoCertificate::Malformed) => Err(CertificateProblem::Malformed),
@@ -324,38 +330,4 @@ pub(super) fn issuers_for(leaf: &Parsed, authorities: &[Parsed]) -> Vec<Bytes> {
         }
     }
     chosen.iter().map(|it| it.der.clone()).collect()
-}
-
-/// The certificates of a PKCS #7 bundle: SignedData (RFC 5652 §5.1), of which nothing else is
-/// looked at.
-pub(super) fn unbundle(der: &[u8]) -> Option<Vec<Vec<u8>>> {
-    certificates_of(der).ok()
-}
-
-fn certificates_of(bundle: &[u8]) -> der::Result<Vec<Vec<u8>>> {
-    const CONTEXT_0: Tag = Tag::ContextSpecific {
-        constructed: true,
-        number: TagNumber(0),
-    };
-    let mut reader = SliceReader::new(bundle)?;
-    let content = reader.sequence(|reader| {
-        let _kind: ObjectIdentifier = reader.decode()?;
-        AnyRef::decode(reader)
-    })?;
-    reader.finish()?;
-    content.tag().assert_eq(CONTEXT_0)?;
-    let signed = AnyRef::from_der(content.value())?;
-    let mut fields = SliceReader::new(signed.value())?;
-    let mut found = Vec::new();
-    while !fields.is_finished() {
-        let field = AnyRef::decode(&mut fields)?;
-        if field.tag() != CONTEXT_0 {
-            continue;
-        }
-        let mut certificates = SliceReader::new(field.value())?;
-        while !certificates.is_finished() {
-            found.push(certificates.tlv_bytes()?.to_vec());
-        }
-    }
-    Ok(found)
 }

@@ -1,17 +1,17 @@
 //! Whether mail can be sealed to a key, and well enough.
 //!
 //! RFC 3279 §2.3.1 (RSA), RFC 5480 (elliptic curves), RFC 8410 (X25519). RSA keys have 2048 to
-//! 8192 bits and an odd exponent from 3 up to 33 bits, as verifiers everywhere have it; curves are
-//! P-256, P-384 and X25519, by name, with points that lie on them. Keys that are for one kind of
-//! RSA only (OAEP, PSS) are not taken: senders elsewhere could not use them either.
+//! 8192 bits and an odd exponent from 65537 up to 33 bits; curves are P-256, P-384 and X25519, by
+//! name, with points that lie on them. Keys that are for one kind of RSA only (OAEP, PSS) are not
+//! taken: senders elsewhere could not use them either. The last word has `proto::cms`, which is to
+//! seal to them.
 
-use ring::agreement::{self, Algorithm, EphemeralPrivateKey, UnparsedPublicKey};
-use ring::rand::SystemRandom;
 use x509_cert::SubjectPublicKeyInfo;
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, UintRef};
 use x509_cert::der::{self, Reader, SliceReader, Tag, Tagged};
 
 use crate::mail::CertificateProblem;
+use crate::proto::cms::{CmsError, RecipientKey};
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -21,6 +21,8 @@ const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
 const LEAST_RSA_BITS: usize = 2048;
 const MOST_RSA_BITS: usize = 8192;
+/// Odd, with so many bits: from 65537 on.
+const LEAST_EXPONENT_BITS: usize = 17;
 const MOST_EXPONENT_BITS: usize = 33;
 
 /// A key that mail can be sealed to.
@@ -47,8 +49,23 @@ impl std::fmt::Display for KeyKind {
     }
 }
 
-/// Which key it is; or why it is not used: its kind, its strength, or that it cannot be read.
-pub(super) fn examine(spki: &SubjectPublicKeyInfo) -> Result<KeyKind, CertificateProblem> {
+/// Which key the certificate `der` has; or why it is not used: its kind, its strength, or that it
+/// cannot be read.
+pub(super) fn examine(
+    spki: &SubjectPublicKeyInfo,
+    der: &[u8],
+) -> Result<(KeyKind, RecipientKey), CertificateProblem> {
+    let kind = kind(spki)?;
+    let key = RecipientKey::of_certificate(der).map_err(|error| match error {
+        CmsError::KeyKind => CertificateProblem::KeyKind,
+        CmsError::Malformed => CertificateProblem::Malformed,
+        // A point that is not on its curve, or of small order; else what should not happen.
+        _ => CertificateProblem::WeakKey,
+    })?;
+    Ok((kind, key))
+}
+
+fn kind(spki: &SubjectPublicKeyInfo) -> Result<KeyKind, CertificateProblem> {
     let parameters = spki.algorithm.parameters.as_ref();
     let key = spki.subject_public_key.as_bytes();
     let key = key.ok_or(CertificateProblem::Malformed)?;
@@ -61,12 +78,15 @@ pub(super) fn examine(spki: &SubjectPublicKeyInfo) -> Result<KeyKind, Certificat
             let curve = parameters.filter(|it| it.tag() == Tag::ObjectIdentifier);
             let curve = curve.and_then(|it| it.decode_as::<ObjectIdentifier>().ok());
             match curve {
-                Some(P256) => point(&agreement::ECDH_P256, key, KeyKind::P256),
-                Some(P384) => point(&agreement::ECDH_P384, key, KeyKind::P384),
+                Some(P256) => point(key, 65, KeyKind::P256),
+                Some(P384) => point(key, 97, KeyKind::P384),
                 Some(_) | None => Err(CertificateProblem::KeyKind),
             }
         }
-        X25519 if parameters.is_none() => point(&agreement::X25519, key, KeyKind::X25519),
+        X25519 if parameters.is_none() => match key.len() {
+            32 => Ok(KeyKind::X25519),
+            _ => Err(CertificateProblem::Malformed),
+        },
         _ => Err(CertificateProblem::KeyKind),
     }
 }
@@ -78,8 +98,8 @@ fn rsa(key: &[u8]) -> Result<KeyKind, CertificateProblem> {
         return Err(CertificateProblem::KeyKind);
     }
     let odd = |number: &UintRef<'_>| number.as_bytes().last().is_some_and(|it| it & 1 == 1);
-    let is_one = self::bits(exponent.as_bytes()) <= 1;
-    if bits < LEAST_RSA_BITS || !odd(&modulus) || !odd(&exponent) || is_one {
+    let small = self::bits(exponent.as_bytes()) < LEAST_EXPONENT_BITS;
+    if bits < LEAST_RSA_BITS || !odd(&modulus) || !odd(&exponent) || small {
         return Err(CertificateProblem::WeakKey);
     }
     Ok(KeyKind::Rsa(bits))
@@ -113,32 +133,14 @@ fn bits(number: &[u8]) -> usize {
     (octets * 8).saturating_sub(if octets == 0 { 0 } else { first as usize })
 }
 
-/// Tries an agreement with the point: ring refuses what is not on the curve, and what would give
-/// away the secret (RFC 7748 §6.1). Compressed points are refused by length.
-fn point(
-    algorithm: &'static Algorithm,
-    key: &[u8],
-    kind: KeyKind,
-) -> Result<KeyKind, CertificateProblem> {
-    let expected = match kind {
-        KeyKind::P256 => 65,
-        KeyKind::P384 => 97,
-        KeyKind::X25519 => 32,
-        KeyKind::Rsa(_) => return Err(CertificateProblem::KeyKind),
-    };
-    let compressed = matches!(key.first(), Some(2 | 3)) && kind != KeyKind::X25519;
-    if compressed {
-        return Err(CertificateProblem::KeyKind);
+/// An uncompressed point. A compressed one is of another kind: what other mail programs could use
+/// is not known.
+fn point(key: &[u8], octets: usize, kind: KeyKind) -> Result<KeyKind, CertificateProblem> {
+    match key {
+        [2 | 3, ..] => Err(CertificateProblem::KeyKind),
+        [4, ..] if key.len() == octets => Ok(kind),
+        _ => Err(CertificateProblem::Malformed),
     }
-    if key.len() != expected {
-        return Err(CertificateProblem::Malformed);
-    }
-    EphemeralPrivateKey::generate(algorithm, &SystemRandom::new())
-        .and_then(|own| {
-            agreement::agree_ephemeral(own, &UnparsedPublicKey::new(algorithm, key), |_| ())
-        })
-        .map_err(|_| CertificateProblem::WeakKey)?;
-    Ok(kind)
 }
 
 #[cfg(test)]

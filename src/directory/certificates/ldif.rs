@@ -7,8 +7,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::formats::{FormatError, Item, Items, MAX_BUNDLE_OCTETS, NoCertificate, Unbundle};
+use super::formats::{FormatError, Item, Items, NoCertificate};
 use crate::mail::Address;
+use crate::proto::cms::MAX_BUNDLE_OCTETS;
 
 /// Entries of a file.
 const MAX_ENTRIES: usize = 50_000;
@@ -53,7 +54,7 @@ struct Entry {
 }
 
 /// Adds what the entries of `text` hold.
-pub(super) fn read(text: &str, items: &mut Items, unbundle: Unbundle) -> Result<(), FormatError> {
+pub(super) fn read(text: &str, items: &mut Items) -> Result<(), FormatError> {
     let mut entry = Entry::default();
     let mut entries = 0;
     let mut lines = text.lines().enumerate().peekable();
@@ -68,7 +69,7 @@ pub(super) fn read(text: &str, items: &mut Items, unbundle: Unbundle) -> Result<
             }
         }
         if line.text.is_empty() {
-            flush(std::mem::take(&mut entry), items, unbundle)?;
+            flush(std::mem::take(&mut entry), items)?;
             continue;
         }
         if entry.number == 0 && !line.text.starts_with('#') {
@@ -80,7 +81,7 @@ pub(super) fn read(text: &str, items: &mut Items, unbundle: Unbundle) -> Result<
         }
         note(&mut entry, &line);
     }
-    flush(entry, items, unbundle)
+    flush(entry, items)
 }
 
 /// Takes note of a line of an entry.
@@ -124,7 +125,7 @@ fn value(rest: &str) -> Value {
 }
 
 /// Adds the certificates of an entry that is complete.
-fn flush(entry: Entry, items: &mut Items, unbundle: Unbundle) -> Result<(), FormatError> {
+fn flush(entry: Entry, items: &mut Items) -> Result<(), FormatError> {
     let none = |number: usize, why| Item {
         place: format!("line {number}"),
         der: Err(why),
@@ -139,7 +140,7 @@ fn flush(entry: Entry, items: &mut Items, unbundle: Unbundle) -> Result<(), Form
             _ if entry.says_for && entry.addresses.is_empty() => {
                 items.push(none(number, NoCertificate::Other))?;
             }
-            Value::Octets(der) => items.push_der(&place, der, &entry.addresses, unbundle)?,
+            Value::Octets(der) => items.push_der(&place, der, &entry.addresses)?,
             Value::Useless => items.push(none(number, NoCertificate::Malformed))?,
         }
     }
@@ -152,7 +153,7 @@ mod tests {
 
     fn items(text: &str) -> Vec<Item> {
         let mut items = Items(Vec::new());
-        read(text, &mut items, |_| Some(vec![vec![0x30, 1, 7]])).unwrap();
+        read(text, &mut items).unwrap();
         items.0
     }
 
@@ -194,20 +195,6 @@ mod tests {
         }
         let added = items("dn: cn=x\nchangetype: add\nuserCertificate:: MAA=\n");
         assert!(added[0].der.is_ok());
-    }
-
-    #[test]
-    fn bundles_are_taken_apart() {
-        let der = [
-            0x30, 0x0b, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02,
-        ];
-        let text = format!(
-            "dn: cn=x\nuserSMIMECertificate:: {}\n",
-            STANDARD.encode(der)
-        );
-        let found = items(&text);
-        assert_eq!(found[0].der.as_deref(), Ok(&[0x30, 1, 7][..]));
-        assert_eq!(found[0].place, "line 2, certificate 1");
     }
 
     #[test]

@@ -1,28 +1,18 @@
-//! What the commands do: import, approve, remove, list, show.
+//! What the commands change: import, approve, remove.
 //!
 //! Every change has an actor and a reason; they are traced, and kept in the row. A change goes on
 //! to its end even if who asked for it goes away.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
-use x509_cert::Certificate;
-use x509_cert::der::Decode;
-
 use super::choice::Candidate;
-use super::folder::Filed;
 use super::formats::FormatError;
 use super::import::{self, ImportOptions, ImportOutcome, ImportedItem, Planning, is_pinned};
-use super::store::{By, Change, Entry, MAX_ROWS, State};
-use super::view::{CertificateView, Origin, RevocationView};
-use super::{
-    ASKING_REVOCATION, Certificates, RevocationMode, Settings, chain_of, found_candidates, judge,
-    reads, status,
-};
-use crate::directory::revocation::RevocationStatus;
-use crate::mail::{Address, CertificateProblem, Domain, Fingerprint, Timestamp};
+use super::judge::judge;
+use super::list::Selection;
+use super::store::{self, By, Change, Entry, MAX_ROWS, Row, State};
+use super::{Certificates, Settings};
+use crate::mail::{Address, CertificateProblem, Fingerprint, Timestamp};
 use crate::tables::TableError;
 
 /// A command on the directory failed.
@@ -49,61 +39,6 @@ pub enum CertificatesError {
     /// The process is ending.
     #[error("the change was given up")]
     Ended,
-}
-
-/// Which certificates are listed. What is `None` does not narrow.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Selection {
-    /// Those of this address.
-    pub address: Option<Address>,
-    /// Those of addresses of this domain.
-    pub domain: Option<Domain>,
-    /// Those of this fingerprint.
-    pub fingerprint: Option<Fingerprint>,
-}
-
-impl Selection {
-    fn admits(&self, address: &Address, fingerprint: &Fingerprint) -> bool {
-        let same = |it: &Address| it.mailbox_key() == address.mailbox_key();
-        self.address.as_ref().is_none_or(same)
-            && self.domain.as_ref().is_none_or(|it| it == address.domain())
-            && self.fingerprint.is_none_or(|it| it == *fingerprint)
-    }
-}
-
-/// A certificate for an address, wherever it is known from.
-struct Listed {
-    address: Address,
-    fingerprint: Fingerprint,
-    /// `None`: it cannot be read any more.
-    candidate: Option<Candidate>,
-    origin: Origin,
-}
-
-impl Listed {
-    fn of_entry(entry: &Entry) -> Self {
-        Self {
-            address: entry.row.address.clone(),
-            fingerprint: entry.fingerprint,
-            candidate: Candidate::of_entry(entry),
-            origin: Origin::Imported {
-                source: entry.row.source.clone(),
-                imported: entry.row.imported.clone(),
-                approved: entry.row.approved.clone(),
-            },
-        }
-    }
-
-    fn of_filed(filed: &Filed) -> Self {
-        Self {
-            address: filed.address.clone(),
-            fingerprint: filed.parsed.fingerprint,
-            candidate: Some(Candidate::of_filed(filed)),
-            origin: Origin::Folder {
-                file: filed.file.clone(),
-            },
-        }
-    }
 }
 
 impl Certificates {
@@ -146,11 +81,11 @@ impl Certificates {
     }
 
     /// Approves a certificate, for one of its addresses or for all: it is pinned and used from now
-    /// on, and a pinned certificate of the address with another key is removed. Says for which
-    /// addresses.
+    /// on, and a pinned certificate of the address with another key is removed. One of the folder
+    /// gets its place in the table by that. Says for which addresses.
     ///
     /// # Errors
-    /// If it is not in the table, may not be used now, or rows cannot be written.
+    /// If it is not known here, may not be used now, or rows cannot be written.
     pub async fn approve(
         &self,
         fingerprint: &Fingerprint,
@@ -166,8 +101,11 @@ impl Certificates {
         };
         let change = async move {
             let _changing = this.0.store.changing.lock().await;
-            let chosen = this.chosen(&selection)?;
             let settings = this.settings();
+            let chosen = this.to_approve(&settings, &selection, &by, now);
+            if chosen.is_empty() {
+                return Err(CertificatesError::Unknown);
+            }
             let mut approved = Vec::new();
             for entry in chosen {
                 let candidate = Candidate::of_entry(&entry);
@@ -185,6 +123,40 @@ impl Certificates {
             Ok(approved)
         };
         finish(change).await
+    }
+
+    /// The rows that an approval is for; of what lies in the folder alone, the rows it gets.
+    fn to_approve(
+        &self,
+        settings: &Settings,
+        selection: &Selection,
+        by: &By,
+        now: Timestamp,
+    ) -> Vec<Arc<Entry>> {
+        let mut entries = self.0.store.all();
+        entries.retain(|it| selection.admits(&it.row.address, &it.fingerprint));
+        for filed in settings.folder.all() {
+            let known =
+                |it: &Arc<Entry>| it.row.address.mailbox_key() == filed.address.mailbox_key();
+            let fingerprint = &filed.parsed.fingerprint;
+            if !selection.admits(&filed.address, fingerprint) || entries.iter().any(known) {
+                continue;
+            }
+            entries.push(Arc::new(Entry::new(Row {
+                address: filed.address.clone(),
+                der: filed.parsed.der.clone(),
+                issuers: filed.issuers.clone(),
+                pinned: false,
+                state: State::InUse,
+                require_chain: false,
+                gcm: None,
+                oaep: None,
+                source: store::cut(&filed.file),
+                imported: Change::new(by, now),
+                approved: None,
+            })));
+        }
+        entries
     }
 
     /// Pins a row, then removes the pinned ones with another key. If that is cut short, both are
@@ -253,152 +225,6 @@ impl Certificates {
             false => CertificatesError::Unknown,
         })
     }
-
-    /// The certificates of the table and the folder, by address; nobody is asked.
-    pub fn list(&self, selection: &Selection, now: Timestamp) -> Vec<CertificateView> {
-        let settings = self.settings();
-        let listed = self.listed(&settings, selection);
-        listed
-            .into_iter()
-            .filter_map(|it| self.view(&settings, it, now))
-            .collect()
-    }
-
-    /// All that is known of a certificate, for each of its addresses; its revocation is asked
-    /// about.
-    ///
-    /// # Errors
-    /// If it is neither in the table nor in the folder.
-    pub async fn show(
-        &self,
-        fingerprint: &Fingerprint,
-        now: Timestamp,
-    ) -> Result<Vec<CertificateView>, CertificatesError> {
-        let selection = Selection {
-            fingerprint: Some(*fingerprint),
-            ..Selection::default()
-        };
-        let settings = self.settings();
-        let listed = self.listed(&settings, &selection);
-        let Some(first) = listed.first() else {
-            return Err(CertificatesError::Unknown);
-        };
-        let revocation = match &first.candidate {
-            Some(candidate) => revocation(&settings, candidate, now).await,
-            None => RevocationView::NotAsked,
-        };
-        let views = listed
-            .into_iter()
-            .filter_map(|it| self.view(&settings, it, now));
-        let mut views: Vec<CertificateView> = views.collect();
-        for view in &mut views {
-            view.revocation = revocation.clone();
-            if revocation == RevocationView::Revoked {
-                view.problem = Some(CertificateProblem::Revoked);
-            }
-        }
-        Ok(views)
-    }
-
-    /// Every certificate that is known of an address, those of the sources too, and what is
-    /// thought of each; with what [`Self::look_up`] chooses.
-    pub async fn consider(
-        &self,
-        address: &Address,
-        now: Timestamp,
-    ) -> (Vec<CertificateView>, Option<CertificateProblem>) {
-        let chosen = self.look_up(address, now).await;
-        let settings = self.settings();
-        let selection = Selection {
-            address: Some(address.clone()),
-            ..Selection::default()
-        };
-        let mut listed = self.listed(&settings, &selection);
-        let answer = self.ask(&settings, address, now).await;
-        let found = found_candidates(&answer).into_iter().map(|it| Listed {
-            address: address.clone(),
-            fingerprint: it.parsed.fingerprint,
-            candidate: Some(it),
-            origin: Origin::Found,
-        });
-        listed.extend(found);
-        let mut views = Vec::new();
-        for listed in listed {
-            let revocation = match &listed.candidate {
-                Some(candidate) => revocation(&settings, candidate, now).await,
-                None => RevocationView::NotAsked,
-            };
-            if let Some(mut view) = self.view(&settings, listed, now) {
-                let certificate = chosen.certificate.as_ref();
-                view.chosen = certificate
-                    .is_some_and(|it| it.fingerprint == view.fingerprint && it.fact == view.trust);
-                view.revocation = revocation;
-                views.push(view);
-            }
-        }
-        (views, chosen.problem)
-    }
-
-    fn listed(&self, settings: &Settings, selection: &Selection) -> Vec<Listed> {
-        let entries = self.0.store.all();
-        let rows = entries.iter().map(|it| Listed::of_entry(it));
-        let filed = settings.folder.all();
-        let files = filed.iter().map(|it| Listed::of_filed(it));
-        rows.chain(files)
-            .filter(|it| selection.admits(&it.address, &it.fingerprint))
-            .collect()
-    }
-
-    /// What is thought of a certificate now. What cannot be read any more is not shown but for
-    /// its removal: it has nothing to show.
-    fn view(&self, settings: &Settings, listed: Listed, now: Timestamp) -> Option<CertificateView> {
-        let Listed {
-            address,
-            fingerprint,
-            candidate,
-            origin,
-        } = listed;
-        let candidate = candidate?;
-        let parsed = &candidate.parsed;
-        let pinned = self.local(settings, &address).pinned;
-        let judged = judge(settings, &candidate, &address, now, &pinned);
-        let verdict = || self.0.verdicts.of(&fingerprint, now);
-        let chosen = self.known(&address, now).certificate;
-        let chain = chain_of(settings, &candidate, now);
-        let (gcm, oaep) = reads(settings, &candidate, &address);
-        Some(CertificateView {
-            problem: judged.err().or_else(verdict),
-            chosen: chosen
-                .is_some_and(|it| it.fingerprint == fingerprint && it.fact == candidate.fact),
-            trust: candidate.fact,
-            state: match candidate.waits {
-                true => State::WaitsForApproval,
-                false => State::InUse,
-            },
-            origin,
-            subject: parsed.subject.clone(),
-            issuer: parsed.issuer.clone(),
-            serial: parsed.serial.clone(),
-            valid_from: parsed.not_before.to_rfc3339(),
-            valid_until: parsed.not_after.to_rfc3339(),
-            key: match parsed.key {
-                Ok(kind) => kind.to_string(),
-                Err(problem) => problem.to_string(),
-            },
-            addresses: parsed.names.addresses.clone(),
-            gcm,
-            oaep,
-            require_chain: candidate.require_chain,
-            chain: match &chain {
-                Ok(chain) => chain.iter().skip(1).map(subject).collect(),
-                Err(_) => Vec::new(),
-            },
-            chain_problem: chain.err(),
-            revocation: RevocationView::NotAsked,
-            address,
-            fingerprint,
-        })
-    }
 }
 
 /// Runs a change to its end, whether or not it is still waited for.
@@ -407,27 +233,6 @@ async fn finish<T: Send + 'static>(
 ) -> Result<T, CertificatesError> {
     let change = tokio::spawn(change);
     change.await.map_err(|_| CertificatesError::Ended)?
-}
-
-async fn revocation(settings: &Settings, candidate: &Candidate, now: Timestamp) -> RevocationView {
-    if settings.revocation == RevocationMode::Off {
-        return RevocationView::Off;
-    }
-    let Ok(chain) = chain_of(settings, candidate, now) else {
-        return RevocationView::NoIssuer;
-    };
-    let deadline = Instant::now() + ASKING_REVOCATION;
-    match status(settings, &chain, now, deadline).await {
-        RevocationStatus::Good => RevocationView::Good,
-        RevocationStatus::Revoked => RevocationView::Revoked,
-        RevocationStatus::Unknown(why) => RevocationView::Unknown { why },
-    }
-}
-
-fn subject(der: &Bytes) -> String {
-    let certificate = Certificate::from_der(der).ok();
-    let name = certificate.map(|it| super::parse::shown(it.tbs_certificate().subject()));
-    name.unwrap_or_default()
 }
 
 fn trace(what: &'static str, address: &Address, fingerprint: &Fingerprint, by: &By) {

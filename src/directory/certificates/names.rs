@@ -261,13 +261,9 @@ mod tests {
             "kim\t@clinic.example",
         ] {
             assert_eq!(ascii(text.as_bytes()), Mailbox::Hostile, "{text:?}");
-            assert_eq!(
-                text.is_ascii()
-                    .then(|| unicode(text))
-                    .unwrap_or(Mailbox::Hostile),
-                Mailbox::Hostile,
-                "{text:?}"
-            );
+            if text.is_ascii() {
+                assert_eq!(unicode(text), Mailbox::Hostile, "{text:?}");
+            }
         }
         assert_eq!(ascii(b"kim@cl\xffinic.example"), Mailbox::Hostile);
     }

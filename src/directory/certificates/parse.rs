@@ -11,8 +11,8 @@
 use bytes::Bytes;
 use ring::digest;
 use x509_cert::certificate::{Certificate, Version};
-use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
-use x509_cert::der::{self, Decode, Encode, Reader, SliceReader};
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{self, Decode, Encode};
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 use x509_cert::name::Name;
 use x509_cert::time::Time;
@@ -39,10 +39,6 @@ const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 const EMAIL_PROTECTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.4");
 const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
-const SMIME_CAPABILITIES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.15");
-const AES_256_GCM: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.46");
-const RSAES_OAEP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.7");
-const SHA_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 
 /// Extensions that may be critical: those that are looked at here, and those that say nothing of
 /// who may use the key for what. Policies are of the second kind, for no policy is asked for
@@ -168,8 +164,6 @@ struct Extensions {
     authority: bool,
     for_mail: bool,
     unknown_critical: bool,
-    reads_gcm: bool,
-    reads_oaep: bool,
 }
 
 fn read(der: &Bytes) -> Result<Parsed, Malformed> {
@@ -194,6 +188,7 @@ fn read(der: &Bytes) -> Result<Parsed, Malformed> {
         None => names::of_subject(tbs.subject()),
     };
     let spki = tbs.subject_public_key_info();
+    let key = key::examine(spki, der);
     let self_issued = subject_der == issuer_der;
     Ok(Parsed {
         fingerprint: fingerprint(der),
@@ -206,12 +201,12 @@ fn read(der: &Bytes) -> Result<Parsed, Malformed> {
         names,
         authority: extensions.authority,
         unknown_critical: extensions.unknown_critical,
-        key: key::examine(spki),
+        key: key.as_ref().map(|(kind, _)| *kind).map_err(|it| *it),
         usages: extensions.usages,
         for_mail: extensions.for_mail,
         weak_signature: !self_issued && algorithms::is_weak(certificate.signature_algorithm()),
-        reads_gcm: extensions.reads_gcm,
-        reads_oaep: extensions.reads_oaep,
+        reads_gcm: key.as_ref().is_ok_and(|(_, key)| key.reads_gcm()),
+        reads_oaep: key.as_ref().is_ok_and(|(_, key)| key.reads_oaep()),
         subject_der,
         issuer_der,
         der: der.clone(),
@@ -225,8 +220,6 @@ fn extensions(certificate: &Certificate) -> Result<Extensions, Malformed> {
         authority: false,
         for_mail: true,
         unknown_critical: false,
-        reads_gcm: false,
-        reads_oaep: false,
     };
     let list = certificate.tbs_certificate().extensions();
     let list = list.map_or(&[][..], Vec::as_slice);
@@ -250,36 +243,12 @@ fn extensions(certificate: &Certificate) -> Result<Extensions, Malformed> {
                     .iter()
                     .any(|it| [EMAIL_PROTECTION, ANY_PURPOSE].contains(it));
             }
-            SMIME_CAPABILITIES => capabilities(value, &mut found)?,
             _ => found.unknown_critical |= extension.critical && !UNDERSTOOD.contains(&id),
         }
     }
     // RFC 5280 §4.2.1.3: only an authority signs certificates.
     found.authority |= found.usages.is_some_and(|it| it.certificate_signing);
     Ok(found)
-}
-
-/// SMIMECapabilities (RFC 8551 §2.5.2), in a certificate as RFC 4262 has it.
-fn capabilities(value: &[u8], found: &mut Extensions) -> Result<(), Malformed> {
-    let mut reader = SliceReader::new(value)?;
-    reader.sequence(|reader| {
-        while !reader.is_finished() {
-            reader.sequence(|reader| {
-                let capability = ObjectIdentifier::decode(reader)?;
-                let parameters = match reader.is_finished() {
-                    true => &[][..],
-                    false => AnyRef::decode(reader)?.value(),
-                };
-                found.reads_gcm |= capability == AES_256_GCM;
-                let sha256 = SHA_256.as_bytes();
-                found.reads_oaep |= capability == RSAES_OAEP
-                    && parameters.windows(sha256.len()).any(|it| it == sha256);
-                Ok::<(), Malformed>(())
-            })?;
-        }
-        Ok::<(), Malformed>(())
-    })?;
-    Ok(reader.finish()?)
 }
 
 fn usages(said: &KeyUsage) -> Usages {
