@@ -3,9 +3,9 @@
 //! The type in the header is not believed, and neither is the name: the whole body has to be
 //! base64 and nothing else, and what it decodes to has to be one CMS structure that is encrypted
 //! strongly, to the very certificate that we would seal to. A reader that passes over what is not
-//! base64 must find nothing there to pass over. And what the sender's program left in the open
-//! counts: where the Subject says something, or a file name does, the message is content like any
-//! other, and is sealed.
+//! base64 must find nothing there to pass over. What the sender's program left in the open is the
+//! sender's choice, as long as nothing has asked for more: then a Subject or a file name that says
+//! something makes the message content like any other, and it is sealed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,12 +29,25 @@ const TEXTS: [&str; 5] = [
 /// Names that say nothing.
 const NAMES: [&str; 2] = ["", "smime.p7m"];
 
+/// What the header of content that is sealed already may say to anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// What its sender chose to show.
+    AsChosen,
+    /// Nothing: no Subject, no file name.
+    Silent,
+}
+
 /// Whether the content is sealed already, strongly and to this certificate alone. Memory: the
 /// decoded body, three quarters of the content. CPU-bound.
-pub fn already_sealed(content: &[u8], to: &RecipientCertificate) -> Option<AlreadySealed> {
+pub fn already_sealed(
+    content: &[u8],
+    to: &RecipientCertificate,
+    outside: Outside,
+) -> Option<AlreadySealed> {
     let (block, body) = split(content);
     let header = Header::parse_stored(block).ok()?;
-    if !is_sealed_by_name(&header)? || shows_text(&header)? {
+    if !is_sealed_by_name(&header)? || (outside == Outside::Silent && shows_text(&header)?) {
         return None;
     }
     let der = decode(body)?;

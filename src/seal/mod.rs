@@ -38,7 +38,7 @@ use crate::mail::message::{Header, HeaderError, mailboxes, split};
 use crate::mail::{Address, Sealed, Timestamp};
 use crate::proto::cms::CmsError;
 
-pub use already::already_sealed;
+pub use already::{Outside, already_sealed};
 pub use content_type::ContentTypeError;
 pub use fuzz::check_fuzz_input;
 pub use identity::{Owner, OwnerError, SigningIdentity};

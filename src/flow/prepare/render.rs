@@ -16,13 +16,13 @@ use super::super::plans::Decided;
 use super::PrepareError;
 use super::consider::Considered;
 use crate::mail::{
-    CertificateProblem, Decision, Demand, Domain, Envelope, Level, MessageClass,
+    Asker, CertificateProblem, Decision, Demand, Domain, Envelope, Level, MessageClass,
     RecipientCertificate, Rendition, Sealed, Terms, Timestamp,
 };
 use crate::policy::{MessageFacts, Wanted, wanted};
 use crate::proto::cms::CmsError;
 use crate::queue::Preparation;
-use crate::seal::{Payload, SealError, Sealing, Unsigned, already_sealed};
+use crate::seal::{Outside, Payload, SealError, Sealing, Unsigned, already_sealed};
 use crate::sign::{SignError, Signature, Signer};
 
 /// Octets of what a message's sealed renditions are made from, all recipients together: they stand
@@ -181,6 +181,7 @@ struct Job {
     at: usize,
     level: Level,
     terms: Terms,
+    outside: Outside,
     certificate: RecipientCertificate,
 }
 
@@ -224,10 +225,23 @@ fn jobs(considered: &Considered, class: MessageClass) -> Vec<Job> {
                 at,
                 level: decision.level,
                 terms: decision.terms.clone(),
+                outside: outside(decision),
                 certificate: considered.certificate(at)?.clone(),
             })
         })
         .collect()
+}
+
+/// What a sender's own sealing may leave in the open. That it could not be read is in its nature
+/// and raises the level; if anything else did, nothing is told to those who carry it.
+fn outside(decision: &Decision) -> Outside {
+    let asked = decision.reasons.iter().any(|reason| {
+        reason.level > Level::Protected && !matches!(reason.asker, Asker::Unscannable(_))
+    });
+    match asked {
+        true => Outside::Silent,
+        false => Outside::AsChosen,
+    }
 }
 
 /// What sealing works on.
@@ -298,10 +312,11 @@ impl Work {
         let Job {
             level,
             terms,
+            outside,
             certificate,
             ..
         } = job;
-        if let Some(attested) = already_sealed(&self.content, &certificate) {
+        if let Some(attested) = already_sealed(&self.content, &certificate, outside) {
             let sign =
                 |signer: &Signer, author: &Domain| signer.sign(self.now, author, &self.content);
             let Signature { prefix, domains } = self.signature(sign)?;

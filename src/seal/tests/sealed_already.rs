@@ -34,7 +34,7 @@ fn lines(der: &[u8], octets: usize) -> String {
 
 fn is_sealed(content: &str, kind: usize) -> bool {
     let to = recipient(&WORLD.recipients[kind], false, false);
-    let sealed = already_sealed(content.as_bytes(), &to);
+    let sealed = already_sealed(content.as_bytes(), &to, Outside::Silent);
     if let Some(sealed) = sealed {
         assert_eq!(sealed.certificate(), to.fingerprint);
     }
@@ -73,6 +73,23 @@ fn what_is_sealed_to_this_certificate_is() {
 }
 
 #[test]
+fn a_subject_in_the_open_counts_where_more_was_asked_for() {
+    let to = recipient(&WORLD.recipients[0], false, false);
+    let body = lines(&structure(0, false), 76);
+    for header in [
+        HEADER.replace("Subject: ...", "Subject: your results"),
+        HEADER.replace("smime.p7m", "results.p7m"),
+    ] {
+        let content = format!("{header}\r\n{body}");
+        let sealed = |outside| already_sealed(content.as_bytes(), &to, outside).is_some();
+        assert!(
+            sealed(Outside::AsChosen) && !sealed(Outside::Silent),
+            "{header}"
+        );
+    }
+}
+
+#[test]
 fn what_we_sealed_is() {
     let content = b"From: jo@clinic.example\r\nSubject: x\r\n\r\nbody\r\n";
     let payload = sealer(&WORLD.signers[0])
@@ -84,7 +101,7 @@ fn what_we_sealed_is() {
         content,
         &mut Rng(3),
     );
-    assert!(already_sealed(&wire, &to).is_some());
+    assert!(already_sealed(&wire, &to, Outside::Silent).is_some());
 }
 
 #[test]
@@ -141,7 +158,7 @@ fn anything_else_is_content() {
     ]
     .concat();
     let to = recipient(&WORLD.recipients[1], false, false);
-    assert!(already_sealed(&content, &to).is_none());
+    assert!(already_sealed(&content, &to, Outside::AsChosen).is_none());
     // A signature is no seal.
     let signer = &WORLD.signers[1];
     let identity = identity(signer, AUTHOR, LATER).identity;
@@ -161,5 +178,12 @@ fn the_sample_of_the_rfc_is_content() {
         pkcs8: Vec::new(),
     };
     let to = recipient(&bob, true, true);
-    assert!(already_sealed(sample.replace('\n', "\r\n").as_bytes(), &to).is_none());
+    assert!(
+        already_sealed(
+            sample.replace('\n', "\r\n").as_bytes(),
+            &to,
+            Outside::AsChosen
+        )
+        .is_none()
+    );
 }
