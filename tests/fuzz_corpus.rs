@@ -1,4 +1,4 @@
-//! Replays the corpora of the SMTP fuzz targets, through the functions that the targets call.
+//! Replays the corpora of the SMTP, LDAP and revocation fuzz targets, through the functions that the targets call.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +7,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "../fuzz/src/ldap.rs"]
+mod ldap;
 #[path = "../fuzz/src/smtp.rs"]
 mod smtp;
 
@@ -38,4 +40,17 @@ fn smtp_data() {
 #[test]
 fn smtp_server_ops() {
     replay("smtp_server_ops", smtp::server_ops);
+}
+
+#[test]
+fn ldap_reply() {
+    replay("ldap_reply", ldap::reply);
+}
+
+#[test]
+fn revocation() {
+    replay(
+        "revocation",
+        sealpost::directory::revocation::check_fuzz_input,
+    );
 }

@@ -1,4 +1,5 @@
 //! What must hold for any octets. The fuzz targets call these; `cargo test` replays the corpora
 //! through the same functions (`tests/fuzz_corpus.rs`).
 
+pub mod ldap;
 pub mod smtp;

@@ -5,13 +5,39 @@
 //! while. Never says whether a certificate may be used: whatever a source answers is a
 //! stranger's claim until the rules of acceptance have been applied to it.
 
+mod gate;
+pub mod https;
+pub mod ldap;
+
 use std::fmt::Debug;
 
-use crate::mail::{Address, Domain};
+pub use https::{HttpsSource, Template, TemplateError};
+pub use ldap::{LDAP_TIMEOUT, LdapSettings, LdapSettingsError, LdapSource};
+
+use crate::mail::{Address, Domain, DomainPattern};
 use crate::world::BoxFuture;
 
 /// Octets of all values that one question may bring back.
 pub const MAX_FOUND_OCTETS: usize = 256 * 1024;
+
+/// Which domains a source is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Served {
+    /// Every one (`*`).
+    All,
+    /// Those of these sets.
+    Domains(Vec<DomainPattern>),
+}
+
+impl Served {
+    /// Whether `domain` is one of them.
+    pub fn has(&self, domain: &Domain) -> bool {
+        match self {
+            Self::All => true,
+            Self::Domains(sets) => sets.iter().any(|set| set.matches(domain)),
+        }
+    }
+}
 
 /// Why a source gave no answer, or none of use. Texts name hosts and reasons, never secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
