@@ -1,4 +1,5 @@
-//! Replays the corpora of the SMTP, LDAP and revocation fuzz targets, through the functions that the targets call.
+//! Replays the corpora of the SMTP, LDAP, revocation and CMS fuzz targets, through the functions that the
+//! targets call.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +8,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "../fuzz/src/cms.rs"]
+mod cms;
 #[path = "../fuzz/src/ldap.rs"]
 mod ldap;
 #[path = "../fuzz/src/smtp.rs"]
@@ -25,6 +28,11 @@ fn replay(target: &str, check: fn(&[u8])) {
         replayed += 1;
     }
     assert!(replayed >= 5, "{target}: {replayed} inputs");
+}
+
+#[test]
+fn cms() {
+    replay("cms", cms::cms);
 }
 
 #[test]

@@ -17,6 +17,7 @@ import dkim
 import dns.resolver
 import messages
 import policy
+import smime_matrix
 import world
 from daemon import HOST, PASSWORD, SENDER, USER, Daemon, contains, tail
 
@@ -638,6 +639,7 @@ PARTS = {
     "mail": mail_checks,
     "crash": crash.checks,
     "policy": policy.checks,
+    "smime_matrix": smime_matrix.checks,
     "demo": lambda check, w, binary: demo(check, w.scratch, binary),
 }
 

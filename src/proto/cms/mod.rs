@@ -25,6 +25,12 @@ mod verify;
 #[path = "../../../tests/support/made_certificates.rs"]
 mod made;
 #[cfg(test)]
+mod reading_tests;
+#[cfg(test)]
+mod recipient_tests;
+#[cfg(test)]
+mod sign_tests;
+#[cfg(test)]
 mod tests;
 
 pub use bundle::certificates_of;
