@@ -2,4 +2,5 @@
 
 pub mod cms;
 pub mod dsn;
+pub mod ldap;
 pub mod smtp;

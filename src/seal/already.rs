@@ -94,7 +94,7 @@ fn only<'a>(header: &Header<'a>, name: &str) -> Option<Option<crate::mail::messa
 
 /// Decodes lines of base64, with padding at the very end and empty lines behind it; `None` where
 /// there is anything else.
-fn decode(body: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn decode(body: &[u8]) -> Option<Vec<u8>> {
     let mut der = Vec::with_capacity(body.len() / 4 * 3);
     // Characters that make no whole group yet.
     let mut carry: Vec<u8> = Vec::new();

@@ -170,6 +170,11 @@ pub(super) fn divide(header: &Header<'_>, eight_bit: bool) -> Result<Divided, Se
     Ok(divided)
 }
 
+/// Whether a field of the message stands nowhere inside.
+pub(super) fn is_gone(field: Field<'_>) -> bool {
+    matches!(rule(field), Some(Rule::Dropped | Rule::Trace))
+}
+
 fn rule(field: Field<'_>) -> Option<Rule> {
     let found = RULES.iter().find(|(name, _)| field.is(name));
     found.map(|(_, rule)| *rule)

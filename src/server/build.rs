@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use crate::config::certificate::CertificateError;
 use crate::config::{self, Config, Credentials, LogTarget, RouteSection, SecretError};
-use crate::flow::Smime;
+use crate::directory::certificates::{AnchorError, FolderError};
+use crate::directory::lookup::LdapSettingsError;
 use crate::journal::{MasterKey, MasterKeyError};
 use crate::policy::{Policy, PolicyProblem};
+use crate::proto::cms::CmsError;
+use crate::proto::ldap::CredentialsError as LdapCredentialsError;
 use crate::queue::{Limits, Retry};
 use crate::relay::{
     Credentials as RouteCredentials, CredentialsError, Relay, RelayConfig, Route, RouteTls,
@@ -38,6 +41,27 @@ pub enum BuildError {
         /// Why not.
         source: CertificateError,
     },
+    /// The authorities of recipients' certificates.
+    #[error("smime.anchors cannot be used")]
+    Anchors(#[source] AnchorError),
+    /// The folder of recipients' certificates.
+    #[error("smime.directory cannot be used")]
+    Folder(#[source] FolderError),
+    /// The password of an LDAP server.
+    #[error("the password of an LDAP server cannot be read")]
+    LdapSecret(#[source] SecretError),
+    /// Name and password for an LDAP server.
+    #[error("the credentials of an LDAP server cannot be used")]
+    LdapCredentials(#[source] LdapCredentialsError),
+    /// An LDAP server.
+    #[error("an LDAP server cannot be asked")]
+    Ldap(#[source] LdapSettingsError),
+    /// The key of a signing identity.
+    #[error("the key of a signing identity cannot be read")]
+    SigningSecret(#[source] SecretError),
+    /// A signing identity.
+    #[error("a signing identity cannot be used")]
+    Identity(#[source] CmsError),
     /// The policy.
     #[error("the policy cannot be used")]
     Policy(Vec<PolicyProblem>),
@@ -106,11 +130,6 @@ pub(super) fn signer(config: &Config) -> Result<Signer, BuildError> {
     };
     let keys: Result<Vec<_>, _> = config.dkim.iter().map(load).collect();
     Ok(Signer::new(keys.map_err(BuildError::Dkim)?))
-}
-
-/// What S/MIME works with; `None` where it is not configured.
-pub(super) const fn smime(_config: &Config) -> Option<Smime> {
-    None
 }
 
 /// What carries.

@@ -18,6 +18,7 @@ import dns.resolver
 import messages
 import policy
 import smime_matrix
+import smime_random
 import world
 from daemon import HOST, PASSWORD, SENDER, USER, Daemon, contains, tail
 
@@ -640,6 +641,7 @@ PARTS = {
     "crash": crash.checks,
     "policy": policy.checks,
     "smime_matrix": smime_matrix.checks,
+    "smime_random": smime_random.checks,
     "demo": lambda check, w, binary: demo(check, w.scratch, binary),
 }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
 
+use super::certificates::{Assumed, Known, assumed};
 use super::view::{self, DecisionView, required};
 use super::{moment, policy_of, seconds};
 use crate::cli::{Exit, Failure, output, serve};
@@ -21,8 +22,8 @@ use crate::directory::{User, Users};
 use crate::flow::facts;
 use crate::mail::message::Overview;
 use crate::mail::{
-    Address, CertificateFact, CertificateProblem, Client, Decision, Envelope, Findings, Grade,
-    MessageClass, MessageId, ReversePath, Timestamp, TlsStanding,
+    Address, Client, Decision, Envelope, Findings, Grade, MessageClass, MessageId, ReversePath,
+    Timestamp, TlsStanding,
 };
 use crate::policy::source::Condition;
 use crate::policy::{MessageFacts, Policy, RecipientFacts};
@@ -62,9 +63,9 @@ pub struct Explain {
     #[arg(long, value_name = "GRADE", value_parser = grade)]
     reached: Option<Grade>,
     /// The recipients' certificates: none, valid, directory or pinned, as far as they are trusted,
-    /// or what is wrong with them, as in expired; without it, none
-    #[arg(long, value_name = "TRUST|PROBLEM", value_parser = certificate)]
-    certificate: Option<FoundAs>,
+    /// or what is wrong with them, as in expired; without it, what the daemon knows of them
+    #[arg(long, value_name = "TRUST|PROBLEM", value_parser = assumed)]
+    certificate: Option<Assumed>,
     /// Whether the sender writes to the recipients for the first time
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     first_contact: Option<bool>,
@@ -81,28 +82,6 @@ fn grade(text: &str) -> Result<Grade, String> {
     found.ok_or_else(|| {
         let names = Grade::ALL.map(Grade::as_str).join(", ");
         format!("no grade; the grades are {names}")
-    })
-}
-
-/// What is taken to be known of the recipients' certificates.
-#[derive(Debug, Clone, Copy)]
-enum FoundAs {
-    Trusted(CertificateFact),
-    Problem(CertificateProblem),
-}
-
-/// The words of the records.
-fn certificate(text: &str) -> Result<FoundAs, String> {
-    let word = || serde_json::Value::from(text);
-    let trusted = serde_json::from_value(word()).map(FoundAs::Trusted);
-    let found = trusted.or_else(|_| serde_json::from_value(word()).map(FoundAs::Problem));
-    found.map_err(|_| {
-        let problems = CertificateProblem::ALL.map(|problem| match serde_json::to_value(problem) {
-            Ok(serde_json::Value::String(word)) => word,
-            _ => String::new(),
-        });
-        let problems = problems.join(", ");
-        format!("neither none, valid, directory, pinned nor a problem; the problems are {problems}")
     })
 }
 
@@ -191,7 +170,9 @@ impl Explain {
             return self.tell(&report, &[]);
         }
         let message = self.facts(&config, &policy, &held, &mut report.notes)?;
-        let decisions = self.decide(&policy, &message, &held.envelope, now, &mut report.notes);
+        let recipients =
+            self.recipients((&config, &policy), &held.envelope, now, &mut report.notes)?;
+        let decisions = self.decide(&policy, &message, recipients);
         let rows = held.envelope.recipients.iter().zip(&decisions);
         report.recipients = rows
             .map(|(recipient, decision)| Row {
@@ -379,14 +360,14 @@ impl Explain {
         )))
     }
 
-    fn decide(
+    /// What is known of the recipients, each untried.
+    fn recipients(
         &self,
-        policy: &Policy,
-        message: &MessageFacts,
+        (config, policy): (&Config, &Policy),
         envelope: &Envelope,
         now: Timestamp,
         notes: &mut Vec<String>,
-    ) -> Vec<Arc<Decision>> {
+    ) -> Result<Vec<RecipientFacts>, Failure> {
         let needs = policy.needs();
         if needs.first_contact && self.first_contact.is_none() {
             notes.push("whether this is the first message is not known: rules take it for one (--first-contact)".to_owned());
@@ -397,16 +378,10 @@ impl Explain {
                     .to_owned(),
             );
         }
-        if policy.source().smime && self.certificate.is_none() {
-            notes.push("certificates are known to the daemon: S/MIME is explained as if there were none (--certificate)".to_owned());
-        }
-        let facts = |recipient: &Address| {
+        let mut known = Known::new(config, self.certificate);
+        let mut facts = |recipient: &Address| {
             let mut facts = facts::of_recipient(recipient, now);
-            match self.certificate {
-                Some(FoundAs::Trusted(fact)) => facts.certificate = fact,
-                Some(FoundAs::Problem(problem)) => facts.certificate_problem = Some(problem),
-                None => {}
-            }
+            known.tell(config, &mut facts, notes)?;
             if needs.first_contact {
                 facts.first_contact = self.first_contact;
             }
@@ -414,9 +389,17 @@ impl Explain {
                 let windows = policy.volume_windows().iter();
                 facts.volume = windows.map(|window| (*window, volume)).collect();
             }
-            facts
+            Ok(facts)
         };
-        let mut recipients: Vec<RecipientFacts> = envelope.recipients.iter().map(facts).collect();
+        envelope.recipients.iter().map(&mut facts).collect()
+    }
+
+    fn decide(
+        &self,
+        policy: &Policy,
+        message: &MessageFacts,
+        mut recipients: Vec<RecipientFacts>,
+    ) -> Vec<Arc<Decision>> {
         let untried = policy.decide(message, &recipients);
         let Some(reached) = self.reached else {
             return untried;
@@ -523,27 +506,5 @@ fn carried(mut octets: Vec<u8>, limit: u64) -> Result<Vec<u8>, DataFault> {
     match reader.fault() {
         Some(fault) => Err(fault),
         None => Ok(content),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn certificates_are_named_as_in_the_records() {
-        for word in ["none", "valid", "directory", "pinned"] {
-            assert!(
-                matches!(certificate(word), Ok(FoundAs::Trusted(_))),
-                "{word}"
-            );
-        }
-        for problem in CertificateProblem::ALL {
-            let word = serde_json::to_value(problem).unwrap();
-            let found = certificate(word.as_str().unwrap());
-            assert!(matches!(found, Ok(FoundAs::Problem(it)) if it == problem));
-        }
-        let refused = certificate("good").unwrap_err();
-        assert!(refused.contains("pinned") && refused.contains("not_yet_valid"));
     }
 }

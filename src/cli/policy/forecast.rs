@@ -55,6 +55,7 @@ pub struct Forecast {
 #[derive(Debug, Serialize)]
 struct Report {
     policy: String,
+    notes: Vec<&'static str>,
     domains: Vec<Row>,
     /// Level → way → domains.
     mix: BTreeMap<Level, BTreeMap<&'static str, usize>>,
@@ -113,6 +114,7 @@ impl Forecast {
         }
         let report = Report {
             policy: policy.hash().to_string(),
+            notes: notes(&policy),
             domains: rows,
             mix,
         };
@@ -121,6 +123,15 @@ impl Forecast {
             false => output::say(&told(&report)),
         }
     }
+}
+
+/// What the forecast leaves out.
+fn notes(policy: &Policy) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    if policy.source().smime {
+        notes.push("certificates belong to addresses, and a list of domains names none: S/MIME is forecast as if nobody had one");
+    }
+    notes
 }
 
 fn read_list(path: &Path) -> Result<Vec<Domain>, Failure> {
@@ -336,5 +347,8 @@ fn told(report: &Report) -> String {
         }
     }
     text.push_str(&output::table(&["LEVEL", "WAY", "DOMAINS", "SHARE"], &mix));
+    for note in &report.notes {
+        text.push_str(&format!("\n\nnote: {note}"));
+    }
     text
 }

@@ -23,7 +23,7 @@ mod verify;
 
 #[cfg(test)]
 #[path = "../../../tests/support/made_certificates.rs"]
-mod made;
+pub(crate) mod made;
 #[cfg(test)]
 mod reading_tests;
 #[cfg(test)]

@@ -242,10 +242,14 @@ impl Maker<'_> {
                 2 => text.extend_from_slice(b"\r\n\r\n"),
                 3 => text.extend(vec![b'x'; 998]),
                 4 if eight_bit => text.extend_from_slice("Gr\u{fc}\u{df}e \u{2713}".as_bytes()),
-                5 if eight_bit => text.extend((0..40).map(|_| match self.rng.next() as u8 {
-                    b'\r' | b'\n' | 0 => 0xff,
-                    octet => octet,
-                })),
+                5 if eight_bit => {
+                    text.extend(
+                        (0..40).map(|_| match u8::try_from(self.rng.below(256)).unwrap() {
+                            b'\r' | b'\n' | 0 => 0xff,
+                            octet => octet,
+                        }),
+                    )
+                }
                 6 => text.extend_from_slice(b"--\r\n--b\r\nSubject: none\r\n"),
                 7 => text.extend_from_slice(b"-- \r\n"),
                 _ => text.extend(format!("It says {canary}.").into_bytes()),

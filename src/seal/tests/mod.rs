@@ -9,9 +9,6 @@ mod sample;
 mod sealed_already;
 mod shape;
 
-#[path = "../../../tests/support/made_certificates.rs"]
-mod made;
-
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -19,9 +16,9 @@ use ring::digest::{SHA256, digest};
 
 use super::*;
 use crate::mail::{CertificateFact, Fingerprint, RecipientCertificate};
-use crate::proto::cms::{self, der};
+use crate::proto::cms::made::{Authority, Kind, Made, Subject};
+use crate::proto::cms::{self, made};
 use generator::AUTHOR;
-use made::{Authority, Kind, Made, Subject};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const LATER: Timestamp = Timestamp::from_secs(1_900_000_000);

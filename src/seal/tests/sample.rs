@@ -10,11 +10,11 @@ use super::*;
 use crate::mail::message::{Header, split};
 use crate::proto::cms::der::{Reader, tag};
 
-const SAMPLE: &str = include_str!("../../../tests/data/smime/rfc9788-c.3.1.eml");
-const CERTIFICATE: &str = include_str!("../../../tests/data/smime/rfc9216-bob.crt");
-const KEY: &str = include_str!("../../../tests/data/smime/rfc9216-bob.key");
+const SAMPLE: &str = include_str!("../../../tests/data/rfc9788/c.3.1.eml");
+const CERTIFICATE: &str = include_str!("../../../tests/data/rfc9216/bob.encrypt.crt");
+const KEY: &str = include_str!("../../../tests/data/rfc9216/bob.encrypt.key");
 
-fn unpem(text: &str) -> Vec<u8> {
+pub(super) fn unpem(text: &str) -> Vec<u8> {
     let lines = text.lines().filter(|line| !line.starts_with('-'));
     STANDARD.decode(lines.collect::<String>()).unwrap()
 }

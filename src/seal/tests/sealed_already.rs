@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::generator::Rng;
 use super::reader::{der, sent};
+use super::sample::unpem;
 use super::*;
 
 const HEADER: &str = "From: jo@clinic.example\r\nTo: kim@smime.example\r\nSubject: ...\r\n\
@@ -154,11 +155,9 @@ fn anything_else_is_content() {
 #[test]
 fn the_sample_of_the_rfc_is_content() {
     // To two recipients, and with AES-128.
-    let sample = include_str!("../../../tests/data/smime/rfc9788-c.3.1.eml");
-    let bob = include_str!("../../../tests/data/smime/rfc9216-bob.crt");
-    let lines = bob.lines().filter(|line| !line.starts_with('-'));
+    let sample = include_str!("../../../tests/data/rfc9788/c.3.1.eml");
     let bob = Made {
-        certificate: STANDARD.decode(lines.collect::<String>()).unwrap(),
+        certificate: unpem(include_str!("../../../tests/data/rfc9216/bob.encrypt.crt")),
         pkcs8: Vec::new(),
     };
     let to = recipient(&bob, true, true);
