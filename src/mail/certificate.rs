@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_reads_as_it_is_written_and_as_openssl_writes_it() {
-        let print = Fingerprint::new(std::array::from_fn(|at| at as u8 * 7));
+        let print = Fingerprint::new(std::array::from_fn(|at| u8::try_from(at * 7).unwrap()));
         assert_eq!(print.to_string().parse(), Ok(print));
         let text = print.to_string().to_uppercase();
         let pairs: Vec<&str> = (0..32).map(|at| &text[at * 2..at * 2 + 2]).collect();

@@ -122,3 +122,22 @@ fn look_ups(config: &Config, known: CertificateFact, notes: &mut Vec<String>) {
         notes.push(NOTE.to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_named_as_in_the_records() {
+        for word in ["none", "valid", "directory", "pinned"] {
+            assert!(matches!(assumed(word), Ok(Assumed::Trusted(_))), "{word}");
+        }
+        for problem in CertificateProblem::ALL {
+            let word = serde_json::to_value(problem).unwrap();
+            let found = assumed(word.as_str().unwrap());
+            assert!(matches!(found, Ok(Assumed::Problem(it)) if it == problem));
+        }
+        let refused = assumed("good").unwrap_err();
+        assert!(refused.contains("pinned") && refused.contains("not_yet_valid"));
+    }
+}

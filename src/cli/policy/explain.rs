@@ -508,25 +508,3 @@ fn carried(mut octets: Vec<u8>, limit: u64) -> Result<Vec<u8>, DataFault> {
         None => Ok(content),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn certificates_are_named_as_in_the_records() {
-        for word in ["none", "valid", "directory", "pinned"] {
-            assert!(
-                matches!(certificate(word), Ok(FoundAs::Trusted(_))),
-                "{word}"
-            );
-        }
-        for problem in CertificateProblem::ALL {
-            let word = serde_json::to_value(problem).unwrap();
-            let found = certificate(word.as_str().unwrap());
-            assert!(matches!(found, Ok(FoundAs::Problem(it)) if it == problem));
-        }
-        let refused = certificate("good").unwrap_err();
-        assert!(refused.contains("pinned") && refused.contains("not_yet_valid"));
-    }
-}
