@@ -244,13 +244,6 @@ fn what_may_not_be_used_is_refused_one_by_one_and_the_rest_is_taken() {
     );
     put(at, "people.ldif", &ldif, 0o644);
     std::fs::write(at.join("kim.der"), &other.der).unwrap();
-    put(
-        at,
-        "key.pem",
-        &format!("{}{}", other.pem, other.key_pem),
-        0o600,
-    );
-    put(at, "text.pem", "nothing of that kind\n", 0o644);
     let served = Served::start(at, "sealpost.toml");
     let ran = cert(at, &["import", "mixed.pem", "--json"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
@@ -297,6 +290,22 @@ fn what_may_not_be_used_is_refused_one_by_one_and_the_rest_is_taken() {
         assert_eq!(report["imported"], count, "{file}: {report}");
     }
 
+    assert_eq!(served.stop(), Some(0));
+}
+
+#[test]
+fn what_is_no_file_of_certificates_and_no_name_of_one_is_said_so() {
+    let (scratch, now) = furnished();
+    let at = scratch.path();
+    let other = issue(&ca(now), "kim@partner.example", now);
+    put(
+        at,
+        "key.pem",
+        &format!("{}{}", other.pem, other.key_pem),
+        0o600,
+    );
+    put(at, "text.pem", "nothing of that kind\n", 0o644);
+    let served = Served::start(at, "sealpost.toml");
     let key = cert(at, &["import", "key.pem"]);
     assert_eq!(key.code, Some(2), "{key:?}");
     assert!(
