@@ -11,6 +11,7 @@ import secrets
 import socket
 import subprocess
 
+import directory_servers as servers
 import world
 from daemon import SENDER, Daemon, contains
 from policy import PLAIN, message
@@ -37,7 +38,7 @@ methods = ["smime", "tls"]
 
 [smime]
 directory = "%(folder)s"
-anchors = ["%(ca)s"]
+anchors = ["%(ca)s", "%(other_ca)s"]
 
 [[smime.identity]]
 for = "billing@clinic.test"
@@ -48,6 +49,14 @@ key = "%(billing)s.key"
 name = "good.test"
 cipher = "aes-256-gcm"
 oaep = true
+
+[[smime.ldap]]
+url = "ldap://127.0.0.1:%(ldap)d"
+base = "%(base)s"
+domains = ["selfsigned.test"]
+ca_file = "%(other_ca)s"
+bind_dn = "%(reader)s"
+password = "%(password)s"
 
 [[smime.ldap]]
 url = "ldaps://127.0.0.1:%(hanging)d"
@@ -106,19 +115,67 @@ def verified(authority, entity):
     return done.stdout
 
 
+class Elsewhere:
+    """Another organisation: its authority, its LDAP directory, its OCSP responder."""
+
+    def __init__(self, directory, people):
+        directory.mkdir()
+        self.people = people
+        self.authority = servers.Authority(directory / "ca")
+        self.web = servers.WebServer()
+        signer = self.authority.issue_responder()
+        responder = servers.OcspResponder(directory / "ocsp", self.authority.index, self.authority.certificate, *signer)
+        self.web.documents["/ocsp"] = responder.answer
+        self.slapd = servers.Slapd(directory / "slapd", *self.authority.issue_server("ldap.elsewhere.test"),
+                                   self.authority.certificate, anonymous=False)
+        self.password = directory / "password"
+        self.password.write_text(servers.PASSWORD)
+        self.password.chmod(0o600)
+
+    def person(self, name, mail, responder=None):
+        """Somebody with a certificate in the directory: the path of the certificate."""
+        certificate, key = self.authority.issue_mail(mail, responder=responder or self.web.url("/ocsp"))
+        (self.people.directory / f"{name}.crt").write_bytes(certificate.read_bytes())
+        (self.people.directory / f"{name}.key").write_bytes(key.read_bytes())
+        self.slapd.add_person(mail, [servers.der(certificate)])
+        return certificate
+
+    def start(self):
+        self.slapd.start()
+        self.web.start()
+
+    def stop(self):
+        self.slapd.stop()
+        self.web.stop()
+
+
 def body_of(mail):
     return mail.split(b"\r\n\r\n", 1)[1]
 
 
 def checks(check, w, binary):
-    from __main__ import connect, equal, holds, queue_id, transact
     people = People(w.scratch / "people", w.authority)
+    elsewhere = Elsewhere(w.scratch / "elsewhere", people)
+    elsewhere.person("found", "found@selfsigned.test")
+    elsewhere.authority.revoke(elsewhere.person("revoked", "revoked@selfsigned.test"))
+    elsewhere.person("unheard", "unheard@selfsigned.test", responder=elsewhere.web.url("/nothing"))
+    try:
+        elsewhere.start()
+        run_checks(check, w, binary, people, elsewhere)
+    finally:
+        elsewhere.stop()
+
+
+def run_checks(check, w, binary, people, elsewhere):
+    from __main__ import connect, equal, holds, queue_id, transact
     folder = w.scratch / "certs"
     folder.mkdir(mode=0o700)
     billing = people.issue("billing", [SENDER])
     (folder / "folder.pem").write_bytes(open(f"{people.issue('folder', ['folder@selfsigned.test'], 'p256')}.crt", "rb").read())
     hanging = socket.create_server(("127.0.0.1", 0))
-    settings = {"folder": folder, "ca": w.authority.ca, "billing": billing, "hanging": hanging.getsockname()[1]}
+    settings = {"folder": folder, "ca": w.authority.ca, "billing": billing, "hanging": hanging.getsockname()[1],
+                "ldap": elsewhere.slapd.ldap, "base": servers.BASE, "reader": servers.READER,
+                "password": elsewhere.password, "other_ca": elsewhere.authority.certificate}
     w.nsd.add("hanging MX 10 mx.selfsigned.test.\n")
     retry = 'schedule = ["3s"]\nexpire_after = "1h"\nwarn_after = "30m"'
     daemon = Daemon(binary, w.scratch / "smime", w, retry, SMIME % settings)
@@ -224,6 +281,18 @@ def checks(check, w, binary):
         waits("stranger@selfsigned.test", "no certificate for this address")
 
     check("a recipient without a certificate waits", stranger)
+
+    def looked_up():
+        content, id_ = letter("found@selfsigned.test")
+        goes_sealed("found", "found@selfsigned.test", content, id_)
+        holds("POST /ocsp" in elsewhere.web.asked, f"the responder was asked {elsewhere.web.asked}")
+        listed = daemon.command("cert", "lookup", "found@selfsigned.test").stdout
+        holds("found@selfsigned.test" in listed, f"lookup says {listed}")
+
+    check("a certificate is found in an LDAP directory, its chain and OCSP answer are good", looked_up)
+    check("one that its authority has revoked is not used", lambda: waits("revoked@selfsigned.test", "was revoked") and True)
+    check("one whose revocation nobody answers for is not used",
+          lambda: waits("unheard@selfsigned.test", "could not be found out") and True)
 
     def hangs():
         waits("doctor@hanging.test", "did not answer")
