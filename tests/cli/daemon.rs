@@ -430,7 +430,10 @@ fn the_demo_ends_well() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     for words in [
         "friend@tls.test: DELIVERED",
-        "friend@smime.test: DEFERRED",
+        "friend@smime.test: DELIVERED",
+        "outside    Subject: [...]",
+        "opened     Subject: sealpost demo",
+        "> this was sent by `sealpost demo`.",
         "friend@portal.test: DEFERRED",
         "friend@weak.test: DEFERRED",
         "0 octets of envelope, 0 octets of content",
@@ -440,11 +443,10 @@ fn the_demo_ends_well() {
     }
     let inbox = scratch.path().join("demo/inbox");
     let domains: Vec<_> = std::fs::read_dir(&inbox).unwrap().collect();
-    assert_eq!(domains.len(), 1, "only tls.test got mail");
-    assert_eq!(
-        std::fs::read_dir(inbox.join("tls.test")).unwrap().count(),
-        1
-    );
+    assert_eq!(domains.len(), 2, "only tls.test and smime.test got mail");
+    for domain in ["tls.test", "smime.test"] {
+        assert_eq!(std::fs::read_dir(inbox.join(domain)).unwrap().count(), 1);
+    }
 }
 
 #[test]

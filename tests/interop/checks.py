@@ -611,6 +611,7 @@ def demo(check, scratch, binary):
         equal(done.returncode, 0, f"exit code ({output[-2500:]})")
         for domain in ("tls.test", "smime.test", "portal.test", "weak.test"):
             holds(domain in output, f"{domain} is not shown")
+        holds("opened     Subject: sealpost demo" in output, "what was sealed is not shown opened")
 
     check("demo --once exits 0 and shows each domain", once)
 
