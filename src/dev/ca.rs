@@ -64,14 +64,16 @@ pub struct MailCert {
 }
 
 impl Ca {
-    /// A new authority, valid around `now` for ten years.
+    /// A new authority, valid around `now` for ten years. Its name holds the time: issuer and serial
+    /// name one certificate, and keys that are kept get the same serial from each authority.
     pub fn new(now: Timestamp) -> Result<Self, CaError> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "sealpost dev CA");
+        params.distinguished_name.push(
+            DnType::CommonName,
+            format!("sealpost dev CA {}", now.as_secs()),
+        );
         (params.not_before, params.not_after) = (moment(now - DAY), moment(now + 3650 * DAY));
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
         Ok(Self { issuer, now })

@@ -54,6 +54,8 @@ struct Report {
     unchanged: usize,
     waiting: usize,
     refused: usize,
+    /// Files that hold no certificate that can be read.
+    unreadable: usize,
 }
 
 #[derive(Serialize)]
@@ -70,10 +72,23 @@ impl Import {
             unchanged: 0,
             waiting: 0,
             refused: 0,
+            unreadable: 0,
         };
         let mut daemon = Conversation::begin(socket).map_err(|error| explain(&error))?;
         for file in &self.files {
-            let items = self.one(&mut daemon, file)?;
+            let octets = match read_bounded(file, MAX_FILE_OCTETS as u64) {
+                Ok(octets) if !octets.is_empty() => octets,
+                Ok(_) => {
+                    report.skip(file, "it is empty");
+                    continue;
+                }
+                // The others are imported all the same; the exit says that not all were.
+                Err(error) => {
+                    report.skip(file, &error.to_string());
+                    continue;
+                }
+            };
+            let items = self.one(&mut daemon, file, &octets)?;
             report.count(&items);
             if !self.json {
                 output::say(&told(file, &items))?;
@@ -88,18 +103,20 @@ impl Import {
         } else {
             output::say(&report.sum())?;
         }
-        if report.refused > 0 {
+        if report.refused + report.unreadable > 0 {
             return Err(Failure::silent(Exit::Failed));
         }
         Ok(())
     }
 
     /// Sends a file; what became of its certificates.
-    fn one(&self, daemon: &mut Conversation, file: &Path) -> Result<Vec<ImportedItem>, Failure> {
+    fn one(
+        &self,
+        daemon: &mut Conversation,
+        file: &Path,
+        octets: &[u8],
+    ) -> Result<Vec<ImportedItem>, Failure> {
         let shown = file.display();
-        let octets = read_bounded(file, MAX_FILE_OCTETS as u64).map_err(|error| {
-            Failure::new(Exit::Usage, format!("{shown} cannot be read: {error}"))
-        })?;
         let total = octets.len().div_ceil(PART_OCTETS);
         for (number, part) in octets.chunks(PART_OCTETS).enumerate() {
             let request = Request::CertUpload {
@@ -129,7 +146,21 @@ impl Import {
 }
 
 impl Report {
+    /// A file that is not imported.
+    fn skip(&mut self, file: &Path, why: &str) {
+        self.unreadable += 1;
+        output::complain(&format!("{} cannot be read: {why}", file.display()));
+        self.files.push(FileReport {
+            file: file.display().to_string(),
+            items: Vec::new(),
+        });
+    }
+
     fn count(&mut self, items: &[ImportedItem]) {
+        let passed = |item: &ImportedItem| matches!(item.outcome, ImportOutcome::PassedOver);
+        if items.iter().all(passed) {
+            self.unreadable += 1;
+        }
         for item in items {
             let counter = match item.outcome {
                 ImportOutcome::Imported => &mut self.imported,
@@ -148,6 +179,7 @@ impl Report {
             (self.unchanged, "unchanged"),
             (self.waiting, "waiting for approval"),
             (self.refused, "refused"),
+            (self.unreadable, "unreadable"),
         ] {
             if count > 0 {
                 parts.push(format!("{count} {what}"));

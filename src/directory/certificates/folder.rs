@@ -1,7 +1,8 @@
 //! The operator's folder of certificates: files read at start and at a reload.
 //!
 //! What is in it is vouched for by who may write there. Regular files only, no folders below,
-//! names that begin with a dot passed over; what is refused is said, file by file.
+//! names that begin with a dot passed over, and by their endings those that are certificates: what
+//! an editor or a backup left behind vouches for nobody. What is refused is said, file by file.
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -23,6 +24,9 @@ pub const MAX_FOLDER_FILES: usize = 10_000;
 pub const MAX_FOLDER_OCTETS: usize = 256 << 20;
 /// Certificates of all files together.
 pub const MAX_FOLDER_CERTIFICATES: usize = 50_000;
+
+/// Endings of files that are read, in any case.
+pub const FOLDER_ENDINGS: [&str; 7] = ["pem", "crt", "cer", "der", "p7b", "p7c", "ldif"];
 
 /// The folder cannot be read, or is over a bound.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +61,9 @@ pub enum WhyRefused {
     /// The file cannot be read.
     #[error("cannot be read")]
     Io(#[from] std::io::Error),
+    /// Its name does not say that it holds certificates.
+    #[error("its name ends in none of .pem .crt .cer .der .p7b .p7c .ldif")]
+    Ending,
     /// It is in no known format.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -79,6 +86,15 @@ pub(super) struct Filed {
 #[derive(Debug, Default)]
 pub struct Folder {
     mailboxes: HashMap<String, Vec<Arc<Filed>>>,
+}
+
+fn has_known_ending(file: &Path) -> bool {
+    let ending = file.extension().and_then(std::ffi::OsStr::to_str);
+    ending.is_some_and(|ending| {
+        FOLDER_ENDINGS
+            .iter()
+            .any(|known| ending.eq_ignore_ascii_case(known))
+    })
 }
 
 impl Folder {
@@ -113,6 +129,14 @@ impl Folder {
         // The same files are always read in the same order.
         files.sort();
         for file in files {
+            if !has_known_ending(&file) {
+                reading.refused.push(RefusedFile {
+                    path: file,
+                    place: String::new(),
+                    why: WhyRefused::Ending,
+                });
+                continue;
+            }
             reading.file(&file);
             if reading.octets > MAX_FOLDER_OCTETS {
                 return too_much("the size");

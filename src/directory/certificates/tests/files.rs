@@ -151,6 +151,9 @@ async fn the_folder_is_read_and_what_is_not_used_is_said() {
             .unsigned(),
     );
     write(".hidden", b"rubbish");
+    // What an editor left behind.
+    let gone = "gone@clinic.example";
+    write("gone.pem~", &pem(&[&good(gone)]));
     std::fs::create_dir(folder.path().join("f")).unwrap();
     symlink("/dev/null", folder.path().join("g")).unwrap();
     let (read, refused) = Folder::read(folder.path(), NOW).unwrap();
@@ -162,7 +165,8 @@ async fn the_folder_is_read_and_what_is_not_used_is_said() {
         })
         .collect();
     let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["c.txt", "d.pem", "e.der", "f", "g"], "{told:?}");
+    let expected = ["c.txt", "d.pem", "e.der", "f", "g", "gone.pem~"];
+    assert_eq!(names, expected, "{told:?}");
     assert_eq!(told[1].1, Authority.to_string());
     assert_eq!(told[2].1, Expired.to_string());
 
@@ -175,6 +179,7 @@ async fn the_folder_is_read_and_what_is_not_used_is_said() {
     let home = open(directory.path(), settings);
     assert_eq!(home.knows(KIM), Ok((Directory, kim.clone())));
     assert_eq!(home.knows(JO), Ok((Directory, jo)));
+    assert_eq!(home.knows(gone), Err(None));
     let print = Parsed::read(&kim).unwrap().fingerprint;
     let shown = home.show(&print, NOW).await.unwrap();
     assert_eq!(shown[0].chain, ["CN=Between", "CN=Root"]);
