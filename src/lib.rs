@@ -26,6 +26,7 @@ pub mod queue;
 pub mod relay;
 pub mod report;
 pub mod scan;
+pub mod seal;
 pub mod sign;
 
 // -- flow: the straight line, the only place that knows the order

@@ -11,10 +11,14 @@
 mod agreement;
 #[path = "cli/bad_configs.rs"]
 mod bad_configs;
+#[path = "cli/cert.rs"]
+mod cert;
 #[path = "cli/commands.rs"]
 mod commands;
 #[path = "cli/daemon.rs"]
 mod daemon;
+#[path = "cli/mail_certs.rs"]
+mod mail_certs;
 #[path = "cli/orders.rs"]
 mod orders;
 #[path = "cli/policy.rs"]

@@ -16,7 +16,8 @@
 //!
 //! Facts: `class`, `from`, `author`, `account`, `listener`, `client`, `at`, `size`, `subject`,
 //! `field: NAME = VALUE`, `known fields`, `visible`, `part: TYPE NAME`, `not looked at`, `found`,
-//! `unreadable`, `asked: TAG LEVEL`, `to`, `now`, `tls`, `certificate`, `released`,
+//! `unreadable`, `asked: TAG LEVEL`, `to`, `now`, `tls`, `certificate`, `unsealable`,
+//! `released`,
 //! `first contact`, `volume: RECIPIENTS in SECONDS`.
 
 #![allow(
@@ -41,7 +42,7 @@ use sealpost::policy::source::{
 };
 use sealpost::policy::{
     CertificateFact, HeaderFacts, MessageFacts, PartFacts, Policy, PolicySource, RecipientFacts,
-    demand_of,
+    wanted,
 };
 use time::macros::format_description;
 
@@ -350,12 +351,20 @@ impl Case {
             "to" => facts.address = address(value),
             "now" => facts.now = moment(value),
             "tls" => facts.tls = standing(value),
+            "unsealable" => facts.unsealable = value == "yes",
             "certificate" => {
                 facts.certificate = match value {
                     "valid" => CertificateFact::Valid,
                     "directory" => CertificateFact::Directory,
                     "pinned" => CertificateFact::Pinned,
-                    other => panic!("{other} is no certificate"),
+                    // `problem revoked`: there is one, and it cannot be used.
+                    other => {
+                        let word = other.strip_prefix("problem ").map(str::to_owned);
+                        let word = word.unwrap_or_else(|| panic!("{other} is no certificate"));
+                        let problem = serde_json::from_value(word.into()).unwrap();
+                        facts.certificate_problem = Some(problem);
+                        CertificateFact::None
+                    }
                 }
             }
             "released" => facts.released = value.split(", ").map(Into::into).collect(),
@@ -550,7 +559,7 @@ fn told(decision: &Decision, class: MessageClass) -> Vec<String> {
             Verdict::Refused(why) => format!("{} refused: {why}", candidate.method),
         })
         .collect();
-    let course = match (&decision.course, demand_of(decision, class)) {
+    let course = match (&decision.course, wanted(decision, class).demand()) {
         (Course::Send(Method::Tls), Some(demand)) => {
             format!("goes by tls at {} or better", demand.least())
         }

@@ -1,4 +1,4 @@
-//! Replays the corpora of the SMTP fuzz targets, through the functions that the targets call.
+//! Replays the corpora of the fuzz targets, through the functions that the targets call.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +7,10 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "../fuzz/src/cms.rs"]
+mod cms;
+#[path = "../fuzz/src/ldap.rs"]
+mod ldap;
 #[path = "../fuzz/src/smtp.rs"]
 mod smtp;
 
@@ -26,6 +30,11 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
+fn cms() {
+    replay("cms", cms::cms);
+}
+
+#[test]
 fn smtp_command() {
     replay("smtp_command", smtp::command);
 }
@@ -38,4 +47,17 @@ fn smtp_data() {
 #[test]
 fn smtp_server_ops() {
     replay("smtp_server_ops", smtp::server_ops);
+}
+
+#[test]
+fn ldap_reply() {
+    replay("ldap_reply", ldap::reply);
+}
+
+#[test]
+fn revocation() {
+    replay(
+        "revocation",
+        sealpost::directory::revocation::check_fuzz_input,
+    );
 }

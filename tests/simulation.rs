@@ -162,6 +162,7 @@ struct World {
 struct Seen {
     replans: u64,
     by_portal: u64,
+    by_smime: u64,
     held: u64,
     released: u64,
     cancelled: u64,
@@ -520,6 +521,7 @@ impl World {
             let held = matches!(record.state, RecipientState::Held { .. });
             assert!(!held, "seed {seed}: attempted while it is held");
             self.seen.by_portal += u64::from(method == Method::Portal);
+            self.seen.by_smime += u64::from(method == Method::Smime);
             let story = self.story(id, recipient);
             if let (Some(since), Method::Portal) = (story.suspected, method) {
                 let waited = now >= since + DOWNGRADE_HOLD;
@@ -607,6 +609,15 @@ impl World {
                 match self.random.below(4) {
                     0 => Outcome::Delivered(status(2, 0)),
                     1 => short(None),
+                    _ => deferred(DeferReason::Temporary),
+                }
+            }
+            // Now and then its certificate has fallen since.
+            Site::Insecure | Site::Spoofed if method == Method::Smime => {
+                match self.random.below(6) {
+                    0 | 1 => Outcome::Delivered(status(2, 0)),
+                    2 => short(None),
+                    3 | 4 => Outcome::Replan,
                     _ => deferred(DeferReason::Temporary),
                 }
             }
@@ -834,13 +845,8 @@ fn plans(renditions: &[Option<u32>]) -> Prepared {
         )),
         rendition,
     };
-    let rendition = Rendition {
-        demand: Demand::dsn(),
-        prefix: Vec::new(),
-        signed_by: Vec::new(),
-        body: sealpost::mail::Body::Accepted,
-        terms: sealpost::mail::Terms::default(),
-    };
+    let terms = sealpost::mail::Terms::default();
+    let rendition = Rendition::content(Demand::dsn(), terms, Vec::new(), Vec::new()).unwrap();
     Prepared {
         renditions: vec![rendition],
         plans: (0u32..).zip(renditions).map(plan).collect(),
@@ -861,6 +867,7 @@ fn weeks(seeds: std::ops::Range<u64>) -> (u64, u64, u32, Seen) {
         crashes += world.crashes;
         seen.replans += world.seen.replans;
         seen.by_portal += world.seen.by_portal;
+        seen.by_smime += world.seen.by_smime;
         seen.held += world.seen.held;
         seen.released += world.seen.released;
         seen.cancelled += world.seen.cancelled;
@@ -880,6 +887,7 @@ fn a_week_by_three_hundred_seeds() {
     assert!(
         seen.replans > 100
             && seen.by_portal > 100
+            && seen.by_smime > 100
             && seen.held > 100
             && seen.released > 30
             && seen.cancelled > 100

@@ -1,8 +1,29 @@
-//! Who asks: the name of the account at the other end of the socket.
+//! Who orders something, and why: the account at the other end of the socket, and its reason.
+
+use super::{Code, MAX_REASON_OCTETS, Refusal};
+
+/// The account's name; `unknown` where the system did not say who it is.
+pub(super) async fn of(uid: Option<u32>) -> String {
+    let name = tokio::task::spawn_blocking(move || uid.map(name));
+    let name = name.await.ok().flatten();
+    name.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// A reason is a line of text, and not a long one.
+pub(super) fn check_reason(reason: &str) -> Result<(), Refusal> {
+    let bad = |text: &str| Err(Refusal::new(Code::BadRequest, text));
+    if reason.len() > MAX_REASON_OCTETS {
+        return bad("the reason is too long");
+    }
+    if reason.chars().any(char::is_control) {
+        return bad("the reason is more than one line");
+    }
+    Ok(())
+}
 
 /// The account's name, or `uid 1000` where the host's list of accounts has none for it. Reads a
 /// small file: not for the event loop.
-pub(super) fn name(uid: u32) -> String {
+fn name(uid: u32) -> String {
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     find(&accounts, uid).map_or_else(|| format!("uid {uid}"), str::to_owned)
 }

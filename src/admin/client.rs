@@ -11,6 +11,8 @@ use super::{Answer, MAX_ANSWER_OCTETS, Refusal, Request};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take where more has to be done for it.
+const LONG: Duration = Duration::from_secs(180);
 
 /// There is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -32,31 +34,52 @@ pub enum AskError {
     Refused(#[from] Refusal),
 }
 
-/// Asks the daemon behind the socket `path`.
+/// Asks the daemon behind the socket `path` one thing.
 pub fn ask<T: DeserializeOwned>(path: &Path, request: &Request) -> Result<T, AskError> {
-    let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => AskError::Forbidden(path.to_owned()),
-        _ => AskError::NoDaemon(path.to_owned(), error),
-    })?;
-    let line = exchange(stream, request).map_err(AskError::Broken)?;
-    match serde_json::from_slice(&line).map_err(AskError::Unknown)? {
-        Answer::Ok(value) => Ok(value),
-        Answer::Error(refusal) => Err(refusal.into()),
-    }
+    Conversation::begin(path)?.ask(request)
 }
 
-fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<Vec<u8>> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    stream.write_all(&line)?;
-    let mut answer = Vec::new();
-    BufReader::new(stream)
-        .take(MAX_ANSWER_OCTETS)
-        .read_until(b'\n', &mut answer)?;
-    if answer.last() != Some(&b'\n') {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+/// A connection on which one thing is asked after the other.
+#[derive(Debug)]
+pub struct Conversation(BufReader<UnixStream>);
+
+impl Conversation {
+    /// Connects to the daemon behind the socket `path`.
+    pub fn begin(path: &Path) -> Result<Self, AskError> {
+        let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => AskError::Forbidden(path.to_owned()),
+            _ => AskError::NoDaemon(path.to_owned(), error),
+        })?;
+        Ok(Self(BufReader::new(stream)))
     }
-    Ok(answer)
+
+    /// Asks, and waits for the answer.
+    pub fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, AskError> {
+        let line = self.exchange(request).map_err(AskError::Broken)?;
+        match serde_json::from_slice(&line).map_err(AskError::Unknown)? {
+            Answer::Ok(value) => Ok(value),
+            Answer::Error(refusal) => Err(refusal.into()),
+        }
+    }
+
+    fn exchange(&mut self, request: &Request) -> io::Result<Vec<u8>> {
+        let patience = match request {
+            // Servers elsewhere are asked, or much is written.
+            Request::CertLookup(_) | Request::CertShow { .. } | Request::CertImport(_) => LONG,
+            _ => PATIENCE,
+        };
+        let stream = self.0.get_mut();
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        stream.write_all(&line)?;
+        let mut answer = Vec::new();
+        let mut bounded = (&mut self.0).take(MAX_ANSWER_OCTETS);
+        bounded.read_until(b'\n', &mut answer)?;
+        if answer.last() != Some(&b'\n') {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(answer)
+    }
 }

@@ -3,13 +3,14 @@
 //! One request a line, one answer a line, JSON, over a Unix stream socket; any number of requests
 //! on a connection. The socket has mode 0600: whoever may open it (the daemon's own account, and
 //! root) may ask and order everything. What is ordered carries a reason, and the name of the account
-//! at the other end goes into the delivery log with it. Nothing here carries content, subjects or
-//! secrets. One file per resource.
+//! at the other end goes on record with it. Nothing here carries content, subjects or secrets. One
+//! file per resource.
 //!
 //! `{"request":"queue_show","queue_id":"06BMXKJ4N3Q2S"}` is answered with
 //! `{"ok":{…}}` or `{"error":{"code":"not_found","text":"…"}}`.
 
 mod actor;
+pub mod cert;
 pub mod client;
 mod queue;
 mod server;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use server::{AdminError, AdminServer, AdminSocket};
 
 use crate::queue::{Operation, QueueFilter};
+use cert::{CertFilter, CertImport, CertLookup, CertOrder};
 
 /// Longest request line.
 pub const MAX_REQUEST_OCTETS: usize = 64 * 1024;
@@ -48,6 +50,31 @@ pub enum Request {
     /// selection is done in slices: as long as the answer has a `next`, ask again with that as
     /// `after`.
     QueueOrder(OrderRequest),
+    /// A part of a file with certificates; answered with a [`cert::Uploaded`].
+    CertUpload {
+        /// At most [`cert::PART_OCTETS`] octets, in base64.
+        part: String,
+    },
+    /// Imports the file that was uploaded on this connection; answered with an
+    /// [`crate::directory::certificates::ImportedItem`] for each of its certificates, once they
+    /// are durable.
+    CertImport(CertImport),
+    /// Certificates that are known here; answered with a list of
+    /// [`crate::directory::certificates::CertificateView`].
+    CertList(CertFilter),
+    /// All that is known of one certificate, or of those of an address; answered like
+    /// [`Request::CertList`].
+    CertShow {
+        /// A fingerprint, the first eight digits or more of one, or an address.
+        name: String,
+    },
+    /// Pins a certificate of the directory; answered with a [`cert::CertChanged`].
+    CertApprove(CertOrder),
+    /// Removes a certificate of the directory; answered with a [`cert::CertChanged`].
+    CertRemove(CertOrder),
+    /// What a message to an address would be sealed to now; answered with a
+    /// [`cert::CertLookedUp`].
+    CertLookup(CertLookup),
 }
 
 /// An order: what, for whom, why. Every part of the selection that is given must match.
@@ -98,6 +125,10 @@ pub enum Code {
     BadRequest,
     /// There is no such thing.
     NotFound,
+    /// It is against a rule, or over a bound.
+    Refused,
+    /// It cannot be done now.
+    Temporary,
     /// The daemon is stopping.
     Stopping,
 }

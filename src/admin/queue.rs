@@ -1,6 +1,6 @@
 //! The queue as a resource: lists, single messages, and orders.
 
-use super::{Code, MAX_REASON_OCTETS, OrderRequest, Refusal, actor};
+use super::{Code, OrderRequest, Refusal, actor};
 use crate::flow::Handle;
 use crate::mail::MessageId;
 use crate::queue::{
@@ -34,22 +34,15 @@ pub(super) async fn order(
     request: OrderRequest,
     uid: Option<u32>,
 ) -> Result<Tally, Refusal> {
-    let bad = |text: &str| Err(Refusal::new(Code::BadRequest, text));
     let id = request.queue_id.as_deref().map(parse).transpose()?;
     if id.is_none() && !request.all && !narrows(&request.filter) {
-        return bad("nobody is named: give a queue id, a filter, or all");
+        let text = "nobody is named: give a queue id, a filter, or all";
+        return Err(Refusal::new(Code::BadRequest, text));
     }
-    if request.reason.len() > MAX_REASON_OCTETS {
-        return bad("the reason is too long");
-    }
-    if request.reason.chars().any(char::is_control) {
-        return bad("the reason is more than one line");
-    }
-    let name = tokio::task::spawn_blocking(move || uid.map(actor::name));
-    let actor = name.await.ok().flatten();
+    actor::check_reason(&request.reason)?;
     let order = Order {
         operation: request.operation,
-        actor: actor.unwrap_or_else(|| "unknown".to_owned()),
+        actor: actor::of(uid).await,
         reason: request.reason,
     };
     let selection = Selection {

@@ -12,8 +12,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::cert::{Directory, Upload};
 use super::{Answer, Code, MAX_REQUEST_OCTETS, Refusal, Request, queue};
+use crate::directory::certificates::Certificates;
 use crate::flow::Handle;
+use crate::world::clock::Clock;
 
 /// Connections at a time; more wait.
 const MAX_CONNECTIONS: usize = 32;
@@ -93,14 +96,30 @@ pub struct AdminServer {
 
 impl AdminServer {
     /// Begins to answer.
-    pub fn start(socket: AdminSocket, flow: Handle) -> Self {
+    pub fn start(
+        socket: AdminSocket,
+        flow: Handle,
+        certificates: Certificates,
+        clock: Clock,
+    ) -> Self {
         let mut task = JoinSet::new();
-        task.spawn(accept(socket.listener, flow));
+        let resources = Resources {
+            flow,
+            directory: Directory::new(certificates, clock),
+        };
+        task.spawn(accept(socket.listener, resources));
         Self {
             _path: socket.path,
             _task: task,
         }
     }
+}
+
+/// What is asked about.
+#[derive(Clone)]
+struct Resources {
+    flow: Handle,
+    directory: Directory,
 }
 
 /// Removes a socket that a process which is no more has left.
@@ -132,7 +151,7 @@ fn clear(path: &Path) -> Result<(), AdminError> {
     }
 }
 
-async fn accept(listener: UnixListener, flow: Handle) {
+async fn accept(listener: UnixListener, resources: Resources) {
     let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -142,9 +161,9 @@ async fn accept(listener: UnixListener, flow: Handle) {
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let flow = flow.clone();
+                let resources = resources.clone();
                 connections.spawn(async move {
-                    serve(stream, &flow).await;
+                    serve(stream, &resources).await;
                     drop(permit);
                 });
             }
@@ -157,11 +176,12 @@ async fn accept(listener: UnixListener, flow: Handle) {
     }
 }
 
-async fn serve(stream: UnixStream, flow: &Handle) {
+async fn serve(stream: UnixStream, resources: &Resources) {
     let uid = stream.peer_cred().ok().map(|peer| peer.uid());
     let mut stream = BufReader::new(stream);
+    let mut upload = Upload::default();
     while let Ok(Ok(Some(line))) = tokio::time::timeout(PATIENCE, read_line(&mut stream)).await {
-        let answer = answer(&line, flow, uid).await;
+        let answer = answer(&line, resources, &mut upload, uid).await;
         let written = async {
             stream.write_all(&answer).await?;
             stream.flush().await
@@ -187,16 +207,29 @@ async fn read_line(stream: &mut BufReader<UnixStream>) -> io::Result<Option<Vec<
     Ok(None)
 }
 
-async fn answer(line: &[u8], flow: &Handle, uid: Option<u32>) -> Vec<u8> {
+async fn answer(
+    line: &[u8],
+    resources: &Resources,
+    upload: &mut Upload,
+    uid: Option<u32>,
+) -> Vec<u8> {
     if line.len() > MAX_REQUEST_OCTETS {
         let text = format!("the request is longer than {MAX_REQUEST_OCTETS} octets");
         return encode::<()>(Err(Refusal::new(Code::BadRequest, text)));
     }
+    let Resources { flow, directory } = resources;
     match serde_json::from_slice::<Request>(line) {
         Ok(Request::QueueList(filter)) => encode(queue::list(flow, filter).await),
         Ok(Request::QueueShow { queue_id }) => encode(queue::show(flow, &queue_id).await),
         Ok(Request::QueueExplain { queue_id }) => encode(queue::explain(flow, &queue_id).await),
         Ok(Request::QueueOrder(order)) => encode(queue::order(flow, order, uid).await),
+        Ok(Request::CertUpload { part }) => encode(directory.upload(upload, &part)),
+        Ok(Request::CertImport(import)) => encode(directory.import(upload, import, uid).await),
+        Ok(Request::CertList(filter)) => encode(directory.list(filter).await),
+        Ok(Request::CertShow { name }) => encode(directory.show(&name).await),
+        Ok(Request::CertApprove(order)) => encode(directory.approve(order, uid).await),
+        Ok(Request::CertRemove(order)) => encode(directory.remove(order, uid).await),
+        Ok(Request::CertLookup(lookup)) => encode(directory.look_up(lookup).await),
         Err(error) => {
             let text = format!("the request is not understood: {error}");
             encode::<()>(Err(Refusal::new(Code::BadRequest, text)))

@@ -18,12 +18,12 @@ use super::{Exit, Failure, output};
 use crate::config::Credentials;
 use crate::dev::client::{Client, ClientError};
 use crate::dev::home::{Home, Ports, USER};
-use crate::dev::world::{DELIVERED, SENDER_DOMAIN, WAITING};
+use crate::dev::world::{DELIVERED, SEALED, SENDER_DOMAIN, WAITING};
 use crate::mail::MessageId;
 use crate::server::Daemon;
 use crate::server::logging::Logging;
 use crate::world::clock::Clock;
-use report::{Events, Expected, Report};
+use report::{Events, Expected, GREETING, Report, SUBJECT};
 
 /// How long the four messages may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -155,13 +155,14 @@ async fn send_all(home: &Home, daemon: &Daemon) -> Result<Vec<(Expected, Message
         password: home.password().clone(),
     };
     let delivered = DELIVERED.iter().map(|domain| Expected::Delivered(domain));
+    let sealed = SEALED.iter().map(|domain| Expected::Sealed(domain));
     let waiting = WAITING.iter().map(|domain| Expected::Waiting(domain));
-    for expected in delivered.chain(waiting) {
+    for expected in delivered.chain(sealed).chain(waiting) {
         let to = format!("friend@{}", expected.domain());
         let from = format!("you@{SENDER_DOMAIN}");
         let content = format!(
-            "From: You <{from}>\r\nTo: <{to}>\r\nSubject: sealpost demo\r\n\r\n\
-             Dear friend,\r\n\r\nthis was sent by `sealpost demo`.\r\n.\r\n(That was a line with a dot alone.)\r\n"
+            "From: You <{from}>\r\nTo: <{to}>\r\nSubject: {SUBJECT}\r\n\r\n\
+             {GREETING}\r\n\r\nthis was sent by `sealpost demo`.\r\n.\r\n(That was a line with a dot alone.)\r\n"
         );
         let id = client.send(&from, &[&to], content.as_bytes()).await?;
         sent.push((expected, id));

@@ -3,6 +3,7 @@
 //! Owns the words a person types, what is printed, and the exit codes. One file per command
 //! group. Human tables may change; what `--json` prints is stable. Passwords never come from argv.
 
+mod cert;
 mod check;
 mod completions;
 mod demo;
@@ -61,6 +62,9 @@ enum Command {
     /// The policy: why, whether ever, what if, what mix
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Recipients' certificates
+    #[command(subcommand)]
+    Cert(cert::Cert),
     /// What waits, and why
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -99,6 +103,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(user) => user.run(config),
         Command::Dkim(dkim) => dkim.run(),
         Command::Policy(policy) => policy.run(config),
+        Command::Cert(cert) => cert.run(config),
         Command::Queue(queue) => queue.run(config),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

@@ -1,8 +1,10 @@
-//! `sealpost policy`: why, whether ever, what if, what mix. Works without the daemon.
+//! `sealpost policy`: why, whether ever, what if, what mix. Works without the daemon; `explain`
+//! asks it for certificates where it runs.
 //!
 //! Owns what the commands share: the policy that the configuration names, the decision records
 //! beside it, and how people write levels and days.
 
+mod certificates;
 mod diff;
 mod explain;
 mod forecast;

@@ -281,7 +281,7 @@ fn describe_waiting(recipient: &RecipientView, lines: &mut Vec<(&'static str, St
     }
 }
 
-fn explain(error: &AskError) -> Failure {
+pub(super) fn explain(error: &AskError) -> Failure {
     let (exit, mend) = match error {
         AskError::NoDaemon(..) => (
             Exit::Failed,
@@ -295,7 +295,8 @@ fn explain(error: &AskError) -> Failure {
         AskError::Unknown(_) => (Exit::Failed, "restart the daemon after an upgrade"),
         AskError::Refused(refusal) => match refusal.code {
             Code::BadRequest => (Exit::Usage, ""),
-            Code::NotFound => (Exit::Failed, ""),
+            Code::NotFound | Code::Refused => (Exit::Failed, ""),
+            Code::Temporary => (Exit::Temporary, "try again, or see the daemon's log"),
             Code::Stopping => (Exit::Temporary, "ask again when it is up"),
         },
     };

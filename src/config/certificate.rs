@@ -8,11 +8,15 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use x509_cert::TbsCertificate;
 use x509_cert::der::Decode;
+use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 
 use super::file::{FileError, read_bounded};
-use crate::mail::Timestamp;
+use crate::mail::{Address, Timestamp};
 use crate::world::tls::server_provider;
 
 /// Largest PEM file that is read.
@@ -33,6 +37,9 @@ pub enum CertificateError {
     /// One that cannot be parsed.
     #[error("has a certificate that cannot be read")]
     Malformed,
+    /// A key in a form of old.
+    #[error("is not PKCS #8")]
+    NotPkcs8,
     /// The key belongs to another certificate.
     #[error("does not belong to the certificate")]
     Mismatch,
@@ -75,6 +82,69 @@ pub fn validity(chain: &[CertificateDer<'_>]) -> Result<Validity, CertificateErr
         from: moment(validity.not_before),
         until: moment(validity.not_after),
     })
+}
+
+/// What a certificate may be used for, and for whose mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// The mail addresses in its subject alternative name.
+    pub addresses: Vec<Address>,
+    /// Whether its key usage allows signatures.
+    pub signs: bool,
+    /// Whether its extended key usage allows mail.
+    pub for_mail: bool,
+    /// Whether it is an authority's.
+    pub authority: bool,
+    /// Its subject, for people.
+    pub subject: String,
+}
+
+/// Looks into a certificate (RFC 5280 §4.2.1.3, §4.2.1.6, §4.2.1.9, §4.2.1.12).
+pub fn describe(certificate: &CertificateDer<'_>) -> Result<Described, CertificateError> {
+    let parsed =
+        x509_cert::Certificate::from_der(certificate).map_err(|_| CertificateError::Malformed)?;
+    let parsed = parsed.tbs_certificate();
+    let names = extension::<SubjectAltName>(parsed)?;
+    let addresses = names.iter().flat_map(|names| &names.0);
+    let addresses = addresses.filter_map(|name| match name {
+        GeneralName::Rfc822Name(name) => Address::parse(name.as_str()).ok(),
+        _ => None,
+    });
+    let usage = extension::<KeyUsage>(parsed)?;
+    let purposes = extension::<ExtendedKeyUsage>(parsed)?;
+    let authority = extension::<BasicConstraints>(parsed)?;
+    let subject = parsed.subject().to_string();
+    Ok(Described {
+        addresses: addresses.collect(),
+        signs: usage.is_none_or(|usage| usage.digital_signature() || usage.non_repudiation()),
+        for_mail: purposes.is_none_or(|purposes| purposes.0.iter().any(|it| MAIL.contains(it))),
+        authority: authority.is_some_and(|authority| authority.ca),
+        subject: subject.chars().flat_map(char::escape_debug).collect(),
+    })
+}
+
+/// id-kp-emailProtection, anyExtendedKeyUsage.
+const MAIL: [ObjectIdentifier; 2] = [
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.4"),
+    ObjectIdentifier::new_unwrap("2.5.29.37.0"),
+];
+
+fn extension<'c, T>(certificate: &'c TbsCertificate) -> Result<Option<T>, CertificateError>
+where
+    T: Decode<'c, Error = x509_cert::der::Error> + AssociatedOid,
+{
+    match certificate.get_extension::<T>() {
+        Ok(found) => Ok(found.map(|(_, value)| value)),
+        Err(_) => Err(CertificateError::Malformed),
+    }
+}
+
+/// The private key of a PEM file, in PKCS #8 (RFC 5958), which keys for mail have to be in.
+pub fn read_pkcs8(path: &Path) -> Result<PrivatePkcs8KeyDer<'static>, CertificateError> {
+    match read_key(path)? {
+        PrivateKeyDer::Pkcs8(key) => Ok(key),
+        _ => Err(CertificateError::NotPkcs8),
+    }
 }
 
 /// Joins a chain and its key; they must belong together.

@@ -5,6 +5,7 @@
 mod kept;
 mod pem;
 mod policy;
+mod smime;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -70,6 +71,9 @@ pub fn examine(config: &Config, now: Timestamp, credentials: &Credentials, sheet
                 sheet,
             );
         }
+    }
+    if let Some(section) = &config.smime {
+        smime::smime(section, now, credentials, sheet);
     }
     policy::policy(config, users.as_ref(), now, sheet);
 }

@@ -31,8 +31,9 @@ pub use problem::{At, Problem, Problems, Sheet, Spot, Weight};
 pub use register::{RegisterEntry, RegisterState, register};
 pub use secret::{Credentials, Secret, SecretError};
 pub use sections::{
-    Config, DkimSection, Limits, ListenerAddress, ListenerSection, ListenerTls, LogLevel,
-    LogTarget, RelaySection, RetrySection, RouteSection, RouteTls, TlsSection,
+    Config, DkimSection, IdentityOwner, IdentitySection, LdapSection, Limits, ListenerAddress,
+    ListenerSection, ListenerTls, LogLevel, LogTarget, RelaySection, RetrySection, RouteSection,
+    RouteTls, SmimeSection, TlsSection, WellKnownSection,
 };
 
 use crate::mail::Timestamp;

@@ -2,18 +2,22 @@
 //!
 //! The parts have configuration types of their own; `server` converts. So no part imports this.
 
+mod directories;
 mod incoming;
 mod outgoing;
 mod policy;
+mod smime;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeTable;
 
+pub use directories::{LdapSection, WellKnownSection};
 pub use incoming::{Limits, ListenerAddress, ListenerSection, ListenerTls, TlsSection};
 pub use outgoing::{DkimSection, RelaySection, RetrySection, RouteSection, RouteTls};
 pub(super) use policy::{Draft, included_file as policy_of_included};
+pub use smime::{IdentityOwner, IdentitySection, SmimeSection};
 
 use super::places::Places;
 use super::problem::{At, Sheet, Spot};
@@ -56,6 +60,8 @@ pub struct Config {
     pub retry: RetrySection,
     /// How everything is protected.
     pub policy: PolicySource,
+    /// How mail is sealed; `None` where it is not.
+    pub smime: Option<SmimeSection>,
     /// What is looked for in messages.
     pub detectors: DetectorSource,
     /// How long decisions are kept.
@@ -160,6 +166,8 @@ fn read_root(
     let (retry, downgrade_hold) = outgoing::retry(sheet, &mut root);
     let (mut policy, detectors, record_retention, policy_places) = policy(sheet, &mut root, base);
     policy.downgrade_hold = downgrade_hold;
+    let smime = smime::smime(sheet, &mut root, base);
+    policy.smime = smime.is_some();
     let (log_delivery, log_level) = log(sheet, &mut root, base);
     let admin_socket = admin(sheet, &mut root, base);
     root.finish(sheet);
@@ -181,6 +189,7 @@ fn read_root(
         relay,
         retry,
         policy,
+        smime,
         detectors,
         record_retention,
         policy_places,

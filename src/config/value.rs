@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::reader::{Wrong, closest};
-use crate::mail::{Address, Domain, Level, Method};
+use crate::mail::{Address, Domain, DomainPattern, Level, Method};
 
 const SECOND: u64 = 1;
 const MINUTE: u64 = 60 * SECOND;
@@ -32,6 +32,19 @@ pub fn domain(value: &DeValue<'_>) -> Result<Domain, Wrong> {
             format!("write it as in {EXAMPLE}"),
         )
     })
+}
+
+/// `domain`, or `*.domain` for what lies below it.
+pub fn domain_pattern(value: &DeValue<'_>) -> Result<DomainPattern, Wrong> {
+    const EXAMPLE: &str = "\"clinic.example\", or \"*.clinic.example\" for what lies below it";
+    text(value, "a domain name", EXAMPLE)?
+        .parse()
+        .map_err(|error| {
+            Wrong::new(
+                format!("is no domain name: {error}"),
+                format!("write it as in {EXAMPLE}"),
+            )
+        })
 }
 
 /// A mail address.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, string::Ia5String,
 };
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -52,6 +52,15 @@ impl std::fmt::Debug for ServerCert {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ServerCert").finish_non_exhaustive()
     }
+}
+
+/// A mail certificate.
+#[derive(Debug, Clone)]
+pub struct MailCert {
+    /// DER.
+    pub der: Vec<u8>,
+    /// PEM.
+    pub pem: String,
 }
 
 impl Ca {
@@ -103,6 +112,27 @@ impl Ca {
         Ok(ServerCert::new(&certificate, key))
     }
 
+    /// A mail certificate (S/MIME) for `addresses`, over a key that the caller keeps.
+    pub fn mail(&self, addresses: &[&str], key: &KeyPair) -> Result<MailCert, CaError> {
+        let mut params = leaf(&[], self.now - DAY, self.now + 365 * DAY)?;
+        for address in addresses {
+            let name = Ia5String::try_from(*address)?;
+            params.subject_alt_names.push(SanType::Rfc822Name(name));
+        }
+        let name = addresses.first().copied().unwrap_or("nobody@invalid");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
+        let certificate = params.signed_by(key, &self.issuer)?;
+        Ok(MailCert {
+            der: certificate.der().to_vec(),
+            pem: certificate.pem(),
+        })
+    }
+
     fn issue(
         &self,
         names: &[&str],
@@ -119,9 +149,10 @@ impl Ca {
 fn leaf(names: &[&str], from: Timestamp, until: Timestamp) -> Result<CertificateParams, CaError> {
     let owned: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(owned)?;
-    let name = names.first().copied().unwrap_or("nobody.invalid");
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
+    if let Some(name) = names.first() {
+        params.distinguished_name.push(DnType::CommonName, *name);
+    }
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;

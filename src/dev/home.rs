@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::ca::CaError;
 use super::mx::{Inbox, Transcript};
+use super::smime;
 use super::world::{SENDER_DOMAIN, World, WorldError};
 use crate::directory::Users;
 use crate::directory::users::edit::{self, EditError};
@@ -83,6 +84,9 @@ pub enum HomeError {
     /// The signing key.
     #[error("the signing key could not be made")]
     Dkim(#[source] sign::KeyError),
+    /// The key of a mail certificate.
+    #[error("the key of a mail certificate could not be made")]
+    Key(#[source] sign::KeyError),
     /// No random octets.
     #[error("the system gave no random octets")]
     Random,
@@ -113,7 +117,15 @@ impl Home {
         if !is_ours(directory) {
             return Err(HomeError::NotOurs(directory.to_owned()));
         }
-        for name in ["", "tls", "dkim", "inbox", "transcripts"] {
+        for name in [
+            "",
+            "tls",
+            "dkim",
+            "smime",
+            smime::FOLDER,
+            "inbox",
+            "transcripts",
+        ] {
             make_directory(&directory.join(name))?;
         }
         let lock = lock(directory)?;
@@ -127,6 +139,7 @@ impl Home {
             _lock: lock,
         };
         home.certificates()?;
+        smime::furnish(&home.directory, home.world.ca())?;
         home.master_key()?;
         home.account()?;
         home.signing_key()?;
@@ -221,6 +234,7 @@ impl Home {
         let Ports { implicit, starttls } = ports;
         let dns = self.world.dns().address();
         let mx_port = self.world.mx_port();
+        let smime = smime::section();
         let text = format!(
             r#"{FIRST_LINE}
 hostname = "mail.{SENDER_DOMAIN}"
@@ -256,6 +270,7 @@ port = {mx_port}
 ca_file = "ca.pem"
 allow_private_addresses = true
 
+{smime}
 [log]
 delivery = "delivery.jsonl"
 level = "warn"
@@ -312,7 +327,7 @@ fn make_directory(path: &Path) -> Result<(), HomeError> {
 }
 
 /// Writes a file that only we can read.
-fn write(path: &Path, octets: &[u8]) -> Result<(), HomeError> {
+pub(super) fn write(path: &Path, octets: &[u8]) -> Result<(), HomeError> {
     let opened = OpenOptions::new()
         .create(true)
         .write(true)

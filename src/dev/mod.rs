@@ -9,4 +9,5 @@ pub mod dkim;
 pub mod dns;
 pub mod home;
 pub mod mx;
+pub mod smime;
 pub mod world;

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `dev.test` | certificate of the CA | the sender's own: bounces arrive here |
 //! | `tls.test` | certificate of the CA | goes by verified TLS |
-//! | `smime.test` | self-signed | needs S/MIME: waits as long as there is none |
+//! | `smime.test` | self-signed | goes sealed to the recipient's certificate, whom [`super::smime`] knows; else waits |
 //! | `portal.test` | self-signed | needs the portal: waits as long as there is none |
 //! | `weak.test` | no STARTTLS at all | waits |
 //!
@@ -25,8 +25,10 @@ use crate::mail::Timestamp;
 pub const SENDER_DOMAIN: &str = "dev.test";
 /// Domains whose mail must arrive.
 pub const DELIVERED: [&str; 1] = ["tls.test"];
+/// Domains whose mail must arrive sealed.
+pub const SEALED: [&str; 1] = ["smime.test"];
 /// Domains whose mail must wait.
-pub const WAITING: [&str; 3] = ["smime.test", "portal.test", "weak.test"];
+pub const WAITING: [&str; 2] = ["portal.test", "weak.test"];
 
 /// What an MX of the world shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

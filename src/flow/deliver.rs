@@ -1,14 +1,23 @@
 //! One attempt: hand the rendition to the relay, bring the outcomes back.
+//!
+//! Before anything else the decision is looked at once more: what does not stand any more is not
+//! sent, and its recipient is decided again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::line::Line;
+use super::line::{Line, Machinery};
 use super::prepare::NOT_PREPARED;
 use crate::mail::{
-    Decision, DeferReason, EnhancedCode, Outcome, RecipientOutcome, Status, Timestamp,
+    CertificateFact, CertificateProblem, Decision, DeferReason, EnhancedCode, Fingerprint, Outcome,
+    RecipientOutcome, Rendition, Status, Timestamp,
 };
+use crate::policy::certificate_carries;
 use crate::queue::{Attempt, Input};
 use crate::relay::Job;
+
+/// How long it may take to find out whether a certificate still stands.
+const CHECK_TIME: Duration = Duration::from_secs(30);
 
 /// Runs an attempt and tells the queue. Whatever happens, each recipient gets an outcome.
 pub(super) async fn run(line: Arc<Line>, attempt: Attempt) {
@@ -40,9 +49,14 @@ async fn deliver(line: Arc<Line>, mut attempt: Attempt) -> Vec<RecipientOutcome>
         outcomes.extend(not_sent(&attempt, DeferReason::Local, &status));
         return outcomes;
     };
+    let rendition = rendition.clone();
+    outcomes.extend(fallen(&line, &machinery, &rendition, &mut attempt).await);
+    if attempt.recipients.is_empty() {
+        return outcomes;
+    }
     let job = Job {
         content: line.spool.content(attempt.envelope.id),
-        rendition: rendition.clone(),
+        rendition,
         envelope: attempt.envelope,
         destination: attempt.destination,
         recipients: attempt.recipients,
@@ -66,14 +80,86 @@ fn overtaken(in_force: &str, now: Timestamp, attempt: &mut Attempt) -> Vec<Recip
             plan.is_some_and(|plan| stands(&plan.decision))
         });
     attempt.recipients = current;
-    let replan = |recipient| RecipientOutcome {
+    let overtaken: Vec<u32> = overtaken;
+    overtaken.into_iter().map(replan).collect()
+}
+
+/// Takes out the recipients whose certificate does not carry any more what was sealed to it: it has
+/// expired, was removed, replaced or revoked, it cannot be found out whether it was, or it is not
+/// trusted as far as the level asks. They are decided again.
+async fn fallen(
+    line: &Line,
+    machinery: &Machinery,
+    rendition: &Rendition,
+    attempt: &mut Attempt,
+) -> Vec<RecipientOutcome> {
+    let Some(certificate) = rendition.certificate() else {
+        return Vec::new();
+    };
+    let mut fallen = Vec::new();
+    for at in std::mem::take(&mut attempt.recipients) {
+        match lost(line, machinery, rendition, &certificate, attempt, at).await {
+            None => attempt.recipients.push(at),
+            Some(why) => {
+                tracing::info!(queue_id = %attempt.id, %certificate, %why, "what was sealed is not sent; its recipient is decided again");
+                fallen.push(replan(at));
+            }
+        }
+    }
+    fallen
+}
+
+/// Why a certificate does not carry what was sealed to it; `None` if it does.
+async fn lost(
+    line: &Line,
+    machinery: &Machinery,
+    rendition: &Rendition,
+    certificate: &Fingerprint,
+    attempt: &Attempt,
+    at: u32,
+) -> Option<String> {
+    let now = line.clock.now();
+    let (Some(plan), Some(address), Some(smime)) = (
+        attempt.prepared.plan(at),
+        usize::try_from(at)
+            .ok()
+            .and_then(|at| attempt.envelope.recipients.get(at)),
+        machinery.smime.as_ref(),
+    ) else {
+        return Some("S/MIME is not configured for it".to_owned());
+    };
+    if rendition
+        .recipe()
+        .is_some_and(|sealed| now >= sealed.expires)
+    {
+        return Some(CertificateProblem::Expired.to_string());
+    }
+    let stands = tokio::select! {
+        biased;
+        stands = smime.certificates.stands(address, certificate, now) => stands,
+        () = line.clock.sleep_until(now + CHECK_TIME) => {
+            Err(CertificateProblem::RevocationUnknown)
+        }
+    };
+    if let Err(problem) = stands {
+        return Some(problem.to_string());
+    }
+    // What is not at hand was found elsewhere, and is trusted no further than that.
+    let known = smime.certificates.known(address, now).certificate;
+    let trusted = known
+        .filter(|known| known.fingerprint == *certificate)
+        .map_or(CertificateFact::Valid, |known| known.fact);
+    let carries = certificate_carries(&plan.decision, trusted);
+    (!carries).then(|| "it is not trusted any more as far as the level asks".to_owned())
+}
+
+const fn replan(recipient: u32) -> RecipientOutcome {
+    RecipientOutcome {
         recipient,
         outcome: Outcome::Replan,
         hop: None,
         duplicate_possible: false,
-    };
-    let overtaken: Vec<u32> = overtaken;
-    overtaken.into_iter().map(replan).collect()
+    }
 }
 
 fn interrupted(recipients: &[u32]) -> Vec<RecipientOutcome> {

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, mpsc};
 
+use super::certificates::Smime;
 use super::contacts::{Contacts, Volumes};
 use super::known::Known;
 use super::office::Message;
@@ -20,6 +21,10 @@ use crate::world::clock::Clock;
 
 /// Memory for contents that are being scanned and signed, in KiB, all messages together.
 const PREPARE_BUDGET_KIB: u32 = 256 * 1024;
+/// Messages that are being sealed at a time: each may hold one more copy of its content.
+const MAX_SEALING: usize = 4;
+/// Look-ups of certificates under way, all messages together.
+const MAX_LOOK_UPS: usize = 64;
 /// Settlements that are worked on at a time; each may hold a bounce.
 const MAX_SETTLEMENTS: usize = 256;
 
@@ -35,6 +40,8 @@ pub struct Machinery {
     pub signer: Signer,
     /// Carries.
     pub relay: Relay,
+    /// What S/MIME works with; `None` where it is not configured.
+    pub smime: Option<Smime>,
 }
 
 /// What every step of the line works with.
@@ -52,6 +59,8 @@ pub(super) struct Line {
     inbox: mpsc::Sender<Message>,
     budget: Arc<Semaphore>,
     settlements: Semaphore,
+    sealing: Semaphore,
+    look_ups: Arc<Semaphore>,
 }
 
 impl Line {
@@ -70,6 +79,8 @@ impl Line {
             inbox,
             budget: Arc::new(Semaphore::new(PREPARE_BUDGET_KIB as usize)),
             settlements: Semaphore::new(MAX_SETTLEMENTS),
+            sealing: Semaphore::new(MAX_SEALING),
+            look_ups: Arc::new(Semaphore::new(MAX_LOOK_UPS)),
         }
     }
 
@@ -101,6 +112,16 @@ impl Line {
     /// Waits for its turn to settle. The semaphore is never closed.
     pub(super) async fn turn_to_settle(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
         self.settlements.acquire().await.ok()
+    }
+
+    /// Waits for its turn to seal. The semaphore is never closed.
+    pub(super) async fn turn_to_seal(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.sealing.acquire().await.ok()
+    }
+
+    /// Turns to look certificates up. The semaphore is never closed.
+    pub(super) fn look_ups(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.look_ups)
     }
 
     /// Tells the queue's owner. If it is gone the process is going down, and what matters is on

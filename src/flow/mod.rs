@@ -4,7 +4,8 @@
 //! is told (the client's 250, the delivery log, the sender's bounce).
 //!
 //! - [`accept`]: a submission session brings an envelope and a staged body;
-//! - `prepare`: policy decides, the signer signs, the rendition becomes durable;
+//! - `prepare`: policy decides, certificates are looked up, the message is sealed and signed, the
+//!   renditions become durable;
 //! - `deliver`: the relay makes an attempt;
 //! - `settle`: its outcome becomes durable, then it is logged and, where it failed, bounced;
 //! - `bounce`: the DSN that a settlement owes to the sender;
@@ -16,6 +17,7 @@
 
 pub mod accept;
 mod bounce;
+pub mod certificates;
 pub mod contacts;
 mod deliver;
 pub mod facts;
@@ -35,6 +37,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use accept::{AcceptError, NotNow};
+pub use certificates::{KnowsCertificates, Smime};
 pub use contacts::Contacts;
 pub use line::Machinery;
 

@@ -1,13 +1,14 @@
 //! A new decision for some recipients of a message, put beside the plans of the others.
 //!
-//! Renditions that no plan refers to any more are dropped, and equal ones are one: there are never
+//! Renditions that no plan refers to any more are dropped, and equal ones are one (sealed ones never
+//! are equal): there are never
 //! more than recipients, however often a message is decided again. Attempts in flight keep the
 //! `Prepared` that they were given, so numbers may change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::mail::{Decision, Prepared, RecipientPlan, Rendition};
+use crate::mail::{Decision, Prepared, RecipientPlan, Rendition, Sealed};
 
 /// What was decided for a recipient, and what was made for it.
 pub(super) struct Decided {
@@ -30,8 +31,10 @@ pub(super) fn merge(previous: Option<&Prepared>, decided: Vec<Decided>) -> Prepa
         plans.insert(new.recipient, plan);
     }
     let mut prepared = Prepared::default();
+    let mut numbers = Numbers::default();
     for (recipient, (decision, rendition)) in plans {
-        let rendition = rendition.and_then(|rendition| number(&mut prepared.renditions, rendition));
+        let rendition =
+            rendition.and_then(|rendition| numbers.of(&mut prepared.renditions, rendition));
         prepared.plans.push(RecipientPlan {
             recipient,
             decision,
@@ -41,14 +44,36 @@ pub(super) fn merge(previous: Option<&Prepared>, decided: Vec<Decided>) -> Prepa
     prepared
 }
 
-/// The number of a rendition, which is added if it is not there yet.
-fn number(renditions: &mut Vec<Rendition>, wanted: &Rendition) -> Option<u32> {
-    let found = renditions.iter().position(|rendition| rendition == wanted);
-    let at = found.unwrap_or_else(|| {
+/// The numbers of renditions so far. What is sealed is made for one recipient, so there can be as
+/// many as recipients: two of those are one only where they are the same object.
+#[derive(Default)]
+struct Numbers {
+    sealed: HashMap<*const Sealed, u32>,
+    others: Vec<u32>,
+}
+
+impl Numbers {
+    /// The number of a rendition, which is added if it is not there yet.
+    fn of(&mut self, renditions: &mut Vec<Rendition>, wanted: &Rendition) -> Option<u32> {
+        let equals = |number: &&u32| {
+            let at = usize::try_from(**number).ok();
+            at.and_then(|at| renditions.get(at)) == Some(wanted)
+        };
+        let known = match wanted.recipe() {
+            Some(recipe) => self.sealed.get(&Arc::as_ptr(recipe)),
+            None => self.others.iter().find(equals),
+        };
+        if let Some(known) = known {
+            return Some(*known);
+        }
+        let number = u32::try_from(renditions.len()).ok()?;
         renditions.push(wanted.clone());
-        renditions.len() - 1
-    });
-    u32::try_from(at).ok()
+        match wanted.recipe() {
+            Some(recipe) => drop(self.sealed.insert(Arc::as_ptr(recipe), number)),
+            None => self.others.push(number),
+        }
+        Some(number)
+    }
 }
 
 #[cfg(test)]
@@ -65,12 +90,10 @@ mod tests {
         Decided {
             recipient,
             decision: Arc::new(decision),
-            rendition: prefix.map(|prefix| Rendition {
-                demand: Demand::content(Level::Protected).unwrap(),
-                terms: Terms::default(),
-                prefix: prefix.as_bytes().to_vec(),
-                signed_by: Vec::new(),
-                body: crate::mail::Body::Accepted,
+            rendition: prefix.and_then(|prefix| {
+                let demand = Demand::content(Level::Protected).unwrap();
+                let prefix = prefix.as_bytes().to_vec();
+                Rendition::content(demand, Terms::default(), prefix, Vec::new())
             }),
         }
     }

@@ -165,7 +165,10 @@ fn grouped(recipients: &[RecipientFacts], decisions: &[Arc<Decision>]) -> Vec<De
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{Findings, Level, MessageClass, MessageId, ReversePath};
+    use crate::mail::{
+        CertificateFact, CertificateProblem, Findings, Fingerprint, Level, MessageClass, MessageId,
+        ReversePath,
+    };
     use crate::policy::PolicySource;
     use crate::policy::source::Rule;
 
@@ -282,9 +285,14 @@ mod tests {
             tags: Vec::new(),
         };
         let address = |n: usize| Address::parse(&format!("r{n}@partner.example")).unwrap();
-        let recipients: Vec<_> = (0..3)
+        let mut recipients: Vec<_> = (0..3)
             .map(|n| RecipientFacts::new(address(n), NOW))
             .collect();
+        // What was known of certificates is kept too, or S/MIME could not be decided again.
+        recipients[0].certificate = CertificateFact::Pinned;
+        recipients[0].certificate_name = Some(Fingerprint::new([7; 32]));
+        recipients[1].certificate_problem = Some(CertificateProblem::Revoked);
+        recipients[2].unsealable = true;
         let policy = Policy::compile(PolicySource::default()).unwrap();
         let one = policy.decide(&facts(), &recipients[..1]).remove(0);
         let other = Arc::new(Decision::clone(&one));

@@ -6,13 +6,36 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Timestamp;
 
-/// SHA-256 over a certificate's DER: the name it goes by in commands, log and records.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// SHA-256 over a certificate's DER: the name it goes by in commands, log and records. Where
+/// people may read it, it is written as hexadecimal digits; in the journal as octets.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            text.parse().map_err(D::Error::custom)
+        } else {
+            Deserialize::deserialize(deserializer).map(Self)
+        }
+    }
+}
 
 impl Fingerprint {
     /// From the digest.
@@ -222,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_reads_as_it_is_written_and_as_openssl_writes_it() {
-        let print = Fingerprint::new(std::array::from_fn(|at| at as u8 * 7));
+        let print = Fingerprint::new(std::array::from_fn(|at| u8::try_from(at * 7).unwrap()));
         assert_eq!(print.to_string().parse(), Ok(print));
         let text = print.to_string().to_uppercase();
         let pairs: Vec<&str> = (0..32).map(|at| &text[at * 2..at * 2 + 2]).collect();
@@ -236,6 +259,18 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<Fingerprint>(), Err(FingerprintError), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_fingerprint_is_digits_for_people_and_octets_in_the_journal() {
+        let print = Fingerprint::new([0xab; 32]);
+        let json = serde_json::to_string(&print).unwrap();
+        assert_eq!(json, format!("\"{}\"", "ab".repeat(32)));
+        assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), print);
+        assert!(serde_json::from_str::<Fingerprint>("\"ab\"").is_err());
+        let octets = postcard::to_allocvec(&print).unwrap();
+        assert_eq!(octets, [0xab; 32]);
+        assert_eq!(postcard::from_bytes::<Fingerprint>(&octets).unwrap(), print);
     }
 
     #[test]

@@ -347,6 +347,8 @@ pub enum Refusal {
     NoCertificate,
     /// One is known, and cannot be used.
     Certificate(CertificateProblem),
+    /// The message could not be sealed when that was tried; the log says why.
+    NotSealed,
     /// The policy for this recipient says that TLS is not enough.
     TlsNotEnough,
     /// Every host of the domain fell short.
@@ -372,6 +374,7 @@ impl fmt::Display for Refusal {
             Self::NotConfigured => f.write_str("not configured"),
             Self::NoCertificate => f.write_str("no certificate for this address"),
             Self::Certificate(problem) => problem.fmt(f),
+            Self::NotSealed => f.write_str("the message could not be sealed"),
             Self::TlsNotEnough => f.write_str("the policy says that TLS is not enough here"),
             // The grade would do: it is a pin or the key exchange that was not met.
             Self::Short { reached, required } if reached.reaches(*required) => {

@@ -1,10 +1,41 @@
 //! What was made of a message for its recipients: decided, sealed, signed.
+//!
+//! Invariant: the demand of the class `sealed` comes only together with sealed octets, or with the
+//! word of `seal` that the content is sealed already. What a rendition demands and what stands in
+//! it are private for that; it cannot be put together by hand, and what is read back from the
+//! spool is held to the same.
+//!
+//! ```compile_fail
+//! # use sealpost::mail::{Body, Rendition};
+//! fn weaken(sealed: &Rendition) -> Rendition {
+//!     let mut weaker = sealed.clone();
+//!     weaker.body = Body::Accepted; // private
+//!     weaker
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! # use sealpost::mail::{Demand, Rendition};
+//! fn weaken(content: &mut Rendition, sealed: Demand) {
+//!     content.demand = sealed; // private
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! # use sealpost::mail::{Demand, Level};
+//! fn any(level: Level) -> Demand {
+//!     Demand::sealed(level) // known to `mail` alone
+//! }
+//! ```
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AlreadySealed, Decision, Demand, Level, Sealed, Terms};
+use super::{
+    AlreadySealed, ContentCipher, Decision, Demand, Fingerprint, Level, RenditionClass, Sealed,
+    Terms,
+};
 
 /// What stands behind the prefix of a rendition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,45 +44,150 @@ pub enum Body {
     Accepted,
     /// The accepted content, sealed to the recipient's certificate.
     Sealed(Arc<Sealed>),
+    /// The accepted content, which its sender has sealed to this certificate of the recipient.
+    Untouched(Fingerprint),
 }
 
 /// The bytes for a group of recipients. For method `tls`: header fields to put in front of the
 /// accepted content; for method `smime`: those, and what the sealed octets are made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Rendition {
-    /// What a connection must reach to carry it.
-    pub demand: Demand,
+    demand: Demand,
     /// What else the channel must be.
     pub terms: Terms,
     /// Complete header fields, CRLF-terminated (`DKIM-Signature`), newest first.
     pub prefix: Vec<u8>,
     /// The domains that signed, for the log.
     pub signed_by: Vec<String>,
-    /// What stands behind the prefix.
-    pub body: Body,
+    body: Body,
+}
+
+/// The same as it is read back, before it is known to hold together.
+#[derive(Deserialize)]
+struct Stored {
+    demand: Demand,
+    terms: Terms,
+    prefix: Vec<u8>,
+    signed_by: Vec<String>,
+    body: Body,
+}
+
+/// What was read back demands what its body does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a stored rendition has a demand of another class than its body")]
+struct Incoherent;
+
+impl TryFrom<Stored> for Rendition {
+    type Error = Incoherent;
+
+    fn try_from(stored: Stored) -> Result<Self, Incoherent> {
+        let Stored {
+            demand,
+            terms,
+            prefix,
+            signed_by,
+            body,
+        } = stored;
+        let is_sealed = demand.class() == RenditionClass::Sealed;
+        let coherent = match &body {
+            Body::Accepted => !is_sealed,
+            Body::Sealed(_) | Body::Untouched(_) => is_sealed,
+        };
+        coherent
+            .then_some(Self {
+                demand,
+                terms,
+                prefix,
+                signed_by,
+                body,
+            })
+            .ok_or(Incoherent)
+    }
 }
 
 impl Rendition {
-    /// A sealed rendition: the one way to the demand of its class.
-    pub fn sealed(level: Level, terms: Terms, sealed: Arc<Sealed>) -> Self {
-        Self {
-            demand: Demand::sealed(level),
+    /// The accepted content as it is, behind `prefix`. `None` for the demand of the class
+    /// `sealed`, which content in clear cannot have.
+    pub fn content(
+        demand: Demand,
+        terms: Terms,
+        prefix: Vec<u8>,
+        signed_by: Vec<String>,
+    ) -> Option<Self> {
+        (demand.class() != RenditionClass::Sealed).then_some(Self {
+            demand,
             terms,
-            prefix: Vec::new(),
-            signed_by: Vec::new(),
-            body: Body::Sealed(sealed),
-        }
+            prefix,
+            signed_by,
+            body: Body::Accepted,
+        })
+    }
+
+    /// A sealed rendition: with [`Rendition::untouched`] the one way to the demand of its class.
+    pub fn sealed(level: Level, terms: Terms, sealed: Arc<Sealed>) -> Self {
+        Self::sealed_with(level, terms, Body::Sealed(sealed))
     }
 
     /// Content that its sender has sealed to the recipient's certificate already.
-    pub fn untouched(level: Level, terms: Terms, _sealed: AlreadySealed) -> Self {
+    pub fn untouched(level: Level, terms: Terms, sealed: AlreadySealed) -> Self {
+        Self::sealed_with(level, terms, Body::Untouched(sealed.certificate()))
+    }
+
+    fn sealed_with(level: Level, terms: Terms, body: Body) -> Self {
         Self {
             demand: Demand::sealed(level),
             terms,
             prefix: Vec::new(),
             signed_by: Vec::new(),
-            body: Body::Accepted,
+            body,
         }
+    }
+
+    /// The same with signatures in front.
+    pub fn with_signature(self, prefix: Vec<u8>, signed_by: Vec<String>) -> Self {
+        Self {
+            prefix,
+            signed_by,
+            ..self
+        }
+    }
+
+    /// What a connection must reach to carry it.
+    pub const fn demand(&self) -> Demand {
+        self.demand
+    }
+
+    /// What stands behind the prefix.
+    pub const fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// What the octets behind the prefix are made from, where they are sealed by us.
+    pub const fn recipe(&self) -> Option<&Arc<Sealed>> {
+        match &self.body {
+            Body::Sealed(sealed) => Some(sealed),
+            Body::Accepted | Body::Untouched(_) => None,
+        }
+    }
+
+    /// The recipient's certificate that it is sealed to.
+    pub fn certificate(&self) -> Option<Fingerprint> {
+        match &self.body {
+            Body::Sealed(sealed) => Some(sealed.certificate),
+            Body::Untouched(certificate) => Some(*certificate),
+            Body::Accepted => None,
+        }
+    }
+
+    /// How it is encrypted, where we did it.
+    pub fn cipher(&self) -> Option<ContentCipher> {
+        self.recipe().map(|sealed| sealed.cipher)
+    }
+
+    /// The address or domain whose identity signed inside, where one of ours did.
+    pub fn signer(&self) -> Option<&str> {
+        self.recipe()?.signer.as_deref()
     }
 }
 
@@ -89,5 +225,46 @@ impl Prepared {
     /// The rendition that a plan names.
     pub fn rendition(&self, plan: &RecipientPlan) -> Option<&Rendition> {
         self.renditions.get(usize::try_from(plan.rendition?).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::sealed::sample;
+
+    fn rendition() -> Rendition {
+        Rendition::sealed(Level::Restricted, Terms::default(), Arc::new(sample()))
+    }
+
+    #[test]
+    fn content_cannot_have_the_demand_of_what_is_sealed() {
+        let demand = rendition().demand();
+        assert_eq!(demand.least(), crate::mail::Grade::Any);
+        let content = Rendition::content(demand, Terms::default(), Vec::new(), Vec::new());
+        assert_eq!(content, None);
+    }
+
+    #[test]
+    fn reads_back_what_holds_together_and_nothing_else() {
+        let terms = Terms::default();
+        let demand = Demand::content(Level::Protected).unwrap();
+        let plain = Rendition::content(demand, terms.clone(), b"A: b\r\n".to_vec(), Vec::new());
+        let attested = AlreadySealed::attested(sample().certificate);
+        let untouched = Rendition::untouched(Level::Sealed, terms, attested);
+        for whole in [plain.unwrap(), rendition(), untouched] {
+            let stored = postcard::to_allocvec(&whole).unwrap();
+            assert_eq!(postcard::from_bytes::<Rendition>(&stored), Ok(whole));
+        }
+        let lie = |demand: Demand, body: Body| {
+            let terms = Terms::default();
+            let empty: (Vec<u8>, Vec<String>) = Default::default();
+            let lie = postcard::to_allocvec(&(demand, terms, empty.0, empty.1, body)).unwrap();
+            postcard::from_bytes::<Rendition>(&lie)
+        };
+        let sealed = rendition();
+        assert!(lie(sealed.demand(), sealed.body().clone()).is_ok());
+        assert!(lie(sealed.demand(), Body::Accepted).is_err());
+        assert!(lie(demand, sealed.body().clone()).is_err());
     }
 }

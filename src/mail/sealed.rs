@@ -38,11 +38,12 @@ impl fmt::Debug for ContentKey {
 
 /// How content is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum ContentCipher {
     /// EnvelopedData with AES-256-CBC (RFC 3565, RFC 5652 §6): every client reads it.
+    #[serde(rename = "aes-256-cbc")]
     Aes256Cbc,
     /// AuthEnvelopedData with AES-256-GCM (RFC 5083, RFC 5084): where the recipient reads it.
+    #[serde(rename = "aes-256-gcm")]
     Aes256Gcm,
 }
 
@@ -121,27 +122,33 @@ impl fmt::Debug for Sealed {
     }
 }
 
+/// A recipe of which nothing can be made: for tests that only carry it about.
+#[cfg(test)]
+pub(crate) fn sample() -> Sealed {
+    Sealed {
+        header: Vec::new(),
+        envelope: Vec::new(),
+        cipher: ContentCipher::Aes256Cbc,
+        key: ContentKey::new([b'k'; CONTENT_KEY_OCTETS]),
+        iv: vec![b'i'; 16],
+        head: b"Subject: canary".to_vec(),
+        skip: 0,
+        tail: b"canary".to_vec(),
+        octets: 7,
+        sha256: [0; 32],
+        certificate: Fingerprint::new([0; 32]),
+        expires: Timestamp::from_secs(0),
+        signer: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn shows_neither_key_nor_content() {
-        let sealed = Sealed {
-            header: Vec::new(),
-            envelope: Vec::new(),
-            cipher: ContentCipher::Aes256Cbc,
-            key: ContentKey::new([b'k'; CONTENT_KEY_OCTETS]),
-            iv: vec![b'i'; 16],
-            head: b"Subject: canary".to_vec(),
-            skip: 0,
-            tail: b"canary".to_vec(),
-            octets: 7,
-            sha256: [0; 32],
-            certificate: Fingerprint::new([0; 32]),
-            expires: Timestamp::from_secs(0),
-            signer: None,
-        };
+        let sealed = sample();
         let shown = format!("{sealed:?}");
         assert!(
             !shown.contains("canary") && !shown.contains("107"),

@@ -12,7 +12,7 @@ use super::facts::RecipientFacts;
 use super::judge::{Judge, Ways};
 use crate::mail::{
     Candidate, CertificateFact, CertificateProblem, Course, Decision, DomainPattern, ExceptionUse,
-    Level, MessageClass, Method, Reason, Refusal, Timestamp, TlsStanding, Verdict,
+    Level, MessageClass, Method, Reason, Refusal, RenditionClass, Timestamp, TlsStanding, Verdict,
 };
 
 /// What the policy says for a recipient's domain and the sender's account, rules aside.
@@ -56,6 +56,8 @@ pub(super) struct Standing<'f> {
     pub(super) certificate: CertificateFact,
     /// Why there is none that could be used.
     pub(super) certificate_problem: Option<CertificateProblem>,
+    /// It could not be sealed to it.
+    pub(super) unsealable: bool,
     /// Holds that a person has released.
     pub(super) released: &'f [Arc<str>],
 }
@@ -69,6 +71,7 @@ impl<'f> Standing<'f> {
             suspected: recipient.suspected,
             certificate: recipient.certificate,
             certificate_problem: recipient.certificate_problem,
+            unsealable: recipient.unsealable,
             released: &recipient.released,
         }
     }
@@ -173,16 +176,35 @@ fn refusal<J: Judge>(
     }
     match method {
         Method::Tls => tls_refusal(judge, setting, standing, level, exception),
-        Method::Smime if standing.certificate == CertificateFact::None => {
-            Some(match standing.certificate_problem {
-                Some(problem) => Refusal::Certificate(problem),
-                None => Refusal::NoCertificate,
-            })
-        }
-        Method::Smime if judge.certificate_admits(level, standing.certificate) => None,
-        Method::Smime => Some(Refusal::LevelTooHigh),
+        Method::Smime => smime_refusal(judge, standing, level),
         Method::Portal => None,
     }
+}
+
+/// What is sealed needs TLS too, of the grade that its class demands: where hosts have fallen short
+/// of that, a certificate does not help.
+fn smime_refusal<J: Judge>(judge: &J, standing: Standing<'_>, level: Level) -> Option<Refusal> {
+    let Some(least) = RenditionClass::Sealed.least_grade(level) else {
+        return Some(Refusal::LevelTooHigh);
+    };
+    if let TlsStanding::Short { reached, required }
+    | TlsStanding::Suspected {
+        reached, required, ..
+    } = *standing.tls
+        && judge.is_still_short(reached, required, least)
+    {
+        return Some(Refusal::Short {
+            reached,
+            required: least,
+        });
+    }
+    judge
+        .certificate_refusal(standing.certificate, standing.certificate_problem)
+        .or_else(|| {
+            let admits = judge.certificate_admits(level, standing.certificate);
+            (!admits).then_some(Refusal::LevelTooHigh)
+        })
+        .or_else(|| standing.unsealable.then_some(Refusal::NotSealed))
 }
 
 fn tls_refusal<J: Judge>(

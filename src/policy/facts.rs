@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{
-    Address, CertificateFact, CertificateProblem, Findings, MessageClass, ReversePath, Tag,
-    Timestamp, TlsStanding,
+    Address, CertificateFact, CertificateProblem, Findings, Fingerprint, FoundCertificate,
+    MessageClass, ReversePath, Tag, Timestamp, TlsStanding,
 };
 
 /// What is known of a message.
@@ -89,6 +89,12 @@ pub struct RecipientFacts {
     /// Why there is none, where one was found that could not be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_problem: Option<CertificateProblem>,
+    /// The name of its certificate, for the record: nothing is decided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_name: Option<Fingerprint>,
+    /// The message was to be sealed to it, and could not be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsealable: bool,
     /// Holds that a person has released, by name.
     pub released: Vec<Arc<str>>,
     /// Whether nothing was ever sent from this sender to it; `None` if nobody looked.
@@ -99,6 +105,17 @@ pub struct RecipientFacts {
 }
 
 impl RecipientFacts {
+    /// Takes in what was found of its certificates.
+    pub fn find(&mut self, found: &FoundCertificate) {
+        self.certificate = found.fact();
+        self.certificate_name = found.certificate.as_ref().map(|it| it.fingerprint);
+        // Beside one that can be used, what is wrong with others is of no interest.
+        self.certificate_problem = match found.certificate {
+            Some(_) => None,
+            None => found.problem,
+        };
+    }
+
     /// A recipient of which nothing is known but the address.
     pub fn new(address: Address, now: Timestamp) -> Self {
         Self {
@@ -108,6 +125,8 @@ impl RecipientFacts {
             suspected: false,
             certificate: CertificateFact::None,
             certificate_problem: None,
+            certificate_name: None,
+            unsealable: false,
             released: Vec::new(),
             first_contact: None,
             volume: Vec::new(),

@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use crate::mail::{
-    CertificateFact, Demand, DomainPattern, ExceptionUse, Grade, Level, MessageClass, Method,
-    Terms, Timestamp, TlsStanding,
+    CertificateFact, CertificateProblem, Demand, DomainPattern, ExceptionUse, Grade, Level,
+    MessageClass, Method, Refusal, Terms, Timestamp, TlsStanding,
 };
 
 /// The elementary judgements. Every default is the product's own.
@@ -30,6 +30,23 @@ pub trait Judge {
             Method::Tls => true,
             Method::Smime => ways.smime,
             Method::Portal => ways.portal,
+        }
+    }
+
+    /// Whether there is a certificate to seal to at all: a problem that is known is one, whatever
+    /// else is said.
+    fn certificate_refusal(
+        &self,
+        certificate: CertificateFact,
+        problem: Option<CertificateProblem>,
+    ) -> Option<Refusal> {
+        match (certificate, problem) {
+            (_, Some(problem)) => Some(Refusal::Certificate(problem)),
+            (CertificateFact::None, None) => Some(Refusal::NoCertificate),
+            (
+                CertificateFact::Valid | CertificateFact::Directory | CertificateFact::Pinned,
+                None,
+            ) => None,
         }
     }
 

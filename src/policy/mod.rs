@@ -29,8 +29,8 @@ use std::sync::Arc;
 
 pub use crate::mail::CertificateFact;
 use crate::mail::{
-    Address, Decision, Demand, Domain, ExceptionUse, Level, MessageClass, Method, Reason,
-    Timestamp, TlsStanding,
+    Address, CertificateProblem, Course, Decision, Demand, Domain, ExceptionUse, Level,
+    MessageClass, Method, Reason, Refusal, Timestamp, TlsStanding, Verdict,
 };
 pub use check::Bounds;
 use choose::{Setting, Standing};
@@ -358,18 +358,69 @@ impl Policy {
     }
 }
 
-/// What content of this decision demands of its connection: a row of the table, or of the
-/// register. `None` where it does not go by TLS: then there is no plain rendition.
-pub fn demand_of(decision: &Decision, class: MessageClass) -> Option<Demand> {
-    demand_by(&Standard, decision, class)
+/// The rendition that a decision calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The content in clear, over a connection that meets this: a row of the table, or of the
+    /// register.
+    Content(Demand),
+    /// The content sealed to the recipient's certificate; the demand comes with what is sealed.
+    Sealed,
+    /// None.
+    Nothing,
 }
 
-fn demand_by<J: Judge>(judge: &J, decision: &Decision, class: MessageClass) -> Option<Demand> {
-    match decision.method()? {
-        Method::Tls => judge.demand(class, decision.level, decision.exception.as_ref()),
-        // Their renditions are sealed, or fixed: they come with those methods.
-        Method::Smime | Method::Portal => None,
+impl Wanted {
+    /// What content in clear demands, where it is that.
+    pub const fn demand(self) -> Option<Demand> {
+        match self {
+            Self::Content(demand) => Some(demand),
+            Self::Sealed | Self::Nothing => None,
+        }
     }
+}
+
+/// The rendition that a decision calls for.
+pub fn wanted(decision: &Decision, class: MessageClass) -> Wanted {
+    wanted_by(&Standard, decision, class)
+}
+
+fn wanted_by<J: Judge>(judge: &J, decision: &Decision, class: MessageClass) -> Wanted {
+    match decision.method() {
+        Some(Method::Tls) => judge
+            .demand(class, decision.level, decision.exception.as_ref())
+            .map_or(Wanted::Nothing, Wanted::Content),
+        Some(Method::Smime) => Wanted::Sealed,
+        // Its renditions are fixed texts: they come with that method.
+        Some(Method::Portal) | None => Wanted::Nothing,
+    }
+}
+
+/// Whether a certificate that is trusted as far as `certificate` says may still seal what was
+/// decided on: asked once more before it is sent.
+pub fn certificate_carries(decision: &Decision, certificate: CertificateFact) -> bool {
+    let judge = &Standard;
+    judge.certificate_refusal(certificate, None).is_none()
+        && judge.certificate_admits(decision.level, certificate)
+}
+
+/// Whether another certificate than the one that is known could change a decision: no method that
+/// stands before S/MIME is taken, and S/MIME is refused for want of a certificate.
+pub fn could_seal(decision: &Decision) -> bool {
+    let waits = matches!(decision.course, Course::Hold(_) | Course::Wait { .. });
+    let mut until_taken = decision
+        .candidates
+        .iter()
+        .take_while(|candidate| candidate.verdict != Verdict::Accepted);
+    !waits
+        && until_taken.any(|candidate| {
+            let refused = &candidate.verdict;
+            candidate.method == Method::Smime
+                && matches!(
+                    refused,
+                    Verdict::Refused(Refusal::NoCertificate | Refusal::Certificate(_))
+                )
+        })
 }
 
 /// All that can make the decision of one recipient of a message differ from another's.
@@ -384,6 +435,8 @@ struct SameFacts<'a> {
     tls: &'a TlsStanding,
     suspected: bool,
     certificate: CertificateFact,
+    certificate_problem: Option<CertificateProblem>,
+    unsealable: bool,
     released: &'a [Arc<str>],
     first_contact: Option<bool>,
     volume: &'a [(u64, u64)],
@@ -405,6 +458,8 @@ impl<'a> SameFacts<'a> {
             tls: &recipient.tls,
             suspected: recipient.suspected,
             certificate: recipient.certificate,
+            certificate_problem: recipient.certificate_problem,
+            unsealable: recipient.unsealable,
             released: &recipient.released,
             first_contact: recipient.first_contact,
             volume: &recipient.volume,

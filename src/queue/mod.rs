@@ -29,7 +29,7 @@
 //! | `Attempting` | `Attempted`: delivered, bounced | `Settling` final |
 //! | `Attempting` | `Attempted`: deferred | `Settling` deferred, or expired if its time is up |
 //! | `Attempting` | `Attempted`: shortfall | `Queued`, once per method and turn; else as deferred |
-//! | `Attempting` | `Attempted`: the policy has changed | `Queued`; no attempt is counted |
+//! | `Attempting` | `Attempted`: the decision does not stand any more | `Queued`; no attempt is counted |
 //! | `Settling` | `Settled` | `Ended`, `Waiting` (deferred, held), or `Queued` (released) |
 //! | `Waiting` | due, and its plan rests on no shortfall | `Ready` |
 //! | `Waiting` | due otherwise | `Queued`: facts change, so it is decided again, TLS untried |

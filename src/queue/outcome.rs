@@ -159,7 +159,10 @@ impl Queue {
         let message = self.messages.get(&id)?;
         let at = outcome.recipient;
         let recipient = message.recipient(at)?;
-        let unplanned = Status::local(EnhancedCode::new(4, 3, 5), "the policy has changed");
+        let unplanned = Status::local(
+            EnhancedCode::new(4, 3, 5),
+            "what was decided does not stand any more",
+        );
         let status = status_of(&outcome.outcome).unwrap_or(&unplanned).clone();
         let attempts = recipient.record.attempts.saturating_add(1);
         let mut suspected_since = recipient.record.suspected_since;

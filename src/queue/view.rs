@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::mail::{
-    Decision, Domain, Envelope, Grade, MessageClass, MessageId, RecipientState, Refusal, Source,
-    Status, Timestamp, Verdict,
+    Decision, Domain, Envelope, Grade, MessageClass, MessageId, RecipientState, Refusal, Rendition,
+    Source, Status, Timestamp, Verdict,
 };
 
 use super::core::Queue;
@@ -129,6 +129,15 @@ pub struct RecipientView {
     /// The grade that a connection must reach to carry it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required: Option<String>,
+    /// By S/MIME: the fingerprint of the certificate that it is sealed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// By S/MIME: how it is encrypted, where we did that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<String>,
+    /// By S/MIME: whose identity signed inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
     /// Every method considered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<CandidateView>,
@@ -359,9 +368,8 @@ pub(super) fn view(message: &Message, at: u32, recipient: &Recipient) -> Recipie
     let address = message.envelope.recipients.get(index);
     let prepared = message.prepared.as_deref();
     let decision = message.plan(at).map(|plan| &*plan.decision);
-    let planned = prepared
-        .and_then(|prepared| prepared.rendition(message.plan(at)?))
-        .map(|rendition| rendition.demand.least());
+    let rendition = prepared.and_then(|prepared| prepared.rendition(message.plan(at)?));
+    let planned = rendition.map(|rendition| rendition.demand().least());
     let required = planned.or_else(|| decision.and_then(fallen_short_of));
     // Reason and time are those of the wait that goes on, not of one that is over.
     let (reason, next_attempt) = match (&recipient.record.state, recipient.standing()) {
@@ -383,6 +391,13 @@ pub(super) fn view(message: &Message, at: u32, recipient: &Recipient) -> Recipie
         level: decision.map(|decision| decision.level.to_string()),
         method: decision.and_then(|d| d.method()).map(|m| m.to_string()),
         required: required.map(|grade| grade.to_string()),
+        certificate: rendition
+            .and_then(Rendition::certificate)
+            .map(|name| name.to_string()),
+        cipher: rendition
+            .and_then(Rendition::cipher)
+            .map(|cipher| cipher.as_str().to_owned()),
+        signer: rendition.and_then(Rendition::signer).map(str::to_owned),
         candidates: decision.map(candidates).unwrap_or_default(),
         policy: decision.map(|decision| decision.policy.to_string()),
         released: strings(&recipient.record.released),

@@ -37,8 +37,8 @@ use super::resolve::Way;
 use super::shuffle::Shuffle;
 use super::{Job, Shared, status, tls};
 use crate::mail::{
-    Address, DeferReason, Domain, EnhancedCode, Grade, Hop, Outcome, RecipientOutcome, Rendition,
-    ShortHost, Status, Terms, Timestamp,
+    Address, DeferReason, Domain, EnhancedCode, Grade, Hop, Outcome, RecipientOutcome,
+    RenditionClass, ShortHost, Status, Terms, Timestamp,
 };
 use crate::proto::smtp::client::reply::{Reply, Severity};
 use crate::proto::smtp::client::{
@@ -221,17 +221,19 @@ impl Attempt<'_> {
 
     /// The terms of the rendition, where they bind it.
     fn terms(&self) -> Option<&Terms> {
-        let Rendition { demand, terms, .. } = &self.job.rendition;
-        binds(demand.class()).then_some(terms)
+        let rendition = &self.job.rendition;
+        binds(rendition.demand().class()).then_some(&rendition.terms)
     }
 
     /// Whether a connection would do by an exception only, and better is still looked for.
     fn is_for_later(&self, connection: &Connection, domain: &DomainFacts) -> Option<Grade> {
-        let Rendition { demand, terms, .. } = &self.job.rendition;
-        if !self.searching || demand.least() >= Grade::Pkix {
+        let demand = self.job.rendition.demand();
+        let by_exception =
+            demand.class() == RenditionClass::Content && demand.least() < Grade::Pkix;
+        if !self.searching || !by_exception {
             return None;
         }
-        let (grade, _) = connection.examine(terms, domain);
+        let (grade, _) = connection.examine(&self.job.rendition.terms, domain);
         (grade < Grade::Pkix && demand.is_met_by(grade)).then_some(grade)
     }
 
@@ -248,6 +250,7 @@ impl Attempt<'_> {
             network: self.relay.network.as_ref(),
             tls: &self.relay.tls,
             clock: self.relay.clock,
+            sealing: &self.relay.sealing,
         };
         let hop = self.hop(host, leg);
         match opener.open(key, settings, self.limit).await {

@@ -3,7 +3,12 @@
 //! Drives `proto::smtp::client`; owns no rule of SMTP. Content is read from the spool only after
 //! the server has said 354 to a transaction that a permit began.
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
 use super::address::Leg;
+use super::outgoing::{Outgoing, Sharing};
 use super::pool::Key;
 use super::tls::{TlsClient, TlsError};
 use super::wire::{Until, Wire};
@@ -12,7 +17,7 @@ use crate::proto::smtp::client::{
     Cause, Client, DomainFacts, Failure, Input, Lack, Mail, Output, Phase, RecipientResult, Report,
     Session as _, Settings, Shortfall, Transfer, Unfit,
 };
-use crate::spool::{BodyReader, Content, SpoolError};
+use crate::spool::Content;
 use crate::world::clock::Clock;
 use crate::world::net::Network;
 
@@ -21,6 +26,8 @@ pub(super) struct Opener<'a> {
     pub(super) network: &'a dyn Network,
     pub(super) tls: &'a TlsClient,
     pub(super) clock: Clock,
+    /// Room for what is sealed whole.
+    pub(super) sealing: &'a Arc<Semaphore>,
 }
 
 /// Why there is no connection.
@@ -64,6 +71,7 @@ pub(super) struct Connection {
     wire: Wire,
     clock: Clock,
     quit_within: std::time::Duration,
+    sealing: Arc<Semaphore>,
     /// Transactions begun.
     pub(super) transactions: u32,
 }
@@ -119,6 +127,7 @@ impl Opener<'_> {
                         wire,
                         clock,
                         quit_within,
+                        sealing: Arc::clone(self.sealing),
                         transactions: 0,
                     });
                 }
@@ -180,12 +189,18 @@ impl Connection {
         };
         let grade = permit.grade();
         let recipients = mail.recipients.len();
-        let mut body = match content.open().await {
-            Ok(body) => body,
-            Err(error) => return Transacted::Unreadable(unreadable(&error)),
+        let sharing = Sharing {
+            room: &self.sealing,
+            clock,
+            limit,
         };
+        let mut body = match Outgoing::open(rendition, content, sharing).await {
+            Ok(body) => body,
+            Err(error) => return Transacted::Unreadable(error.to_string()),
+        };
+        // What is sealed has a number of octets of its own, which the permit knows.
         let mail = Mail {
-            size: body.len(),
+            size: body.accepted_octets(),
             ..mail
         };
         let mut transfer = match permit.begin(clock.now(), mail) {
@@ -268,7 +283,7 @@ enum Sent {
 async fn send(
     wire: &mut Wire,
     transfer: &mut Transfer<'_>,
-    body: &mut BodyReader,
+    body: &mut Outgoing,
     clock: Clock,
     limit: Timestamp,
 ) -> Sent {
@@ -283,7 +298,7 @@ async fn send(
             }
             Err(error) => {
                 transfer.abandon();
-                return Sent::Unreadable(unreadable(&error));
+                return Sent::Unreadable(error.to_string());
             }
         };
         if let Err(bare) = written {
@@ -302,8 +317,4 @@ async fn send(
             ) => return Sent::Ended(None),
         }
     }
-}
-
-fn unreadable(error: &SpoolError) -> String {
-    format!("the stored content could not be read: {error}")
 }

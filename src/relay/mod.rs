@@ -1,7 +1,8 @@
 //! Delivery to next hops: route or MX, TLS, grade, transaction, outcome per recipient.
 //!
-//! [`Relay::deliver`] is the way in; [`Relay::probe`] looks without a message. `resolve` finds hosts and addresses, `attempt` goes through
-//! them, `pool` and `connection` hold sessions, `tls` shakes hands and writes down what it saw,
+//! [`Relay::deliver`] is the way in; [`Relay::probe`] looks without a message. `resolve` finds hosts
+//! and addresses, `attempt` goes through them, `pool` and `connection` hold sessions, `outgoing`
+//! gives the octets, sealed where they are to be, `tls` shakes hands and writes down what it saw,
 //! `proto::smtp::client` speaks and checks the grade before every MAIL.
 //!
 //! Never: content, MAIL, RCPT, DATA or AUTH on a connection below the demand; a second host after
@@ -13,6 +14,7 @@ mod attempt;
 mod config;
 mod connection;
 mod mx;
+mod outgoing;
 mod pool;
 mod probe;
 mod resolve;
@@ -27,6 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ring::rand::SecureRandom as _;
+use tokio::sync::Semaphore;
 
 pub use address::MAX_ADDRESSES_PER_HOST;
 pub use attempt::{MAX_LEGS, MAX_SESSIONS};
@@ -60,7 +63,7 @@ pub struct Job {
     pub destination: Domain,
     /// Indices into the envelope's recipients.
     pub recipients: Vec<u32>,
-    /// What goes in front of the content, and what it all demands.
+    /// What goes in front of the content or is made of it, and what it all demands.
     pub rendition: Rendition,
     /// The content.
     pub content: Content,
@@ -83,6 +86,8 @@ struct Shared {
     /// Makes each attempt's order of hosts different.
     seed: AtomicU64,
     injections: AtomicU64,
+    /// Room for what is sealed whole.
+    sealing: Arc<Semaphore>,
 }
 
 impl Relay {
@@ -122,6 +127,7 @@ impl Relay {
                 sightings: Mutex::default(),
                 seed: AtomicU64::new(seed),
                 injections: AtomicU64::new(0),
+                sealing: Arc::new(Semaphore::new(outgoing::WHOLE_BUDGET_KIB)),
             }),
         }
     }

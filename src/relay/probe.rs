@@ -196,6 +196,7 @@ impl Probe<'_> {
             network,
             tls: handshakes,
             clock,
+            sealing,
             ..
         } = self.shared;
         let key = Key {
@@ -216,6 +217,7 @@ impl Probe<'_> {
             network: network.as_ref(),
             tls: handshakes,
             clock: *clock,
+            sealing,
         };
         let limit = (clock.now() + PROBE_CONNECTION_TIME).min(self.until);
         opener.open(key, settings, limit).await

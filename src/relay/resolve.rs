@@ -11,6 +11,7 @@ use super::shuffle::Shuffle;
 use crate::mail::{DeferReason, Domain, EnhancedCode, Level, Outcome, Status};
 use crate::proto::smtp::client::{Anchors, Credentials, Opening};
 use crate::world::dns::DnsError;
+use crate::world::reach::is_allowed;
 
 /// Where a destination's mail goes.
 pub(super) struct Way {
@@ -142,7 +143,7 @@ impl Shared {
         let allow_private = self.config.allow_private_addresses || way.route.is_some();
         let (allowed, refused): (Vec<_>, Vec<_>) = addresses
             .into_iter()
-            .partition(|&a| address::is_allowed(a, allow_private) && !own(&a));
+            .partition(|&a| is_allowed(a, allow_private) && !own(&a));
         let sources = &self.config.source_addresses;
         let legs = address::legs(allowed, way.port, sources, shuffle);
         if !legs.is_empty() {

@@ -97,13 +97,13 @@ pub(super) fn of_tls(error: &TlsError) -> (EnhancedCode, String) {
 
 /// What a rendition demands, as a sentence.
 fn wanted(rendition: &Rendition) -> String {
-    let mut text = match rendition.demand.least() {
+    let mut text = match rendition.demand().least() {
         Grade::None => "a working connection".to_owned(),
         Grade::Any => "TLS".to_owned(),
         Grade::Pkix => "verified TLS (pkix)".to_owned(),
         grade @ (Grade::Pinned | Grade::MtaSts | Grade::Dane) => format!("TLS of grade {grade}"),
     };
-    if binds(rendition.demand.class()) {
+    if binds(rendition.demand().class()) {
         if rendition.terms.require_pq {
             text.push_str(" with a post-quantum key exchange");
         }
@@ -147,7 +147,7 @@ pub(super) fn shortfall(
     rendition: &Rendition,
     mut hosts: Vec<(ShortHost, EnhancedCode)>,
 ) -> Outcome {
-    let required = rendition.demand.least();
+    let required = rendition.demand().least();
     hosts.sort_by_key(|(host, _)| std::cmp::Reverse(host.hop.grade));
     let enhanced = hosts.first().map_or(TOO_WEAK, |(_, enhanced)| *enhanced);
     let text = format!("{}; {}", told(&hosts), wanted(rendition));
@@ -202,13 +202,8 @@ mod tests {
             },
             why: why.to_owned(),
         };
-        let rendition = Rendition {
-            demand: Demand::content(Level::Protected).unwrap(),
-            terms: Terms::default(),
-            prefix: vec![],
-            signed_by: vec![],
-            body: crate::mail::Body::Accepted,
-        };
+        let demand = Demand::content(Level::Protected).unwrap();
+        let rendition = Rendition::content(demand, Terms::default(), vec![], vec![]).unwrap();
         let outcome = shortfall(
             &rendition,
             vec![

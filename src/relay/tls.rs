@@ -10,13 +10,11 @@
 //! handshake; it could not reach `pkix` either.)
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::time_provider::TimeProvider;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
     SignatureScheme,
@@ -30,7 +28,7 @@ use crate::mail::{Domain, Timestamp, VerifiedBy};
 use crate::proto::smtp::client::{Anchors, HandshakeFacts, Reference};
 use crate::world::clock::Clock;
 use crate::world::net::Stream;
-use crate::world::tls::{client_provider, negotiated, post_quantum_client_provider};
+use crate::world::tls::{ClockTime, client_provider, negotiated, post_quantum_client_provider};
 
 /// A handshake that did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +105,7 @@ impl TlsClient {
             finding: OnceLock::new(),
         });
         let verifier: Arc<dyn ServerCertVerifier> = Arc::<Recorder>::clone(&recorder);
-        let time = Arc::new(Time(self.clock));
+        let time = Arc::new(ClockTime(self.clock));
         let versions: &[_] = match post_quantum {
             true => &[&rustls::version::TLS13],
             false => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -172,19 +170,6 @@ fn is_disagreement(error: &std::io::Error) -> bool {
                 | AlertDescription::IllegalParameter
         ),
         _ => false,
-    }
-}
-
-/// The relay's clock, so that certificates expire when the rest of the world does.
-#[derive(Debug)]
-struct Time(Clock);
-
-impl TimeProvider for Time {
-    fn current_time(&self) -> Option<UnixTime> {
-        let now = self.0.now();
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(
-            now.as_secs(),
-        )))
     }
 }
 

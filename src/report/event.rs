@@ -5,8 +5,8 @@
 use serde::Serialize;
 
 use crate::mail::{
-    Address, DeferReason, Domain, ExceptionUse, Grade, Level, MessageId, Method, ReversePath,
-    Source, Status, Timestamp, TlsFacts, VerifiedBy,
+    Address, ContentCipher, DeferReason, Domain, ExceptionUse, Grade, Level, MessageId, Method,
+    ReversePath, Source, Status, Timestamp, TlsFacts, VerifiedBy,
 };
 
 /// What happened.
@@ -186,6 +186,15 @@ pub struct Event {
     /// The domains that signed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dkim: Vec<String>,
+    /// With method `smime`: the fingerprint of the certificate that it is sealed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// With method `smime`: how it is encrypted; absent where the sender did that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<ContentCipher>,
+    /// With method `smime`: whose identity signed inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
     /// On `dsn_sent`: the queue id of the DSN.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dsn: Option<String>,
@@ -240,6 +249,9 @@ impl Event {
             next_attempt: None,
             delay_ms: None,
             dkim: Vec::new(),
+            certificate: None,
+            cipher: None,
+            signer: None,
             dsn: None,
             duplicate_possible: false,
         }

@@ -217,14 +217,17 @@ impl Event {
         self
     }
 
-    /// As decided: level, method, the grade demanded, who signed.
+    /// As decided: level, method, the grade demanded, who signed, what it is sealed to and how.
     pub fn planned(mut self, plan: &RecipientPlan, rendition: Option<&Rendition>) -> Self {
         self.level = Some(plan.decision.level);
         self.method = plan.decision.method();
         if let Some(rendition) = rendition {
             // What an attempt was refused for stands; the policy may have been raised since.
-            self.required = self.required.or(Some(rendition.demand.least()));
+            self.required = self.required.or(Some(rendition.demand().least()));
             self.dkim.clone_from(&rendition.signed_by);
+            self.certificate = rendition.certificate().map(|name| name.to_string());
+            self.cipher = rendition.cipher();
+            self.signer = rendition.signer().map(str::to_owned);
         }
         self
     }

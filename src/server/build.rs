@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use crate::config::certificate::CertificateError;
 use crate::config::{self, Config, Credentials, LogTarget, RouteSection, SecretError};
+use crate::directory::certificates::{AnchorError, FolderError};
+use crate::directory::lookup::LdapSettingsError;
 use crate::journal::{MasterKey, MasterKeyError};
 use crate::policy::{Policy, PolicyProblem};
+use crate::proto::cms::CmsError;
+use crate::proto::ldap::CredentialsError as LdapCredentialsError;
 use crate::queue::{Limits, Retry};
 use crate::relay::{
     Credentials as RouteCredentials, CredentialsError, Relay, RelayConfig, Route, RouteTls,
@@ -37,6 +41,27 @@ pub enum BuildError {
         /// Why not.
         source: CertificateError,
     },
+    /// The authorities of recipients' certificates.
+    #[error("smime.anchors cannot be used")]
+    Anchors(#[source] AnchorError),
+    /// The folder of recipients' certificates.
+    #[error("smime.directory cannot be used")]
+    Folder(#[source] FolderError),
+    /// The password of an LDAP server.
+    #[error("the password of an LDAP server cannot be read")]
+    LdapSecret(#[source] SecretError),
+    /// Name and password for an LDAP server.
+    #[error("the credentials of an LDAP server cannot be used")]
+    LdapCredentials(#[source] LdapCredentialsError),
+    /// An LDAP server.
+    #[error("an LDAP server cannot be asked")]
+    Ldap(#[source] LdapSettingsError),
+    /// The key of a signing identity.
+    #[error("the key of a signing identity cannot be read")]
+    SigningSecret(#[source] SecretError),
+    /// A signing identity.
+    #[error("a signing identity cannot be used")]
+    Identity(#[source] CmsError),
     /// The policy.
     #[error("the policy cannot be used")]
     Policy(Vec<PolicyProblem>),

@@ -16,6 +16,7 @@ pub mod build;
 mod doors;
 pub mod logging;
 pub mod notify;
+pub mod smime;
 mod sockets;
 mod start;
 
@@ -33,6 +34,7 @@ pub use start::StartError;
 use crate::admin::AdminServer;
 use crate::config::{Config, Credentials};
 use crate::directory::Authenticator;
+use crate::directory::certificates::Certificates;
 use crate::flow::{FlowError, Handle};
 use crate::relay::Relay;
 use crate::report::decisions::DecisionsError;
@@ -79,6 +81,7 @@ pub struct Daemon {
     log: DeliveryLog,
     authenticator: Authenticator,
     submission: Submission,
+    certificates: Certificates,
     /// The one in force, to take leave of its peers.
     relay: Relay,
     addresses: Vec<SocketAddr>,
@@ -120,8 +123,8 @@ impl Daemon {
         &self.config
     }
 
-    /// Takes certificates, accounts, signing keys, routes, policy and name servers of another
-    /// configuration into force, and opens the delivery log anew. All or nothing. What a running
+    /// Takes certificates, accounts, signing keys, routes, policy, name servers and `[smime]` of
+    /// another configuration into force, and opens the delivery log anew. All or nothing. What a running
     /// process cannot change (`data_directory`, listeners, limits, retry, the log's path, the
     /// administrative socket) keeps its value until a restart, and the warning says so.
     pub fn reload(&mut self, config: Config) -> Result<(), StartError> {
@@ -130,7 +133,9 @@ impl Daemon {
             .reload(rebuilt.users)
             .map_err(StartError::Authenticator)?;
         let relay = rebuilt.machinery.relay.clone();
-        self.flow.reload(rebuilt.machinery);
+        self.certificates.reload(rebuilt.directory);
+        let machinery = smime::joined(rebuilt.machinery, &self.certificates, rebuilt.sealer);
+        self.flow.reload(machinery);
         std::mem::replace(&mut self.relay, relay).close();
         if let Some(certificate) = rebuilt.certificate {
             self.submission.reload(certificate);

@@ -11,9 +11,10 @@ use rustls::sign::CertifiedKey;
 
 use super::build::{self, BuildError};
 use super::sockets::{self, ListenError, Listening};
-use super::{Daemon, doors};
+use super::{Daemon, doors, smime};
 use crate::admin::{AdminError, AdminServer, AdminSocket};
 use crate::config::{Config, Credentials};
+use crate::directory::certificates::{self, Certificates};
 use crate::directory::{Authenticator, AuthenticatorError, Users, UsersError};
 use crate::flow::recorded::Recorder;
 use crate::flow::{self, Contacts, Machinery, Parts};
@@ -21,6 +22,7 @@ use crate::journal::SEGMENT_OCTETS;
 use crate::queue::Queue;
 use crate::report::decisions::{self, DecisionsError};
 use crate::report::{Decisions, DeliveryLog};
+use crate::seal::Sealer;
 use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::submission::{ListenerError, Services, SubmissionError};
 use crate::tables::{TableError, Tables};
@@ -80,9 +82,12 @@ pub enum StartError {
 
 /// What a reload replaces.
 pub(super) struct Rebuilt {
+    /// Not yet joined with the directory of certificates: [`smime::joined`].
     pub(super) machinery: Machinery,
     pub(super) users: Users,
     pub(super) certificate: Option<Arc<CertifiedKey>>,
+    pub(super) directory: certificates::Settings,
+    pub(super) sealer: Option<Sealer>,
 }
 
 /// Builds what a reload replaces.
@@ -99,9 +104,12 @@ pub(super) fn rebuild(
             scanner: build::scanner(config)?,
             signer: build::signer(config)?,
             relay: build::relay(config, credentials, clock)?,
+            smime: None,
         },
         users: Users::load(&config.users)?,
         certificate: doors::certificate(config)?,
+        directory: smime::directory(config, credentials, clock)?,
+        sealer: smime::sealer(config, credentials)?,
     })
 }
 
@@ -134,7 +142,9 @@ pub(super) async fn start(
     directories(&config)?;
     let (spool, recovery) = open_spool(&config, &credentials, clock).await?;
     tell_recovery(&recovery.report);
-    let contacts = Contacts::open(&Tables::open(spool.journal())?)?;
+    let tables = Tables::open(spool.journal())?;
+    let contacts = Contacts::open(&tables)?;
+    let certificates = Certificates::open(&tables, rebuilt.directory)?;
     let decisions = open_decisions(&config, &credentials, clock).await?;
     let log = DeliveryLog::open(build::log_target(&config)).map_err(StartError::Log)?;
     let mut listening = Vec::new();
@@ -156,7 +166,7 @@ pub(super) async fn start(
         postmaster: config.postmaster.clone(),
         decisions: decisions.clone(),
         contacts,
-        machinery: rebuilt.machinery,
+        machinery: smime::joined(rebuilt.machinery, &certificates, rebuilt.sealer),
     };
     let queue = Queue::new(retry, limits, seed(clock));
     let (flow, office) = flow::start(parts, queue, recovery.messages);
@@ -171,7 +181,7 @@ pub(super) async fn start(
             clock,
         },
     )?;
-    let admin = AdminServer::start(admin, flow.clone());
+    let admin = AdminServer::start(admin, flow.clone(), certificates.clone(), clock);
     Ok(Daemon {
         config,
         credentials,
@@ -184,6 +194,7 @@ pub(super) async fn start(
         log,
         authenticator,
         submission,
+        certificates,
         relay,
         addresses,
         unix_sockets,

@@ -137,11 +137,39 @@ impl Signer {
         author: &Domain,
         message: &[u8],
     ) -> Result<Signature, SignError> {
+        let (block, body) = split(message);
+        self.sign_parts(now, author, block, body, None)
+    }
+
+    /// Signs a message whose body is not at hand. `header_block` is its header, with or without
+    /// the empty line behind it; `body_sha256` the SHA-256 over its body, which must be its own
+    /// canonical form: lines without white space, each ended by CRLF, the last one not empty, as
+    /// base64 is written. The relaxed canonicalisation (RFC 6376 §3.4.4) changes white space
+    /// within lines and at their ends, and takes empty lines off the end: there is none of either.
+    pub fn sign_hashed(
+        &self,
+        now: Timestamp,
+        author: &Domain,
+        header_block: &[u8],
+        body_sha256: [u8; 32],
+    ) -> Result<Signature, SignError> {
+        let (block, _) = split(header_block);
+        self.sign_parts(now, author, block, b"", Some(body_sha256.to_vec()))
+    }
+
+    /// `body_hash` stands for that of `body` where it is given.
+    fn sign_parts(
+        &self,
+        now: Timestamp,
+        author: &Domain,
+        block: &[u8],
+        body: &[u8],
+        mut body_hash: Option<Vec<u8>>,
+    ) -> Result<Signature, SignError> {
         let mut signature = Signature::default();
         let Some(domain) = self.domain_for(author) else {
             return Ok(signature);
         };
-        let (block, body) = split(message);
         let header = Header::parse_stored(block).map_err(|source| SignError::Header {
             domain: domain.clone(),
             source,
@@ -151,7 +179,6 @@ impl Signer {
             let domain = domain.clone();
             return Err(SignError::NoFrom { domain });
         }
-        let mut body_hash: Option<Vec<u8>> = None;
         for key in self.keys.iter().filter(|key| key.domain() == domain) {
             let mut field = DkimSignature {
                 v: 1,

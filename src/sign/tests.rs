@@ -194,6 +194,43 @@ async fn odd_bodies_verify() {
     }
 }
 
+#[tokio::test]
+async fn a_body_that_is_only_known_by_its_hash_is_signed_as_if_it_were_there() {
+    let (signer, records) = both();
+    let header = concat!(
+        "From: jo@clinic.example\r\nTo: kim@tls.example\r\nSubject: ...\r\n",
+        "MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n",
+        "Content-Type: application/pkcs7-mime; smime-type=enveloped-data;\r\n name=smime.p7m\r\n",
+        "\r\n"
+    );
+    // As many octets as fill a line, one less, one more, and many lines.
+    for octets in [1, 56, 57, 58, 114, 5000] {
+        let text = STANDARD.encode(vec![0xa5; octets]);
+        let lines = text
+            .as_bytes()
+            .chunks(76)
+            .map(|line| [line, b"\r\n"].concat());
+        let body: Vec<u8> = lines.flatten().collect();
+        let digest = ring::digest::digest(&ring::digest::SHA256, &body);
+        let author = domain("clinic.example");
+        let hashed = signer
+            .sign_hashed(
+                NOW,
+                &author,
+                header.as_bytes(),
+                digest.as_ref().try_into().unwrap(),
+            )
+            .unwrap();
+        let whole = [header.as_bytes(), &body].concat();
+        let ordinary = signer.sign(NOW, &author, &whole).unwrap();
+        // RSA with PKCS #1 v1.5 and Ed25519 are deterministic.
+        assert_eq!(hashed, ordinary, "{octets}");
+        let message = [&hashed.prefix[..], &whole].concat();
+        let results = records.verify(&message).await;
+        assert_eq!(results, [DkimResult::Pass, DkimResult::Pass], "{octets}");
+    }
+}
+
 #[test]
 fn the_prefix_is_whole_folded_header_fields() {
     let (signer, _) = both();

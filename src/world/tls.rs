@@ -1,14 +1,32 @@
 //! TLS as every connection has it: the crypto provider, and what a handshake agreed on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
 use rustls::{CommonState, ProtocolVersion};
 
+use super::clock::Clock;
 use crate::mail::{TlsFacts, TlsVersion, VerifiedBy};
 
+/// Our clock, so that certificates expire when the rest of the world does.
+#[derive(Debug)]
+pub struct ClockTime(pub Clock);
+
+impl TimeProvider for ClockTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now = self.0.now();
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(
+            now.as_secs(),
+        )))
+    }
+}
+
 /// *ring*, with the post-quantum hybrid X25519MLKEM768 put in front of its key exchange groups:
-/// for what we serve.
+/// for what we serve, and for the directories and web servers that we ask, which are used to it
+/// from browsers.
 pub fn server_provider() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
     provider
@@ -17,7 +35,7 @@ pub fn server_provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// *ring*: for what we connect to. Without the hybrid group, whose large ClientHello some
+/// *ring*: for the mail servers that we connect to. Without the hybrid group, whose large ClientHello some
 /// middleboxes drop.
 pub fn client_provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())

@@ -7,7 +7,7 @@ use crate::support::ca::self_signed;
 use crate::support::dns::domain;
 use crate::support::mx::{Do, Mx};
 use crate::support::world::{
-    CONTENT, World, brief, deliver, deliver_one, expected_content, job, job_of,
+    CONTENT, World, brief, deliver, deliver_one, demanding, expected_content, job, job_of,
 };
 
 const PLAIN: &[&str] = &["PIPELINING", "8BITMIME", "SIZE 1000000"];
@@ -26,7 +26,7 @@ fn exception(allow: Allowance, max_level: Level) -> ExceptionUse {
 fn excepted(allow: Allowance) -> Job {
     let mut job = job("b.example", 1);
     let exception = exception(allow, Level::Protected);
-    job.rendition.demand = Demand::excepted(Level::Protected, &exception).unwrap();
+    job.rendition = demanding(Demand::excepted(Level::Protected, &exception).unwrap());
     job
 }
 

@@ -7,7 +7,7 @@ use sealpost::relay::{Job, Relay, Route, RouteTls};
 use crate::support::ca::self_signed;
 use crate::support::dns::domain;
 use crate::support::mx::{Do, Mx};
-use crate::support::world::{CONTENT, World, brief, deliver, deliver_one, job_of};
+use crate::support::world::{CONTENT, World, brief, deliver, deliver_one, demanding, job_of};
 
 fn pinned(patterns: &[&str]) -> Terms {
     let pattern = |text: &&str| text.parse::<DomainPattern>().unwrap();
@@ -78,7 +78,8 @@ async fn a_host_that_is_not_pinned_hears_nothing() {
     mx.heard().assert_nothing_of_the_message();
     // Terms are said of a sender's message, not of a bounce of ours.
     let mut bounce = under(&pinned(&["mx.c.example"]), Level::Protected);
-    bounce.rendition.demand = Demand::dsn();
+    bounce.rendition = demanding(Demand::dsn());
+    bounce.rendition.terms = pinned(&["mx.c.example"]);
     let outcome = deliver(&relay, bounce).await.remove(0);
     assert_eq!(brief(&outcome), "delivered: 2.0.0 queued as 1");
     assert_eq!(outcome.hop.unwrap().grade, Grade::Pkix);

@@ -47,6 +47,24 @@ fn a_good_configuration_is_good() {
 }
 
 #[test]
+fn a_signing_certificate_that_ends_soon_is_a_warning() {
+    let scratch = tempfile::tempdir().unwrap();
+    furnish(scratch.path());
+    let smime = "[smime]\nanchors = [\"mail-ca.pem\"]\nsigning_certificate = \"mail-soon.pem\"\nsigning_key = \"mail-soon.key\"\n";
+    put(
+        scratch.path(),
+        "sealpost.toml",
+        &format!("{GOOD}{smime}"),
+        0o644,
+    );
+    let ran = run(scratch.path(), &["check", "--config", "sealpost.toml"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let place = "sealpost.toml:21:23: warning: smime.signing_certificate expires at 2";
+    assert!(ran.out.starts_with(place), "{ran:?}");
+    assert_eq!(ran.out.lines().count(), 2, "{ran:?}");
+}
+
+#[test]
 fn json_says_the_same_as_the_table() {
     let scratch = tempfile::tempdir().unwrap();
     put(scratch.path(), "sealpost.toml", "hostnam = 1\n", 0o644);

@@ -475,6 +475,14 @@ fn the_administrative_socket_answers_every_line_and_is_ours_alone() {
         r#"{"request":"queue_order","operation":"cancel","filter":{"limit":5}}"#,
         r#"{"request":"queue_order","operation":"shred","all":true}"#,
         r#"{"request":"queue_order","operation":"cancel","all":true,"reason":"a\nb"}"#,
+        r#"{"request":"cert_import","source":"nothing was uploaded"}"#,
+        r#"{"request":"cert_upload","part":"!"}"#,
+        r#"{"request":"cert_upload"}"#,
+        r#"{"request":"cert_list","colour":"blue"}"#,
+        r#"{"request":"cert_show","name":"../../etc/passwd"}"#,
+        r#"{"request":"cert_remove","fingerprint":"1234567"}"#,
+        r#"{"request":"cert_approve","fingerprint":"12345678","reason":"a\nb"}"#,
+        r#"{"request":"cert_lookup","address":"nobody"}"#,
     ] {
         assert_eq!(ask(line)["error"]["code"], "bad_request", "{line}");
     }

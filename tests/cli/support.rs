@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use super::mail_certs::{DAY, MailCa, Wanted};
 use sealpost::dev::ca::Ca;
 use sealpost::directory::users::edit;
 use sealpost::mail::{SecretBytes, Timestamp};
@@ -89,4 +90,47 @@ pub fn furnish(directory: &Path) {
             put(directory, "open-server.key", &cert.key_pem(), 0o644);
         }
     }
+    mail_files(directory, now);
+}
+
+/// What `[smime]` may name.
+fn mail_files(directory: &Path, now: Timestamp) {
+    use rcgen::KeyUsagePurpose;
+    let (long_ago, since) = (
+        Timestamp::from_secs(1_500_000_000),
+        Timestamp::from_secs(1_600_000_000),
+    );
+    let ca = MailCa::new("mail CA", now - DAY, now + 3650 * DAY);
+    put(directory, "mail-ca.pem", &ca.pem(), 0o644);
+    let old = MailCa::new("old mail CA", long_ago, since);
+    put(directory, "old-ca.pem", &old.pem(), 0o644);
+    let billing: &[&str] = &["billing@clinic.example"];
+    let good = Wanted::good(billing, now);
+    let expired = Wanted {
+        from: long_ago,
+        until: since,
+        ..Wanted::good(billing, now)
+    };
+    let soon = Wanted {
+        until: now + 7 * DAY,
+        ..Wanted::good(billing, now)
+    };
+    let sealing = Wanted {
+        usages: &[KeyUsagePurpose::KeyAgreement],
+        ..Wanted::good(billing, now)
+    };
+    for (name, wanted) in [
+        ("mail", good),
+        ("mail-nobody", Wanted::good(&[], now)),
+        ("mail-expired", expired),
+        ("mail-soon", soon),
+        ("mail-sealing", sealing),
+    ] {
+        let cert = ca.issue(&wanted);
+        put(directory, &format!("{name}.pem"), &cert.pem, 0o644);
+        put(directory, &format!("{name}.key"), &cert.key_pem, 0o600);
+    }
+    // What is in it does not matter: the form is refused.
+    let sec1 = "-----BEGIN EC PRIVATE KEY-----\nMDAwMDAw\n-----END EC PRIVATE KEY-----\n";
+    put(directory, "sec1.key", sec1, 0o600);
 }

@@ -17,6 +17,9 @@ import dkim
 import dns.resolver
 import messages
 import policy
+import smime
+import smime_matrix
+import smime_random
 import world
 from daemon import HOST, PASSWORD, SENDER, USER, Daemon, contains, tail
 
@@ -638,6 +641,9 @@ PARTS = {
     "mail": mail_checks,
     "crash": crash.checks,
     "policy": policy.checks,
+    "smime": smime.checks,
+    "smime_matrix": smime_matrix.checks,
+    "smime_random": smime_random.checks,
     "demo": lambda check, w, binary: demo(check, w.scratch, binary),
 }
 

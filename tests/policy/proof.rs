@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sealpost::mail::{
-    Allowance, Demand, DomainPattern, ExceptionUse, Grade, Level, MessageClass, Method, Terms,
-    Timestamp, TlsStanding,
+    Allowance, CertificateProblem, Demand, DomainPattern, ExceptionUse, Grade, Level, MessageClass,
+    Method, Refusal, Terms, Timestamp, TlsStanding,
 };
 use sealpost::policy::judge::Ways;
 use sealpost::policy::prove::RegisterState;
@@ -270,6 +270,24 @@ fault! { a_valid_chain_is_enough_for_sealed, "no certificate",
 fault! { a_directory_is_enough_for_sealed, "no certificate",
     fn certificate_admits(&self, level: Level, certificate: CertificateFact) -> bool {
         Standard.certificate_admits(level.min(Level::Restricted), certificate)
+    }
+}
+fault! { no_certificate_is_taken_for_one, "no certificate",
+    fn certificate_refusal(&self, _: CertificateFact, problem: Option<CertificateProblem>) -> Option<Refusal> {
+        problem.map(Refusal::Certificate)
+    }
+    fn certificate_admits(&self, level: Level, certificate: CertificateFact) -> bool {
+        Standard.certificate_admits(level, certificate.max(CertificateFact::Pinned))
+    }
+}
+fault! { a_problem_with_a_certificate_is_ignored, "no certificate",
+    fn certificate_refusal(&self, certificate: CertificateFact, _: Option<CertificateProblem>) -> Option<Refusal> {
+        Standard.certificate_refusal(certificate, None)
+    }
+}
+fault! { what_was_sealed_goes_where_there_is_no_tls, "would be taken again",
+    fn is_still_short(&self, reached: Grade, then: Grade, now: Grade) -> bool {
+        now > Grade::Any && Standard.is_still_short(reached, then, now)
     }
 }
 fault! { what_fell_short_is_taken_again, "taken again",

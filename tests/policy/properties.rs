@@ -11,7 +11,7 @@ use sealpost::mail::{
 use sealpost::policy::source::{Condition, DomainSection, PolicySource, Rule};
 use sealpost::policy::{
     CertificateFact, HeaderFacts, MAX_REASONS, MessageFacts, PartFacts, Policy, RecipientFacts,
-    demand_of,
+    wanted,
 };
 
 use super::support::*;
@@ -374,7 +374,7 @@ proptest! {
         prop_assert!(decision.reasons.iter().any(|reason| reason.asker == Asker::Base));
         prop_assert!(decision.reasons.is_sorted_by(|a, b| a.level >= b.level));
         prop_assert!(decision.reasons.len() <= MAX_REASONS);
-        let demand = demand_of(&decision, message.class);
+        let demand = wanted(&decision, message.class).demand();
         prop_assert_eq!(demand.is_some(), decision.course == Course::Send(Method::Tls));
         prop_assert!(decision.exception.is_none() || decision.course == Course::Send(Method::Tls));
         if let Some(demand) = demand {

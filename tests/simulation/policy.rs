@@ -10,13 +10,9 @@ pub const RULE: &str = "look";
 
 /// The bytes for a method, so that they can be told apart.
 fn rendition(method: Method) -> Rendition {
-    Rendition {
-        demand: Demand::dsn(),
-        prefix: method.as_str().as_bytes().to_vec(),
-        signed_by: Vec::new(),
-        body: sealpost::mail::Body::Accepted,
-        terms: sealpost::mail::Terms::default(),
-    }
+    let prefix = method.as_str().as_bytes().to_vec();
+    let terms = sealpost::mail::Terms::default();
+    Rendition::content(Demand::dsn(), terms, prefix, Vec::new()).unwrap()
 }
 
 fn refused(refusal: Refusal) -> Candidate {
@@ -40,7 +36,7 @@ impl World {
             let decision = self.decide_one(preparation.envelope.class, asked);
             decided.insert(asked.recipient, Arc::new(decision));
         }
-        let mut methods = [Method::Tls, Method::Portal];
+        let mut methods = [Method::Tls, Method::Smime, Method::Portal];
         if self.random.one_in(2) {
             methods.reverse();
         }
@@ -93,8 +89,9 @@ impl World {
             }
             TlsStanding::Short { reached, required } => {
                 let short = refused(Refusal::Short { reached, required });
-                match self.random.below(3) {
+                match self.random.below(5) {
                     0 => base(short, Course::Send(Method::Portal)),
+                    1 | 2 => base(short, Course::Send(Method::Smime)),
                     _ => base(short, Course::NoMethod),
                 }
             }

@@ -60,6 +60,7 @@ pub fn machinery(world: &World, policy: Policy, keys: Vec<SigningKey>) -> Machin
         scanner: Scanner::new(ScanConfig::new(program), Arc::new(detectors.unwrap())),
         signer: Signer::new(keys),
         relay: world.relay(),
+        smime: None,
     }
 }
 
@@ -98,7 +99,7 @@ impl Line {
         Self::start_with(world, directory, retry, machinery)
     }
 
-    fn start_with(world: &World, directory: &Path, retry: Retry, machinery: Machinery) -> Self {
+    pub fn start_with(world: &World, directory: &Path, retry: Retry, machinery: Machinery) -> Self {
         let options = SpoolOptions {
             directory: directory.join("spool"),
             master_key: MasterKey::from_base64(KEY).unwrap(),

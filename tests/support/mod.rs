@@ -4,10 +4,15 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code, reason = "shared by several test binaries")]
 
+/// What [`made_certificates`] writes with.
+pub use sealpost::proto::cms::der;
+
 pub mod ca;
 pub mod dns;
 pub mod door;
 pub mod line;
+pub mod made_certificates;
 pub mod mx;
 pub mod net;
+pub mod sealed;
 pub mod world;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sealpost::mail::{
     Address, Demand, Envelope, Level, MessageClass, MessageId, Outcome, RecipientOutcome,
-    Rendition, ReversePath, Timestamp,
+    Rendition, ReversePath, Terms, Timestamp,
 };
 use sealpost::relay::{Job, Relay, RelayConfig, Timeouts};
 use sealpost::spool::Content;
@@ -120,15 +120,14 @@ pub fn job_of(destination: &str, recipients: usize, level: Level, content: &[u8]
         envelope: Arc::new(envelope),
         destination: domain(destination),
         recipients: (0..).take(recipients).collect(),
-        rendition: Rendition {
-            demand: Demand::content(level).unwrap(),
-            prefix: PREFIX.to_vec(),
-            signed_by: vec![],
-            body: sealpost::mail::Body::Accepted,
-            terms: sealpost::mail::Terms::default(),
-        },
+        rendition: demanding(Demand::content(level).unwrap()),
         content: Content::from_bytes(content.to_vec()),
     }
+}
+
+/// The content, demanding this of its connection.
+pub fn demanding(demand: Demand) -> Rendition {
+    Rendition::content(demand, Terms::default(), PREFIX.to_vec(), vec![]).unwrap()
 }
 
 /// What was sent, as the exchanger should have it.

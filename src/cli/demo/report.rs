@@ -7,9 +7,17 @@ use serde_json::Value;
 use crate::dev::dkim;
 use crate::dev::home::Home;
 use crate::dev::mx::Session;
+use crate::dev::smime;
 use crate::dev::world::SENDER_DOMAIN;
 use crate::mail::MessageId;
 use crate::queue::QueueDetail;
+
+/// The Subject of the demo's mail.
+pub const SUBJECT: &str = "sealpost demo";
+/// Its first line.
+pub const GREETING: &str = "Dear friend,";
+/// Lines of its text.
+const TEXT_LINES: usize = 5;
 
 /// The delivery log as values, oldest first.
 #[derive(Debug, Default)]
@@ -51,6 +59,8 @@ fn word<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
 pub enum Expected {
     /// It lands there, over verified TLS, signed.
     Delivered(&'static str),
+    /// It lands there sealed to the recipient's certificate, and the recipient can open it.
+    Sealed(&'static str),
     /// It waits for security, and its MX has not been given an octet of it.
     Waiting(&'static str),
 }
@@ -59,7 +69,7 @@ impl Expected {
     /// The domain.
     pub const fn domain(self) -> &'static str {
         match self {
-            Self::Delivered(domain) | Self::Waiting(domain) => domain,
+            Self::Delivered(domain) | Self::Sealed(domain) | Self::Waiting(domain) => domain,
         }
     }
 }
@@ -67,6 +77,7 @@ impl Expected {
 /// What became of one message.
 #[derive(Debug)]
 pub struct Report {
+    domain: &'static str,
     head: String,
     lines: Vec<(&'static str, String)>,
     /// What is not as it must be.
@@ -89,6 +100,7 @@ impl Report {
             .unwrap_or("nothing happened")
             .to_uppercase();
         let mut report = Self {
+            domain,
             head: format!("friend@{domain}: {state}"),
             lines: vec![("queue id", id.to_string())],
             faults: Vec::new(),
@@ -103,7 +115,13 @@ impl Report {
         match expected {
             Expected::Delivered(_) => {
                 report.must_have_gone(outcome, &sessions);
-                report.must_have_landed(home, file).await;
+                report.must_be_verified(outcome);
+                report.must_have_landed(home, file.as_deref()).await;
+            }
+            Expected::Sealed(_) => {
+                report.must_have_gone(outcome, &sessions);
+                report.must_have_landed(home, file.as_deref()).await;
+                report.must_be_sealed(home, outcome, file.as_deref());
             }
             Expected::Waiting(_) => report.must_wait(outcome, file, &sessions),
         }
@@ -171,10 +189,6 @@ impl Report {
             self.fault("it was not delivered");
             self.reason(outcome);
         }
-        let verified = outcome.get("tls").and_then(|tls| word(tls, "verified_by"));
-        if verified != Some("pkix") {
-            self.fault("it did not go over verified TLS");
-        }
         if let Some(reply) = outcome.get("reply") {
             let text = word(reply, "text").unwrap_or_default();
             let enhanced = word(reply, "enhanced").unwrap_or_default();
@@ -188,12 +202,64 @@ impl Report {
         }
     }
 
-    async fn must_have_landed(&mut self, home: &Home, file: Option<PathBuf>) {
+    fn must_be_verified(&mut self, outcome: &Value) {
+        let verified = outcome.get("tls").and_then(|tls| word(tls, "verified_by"));
+        if verified != Some("pkix") {
+            self.fault("it did not go over verified TLS");
+        }
+    }
+
+    /// What travelled says nothing, and the recipient's key opens it.
+    fn must_be_sealed(&mut self, home: &Home, outcome: &Value, file: Option<&Path>) {
+        if word(outcome, "method") != Some("smime") {
+            self.fault("it did not go by S/MIME");
+        }
+        let fact = |key| word(outcome, key).unwrap_or("?");
+        let sealed = format!("to certificate {}, {}", fact("certificate"), fact("cipher"));
+        self.lines.push(("sealed", sealed));
+        let mail = file
+            .map(std::fs::read)
+            .and_then(Result::ok)
+            .unwrap_or_default();
+        let outside = String::from_utf8_lossy(&mail);
+        if [SUBJECT, GREETING]
+            .iter()
+            .any(|text| outside.contains(text))
+        {
+            self.fault("what was written can be read without the recipient's key");
+        }
+        if let Some(subject) = field(&outside, "subject") {
+            self.lines.push(("outside", format!("Subject: {subject}")));
+        }
+        let person = format!("friend@{}", self.domain);
+        let Some(inside) = smime::open(home.directory(), &person, &mail) else {
+            self.fault("the recipient's key does not open it");
+            return;
+        };
+        let inside = String::from_utf8_lossy(&inside);
+        let subject = field(&inside, "subject").unwrap_or("?");
+        self.lines.push(("opened", format!("Subject: {subject}")));
+        let text = inside
+            .lines()
+            .skip_while(|line| *line != GREETING)
+            .take(TEXT_LINES);
+        let text: Vec<(&str, String)> = text.map(|line| ("", format!("> {line}"))).collect();
+        if text.is_empty() || subject != SUBJECT {
+            self.fault("what is inside is not what was sent");
+        }
+        self.lines.extend(text);
+        match word(outcome, "signer") {
+            Some(signer) => self.lines.push(("signed by", signer.to_owned())),
+            None => self.fault("it is not signed inside"),
+        }
+    }
+
+    async fn must_have_landed(&mut self, home: &Home, file: Option<&Path>) {
         let Some(file) = file else {
             self.fault("it is not in the inbox of its domain");
             return;
         };
-        let mail = std::fs::read(&file).unwrap_or_default();
+        let mail = std::fs::read(file).unwrap_or_default();
         let found = dkim::verify(home.world().dns().address(), &mail).await;
         for signature in &found {
             let verdict = match &signature.fault {
@@ -266,6 +332,14 @@ impl Report {
         }
         text
     }
+}
+
+/// The value of the first field of that name, up to its folding.
+fn field<'m>(mail: &'m str, name: &str) -> Option<&'m str> {
+    mail.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }
 
 /// The file of a message in an inbox: the one whose trace names the queue id.

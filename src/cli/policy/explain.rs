@@ -13,7 +13,8 @@ use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
 
-use super::view::{self, DecisionView, demand};
+use super::certificates::{Assumed, Known, assumed};
+use super::view::{self, DecisionView, required};
 use super::{moment, policy_of, seconds};
 use crate::cli::{Exit, Failure, output, serve};
 use crate::config::{Config, read_bounded};
@@ -61,6 +62,10 @@ pub struct Explain {
     /// nobody has tried yet
     #[arg(long, value_name = "GRADE", value_parser = grade)]
     reached: Option<Grade>,
+    /// The recipients' certificates: none, valid, directory or pinned, as far as they are trusted,
+    /// or what is wrong with them, as in expired; without it, what the daemon knows of them
+    #[arg(long, value_name = "TRUST|PROBLEM", value_parser = assumed)]
+    certificate: Option<Assumed>,
     /// Whether the sender writes to the recipients for the first time
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     first_contact: Option<bool>,
@@ -165,7 +170,9 @@ impl Explain {
             return self.tell(&report, &[]);
         }
         let message = self.facts(&config, &policy, &held, &mut report.notes)?;
-        let decisions = self.decide(&policy, &message, &held.envelope, now, &mut report.notes);
+        let recipients =
+            self.recipients((&config, &policy), &held.envelope, now, &mut report.notes)?;
+        let decisions = self.decide(&policy, &message, recipients);
         let rows = held.envelope.recipients.iter().zip(&decisions);
         report.recipients = rows
             .map(|(recipient, decision)| Row {
@@ -353,14 +360,14 @@ impl Explain {
         )))
     }
 
-    fn decide(
+    /// What is known of the recipients, each untried.
+    fn recipients(
         &self,
-        policy: &Policy,
-        message: &MessageFacts,
+        (config, policy): (&Config, &Policy),
         envelope: &Envelope,
         now: Timestamp,
         notes: &mut Vec<String>,
-    ) -> Vec<Arc<Decision>> {
+    ) -> Result<Vec<RecipientFacts>, Failure> {
         let needs = policy.needs();
         if needs.first_contact && self.first_contact.is_none() {
             notes.push("whether this is the first message is not known: rules take it for one (--first-contact)".to_owned());
@@ -371,8 +378,10 @@ impl Explain {
                     .to_owned(),
             );
         }
-        let facts = |recipient: &Address| {
+        let mut known = Known::new(config, self.certificate);
+        let mut facts = |recipient: &Address| {
             let mut facts = facts::of_recipient(recipient, now);
+            known.tell(config, &mut facts, notes)?;
             if needs.first_contact {
                 facts.first_contact = self.first_contact;
             }
@@ -380,19 +389,26 @@ impl Explain {
                 let windows = policy.volume_windows().iter();
                 facts.volume = windows.map(|window| (*window, volume)).collect();
             }
-            facts
+            Ok(facts)
         };
-        let mut recipients: Vec<RecipientFacts> = envelope.recipients.iter().map(facts).collect();
+        envelope.recipients.iter().map(&mut facts).collect()
+    }
+
+    fn decide(
+        &self,
+        policy: &Policy,
+        message: &MessageFacts,
+        mut recipients: Vec<RecipientFacts>,
+    ) -> Vec<Arc<Decision>> {
         let untried = policy.decide(message, &recipients);
         let Some(reached) = self.reached else {
             return untried;
         };
         // As after an attempt whose every host fell short.
         for (recipient, decision) in recipients.iter_mut().zip(&untried) {
-            if let Some(demand) = demand(decision)
-                && !demand.is_met_by(reached)
+            if let Some(required) = required(decision)
+                && !reached.reaches(required)
             {
-                let required = demand.least();
                 recipient.tls = TlsStanding::Short { reached, required };
             }
         }

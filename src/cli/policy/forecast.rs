@@ -14,7 +14,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::view::{demand, way};
+use super::view::{required, way};
 use super::{level, policy_of};
 use crate::cli::{Exit, Failure, output, serve};
 use crate::config::{Credentials, read_bounded};
@@ -55,6 +55,7 @@ pub struct Forecast {
 #[derive(Debug, Serialize)]
 struct Report {
     policy: String,
+    notes: Vec<&'static str>,
     domains: Vec<Row>,
     /// Level → way → domains.
     mix: BTreeMap<Level, BTreeMap<&'static str, usize>>,
@@ -113,6 +114,7 @@ impl Forecast {
         }
         let report = Report {
             policy: policy.hash().to_string(),
+            notes: notes(&policy),
             domains: rows,
             mix,
         };
@@ -121,6 +123,15 @@ impl Forecast {
             false => output::say(&told(&report)),
         }
     }
+}
+
+/// What the forecast leaves out.
+fn notes(policy: &Policy) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    if policy.source().smime {
+        notes.push("certificates belong to addresses, and a list of domains names none: S/MIME is forecast as if nobody had one");
+    }
+    notes
 }
 
 fn read_list(path: &Path) -> Result<Vec<Domain>, Failure> {
@@ -232,20 +243,17 @@ impl Judge {
     /// The way that a message of `level` would take now.
     fn way(&self, domain: &Domain, level: Level, reached: Option<Grade>) -> Option<&'static str> {
         let decision = self.decide(domain, level, TlsStanding::Untried)?;
-        let Some(demand) = demand(&decision) else {
-            return Some(way(&decision.course)); // Not by TLS.
+        let Some(required) = required(&decision) else {
+            return Some(way(&decision.course)); // Not by mail.
         };
         let Some(reached) = reached else {
             return Some(UNKNOWN);
         };
-        if demand.is_met_by(reached) {
+        if reached.reaches(required) {
             return Some(way(&decision.course));
         }
         // As after an attempt that fell short.
-        let short = TlsStanding::Short {
-            reached,
-            required: demand.least(),
-        };
+        let short = TlsStanding::Short { reached, required };
         Some(way(&self.decide(domain, level, short)?.course))
     }
 
@@ -339,5 +347,8 @@ fn told(report: &Report) -> String {
         }
     }
     text.push_str(&output::table(&["LEVEL", "WAY", "DOMAINS", "SHARE"], &mix));
+    for note in &report.notes {
+        text.push_str(&format!("\n\nnote: {note}"));
+    }
     text
 }

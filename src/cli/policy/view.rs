@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::seconds;
 use crate::mail::{
-    Asker, Candidate, Course, Decision, Demand, ExceptionUse, Grade, Level, MessageClass, Method,
-    Reason, Refusal, Terms, Verdict,
+    Asker, Candidate, Course, Decision, ExceptionUse, Grade, Level, MessageClass, Method, Reason,
+    Refusal, RenditionClass, Terms, Verdict,
 };
-use crate::policy::demand_of;
+use crate::policy::{Wanted, wanted};
 
 /// A decision.
 #[derive(Debug, Serialize)]
@@ -20,7 +20,7 @@ pub(super) struct DecisionView {
     reasons: Vec<ReasonView>,
     candidates: Vec<CandidateView>,
     course: CourseView,
-    /// The grade that content must find on its way; absent where it does not go by TLS.
+    /// The grade that it must find on its way; absent where it does not go by mail.
     #[serde(skip_serializing_if = "Option::is_none")]
     demands: Option<Grade>,
     /// The level whose factors the portal would ask for.
@@ -174,7 +174,7 @@ impl From<&Decision> for DecisionView {
             reasons: decision.reasons.iter().map(ReasonView::from).collect(),
             candidates: decision.candidates.iter().map(candidate).collect(),
             course: CourseView::from(&decision.course),
-            demands: demand(decision).map(Demand::least),
+            demands: required(decision),
             factors: decision.factors,
             exception: decision.exception.as_ref().map(ExceptionView::from),
             terms: TermsView::from(&decision.terms),
@@ -184,9 +184,13 @@ impl From<&Decision> for DecisionView {
     }
 }
 
-/// What content demands of a TLS connection, where it goes by one. A bounce demands the same.
-pub(super) fn demand(decision: &Decision) -> Option<Demand> {
-    demand_of(decision, MessageClass::Submitted)
+/// The grade that it demands of a connection, where it goes over one. Of a bounce it is the same.
+pub(super) fn required(decision: &Decision) -> Option<Grade> {
+    match wanted(decision, MessageClass::Submitted) {
+        Wanted::Content(demand) => Some(demand.least()),
+        Wanted::Sealed => RenditionClass::Sealed.least_grade(decision.level),
+        Wanted::Nothing => None,
+    }
 }
 
 /// One word for what a decision comes to.
@@ -212,11 +216,10 @@ pub(super) const fn way(course: &Course) -> &'static str {
 /// What a decision comes to, as a sentence's end.
 pub(super) fn comes_to(decision: &Decision) -> String {
     match &decision.course {
-        Course::Send(method) => match demand(decision) {
-            Some(demand) => format!(
-                "goes by {method}, over a connection of grade {} or better",
-                demand.least()
-            ),
+        Course::Send(method) => match required(decision) {
+            Some(least) => {
+                format!("goes by {method}, over a connection of grade {least} or better")
+            }
             None => format!("goes by {method}"),
         },
         Course::Wait { until } => format!(
@@ -246,7 +249,7 @@ fn help(decision: &Decision, candidate: &Candidate) -> Option<String> {
             "agree on a stronger factor with the recipient"
         }
         (Verdict::Refused(Refusal::NotConfigured), Method::Smime) => {
-            "it takes an [smime] section, which this version does not have"
+            "it takes an [smime] section in the configuration"
         }
         (Verdict::Refused(Refusal::NotConfigured), Method::Portal) => {
             "it takes a [portal] section, which this version does not have"
@@ -258,6 +261,7 @@ fn help(decision: &Decision, candidate: &Candidate) -> Option<String> {
         (Verdict::Refused(Refusal::Certificate(_)), _) => {
             "see `sealpost cert lookup` for the certificates that are known, or import another"
         }
+        (Verdict::Refused(Refusal::NotSealed), _) => "the log says why it could not be sealed",
         (Verdict::Refused(Refusal::TlsNotEnough), _) => {
             "tls_not_enough of a policy.domain, policy.group or policy.user says so"
         }
@@ -276,7 +280,7 @@ fn help(decision: &Decision, candidate: &Candidate) -> Option<String> {
 
 /// TLS is a candidate for a grade that only pins reach here, and there are none.
 fn help_pinned(decision: &Decision) -> Option<String> {
-    let required = demand(decision)?.least();
+    let required = required(decision)?;
     (required > Grade::Pkix && decision.terms.pin_mx.is_empty()).then(|| lift(required))
 }
 

@@ -65,6 +65,14 @@ fn recipient_lines(explained: &RecipientExplanation) -> Vec<(&'static str, Strin
     if let Some(required) = &standing.required {
         lines.push(("demanded", format!("grade {required} or better")));
     }
+    if let Some(certificate) = &standing.certificate {
+        lines.push(("sealed to", certificate.clone()));
+        let by_sender = "the sender's program".to_owned();
+        lines.push(("encrypted", standing.cipher.clone().unwrap_or(by_sender)));
+    }
+    if let Some(signer) = &standing.signer {
+        lines.push(("signed by", signer.clone()));
+    }
     if !explained.pin_mx.is_empty() {
         lines.push(("MX hosts", format!("only {}", explained.pin_mx.join(", "))));
     }

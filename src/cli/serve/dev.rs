@@ -6,6 +6,7 @@ use super::super::{Exit, Failure, output};
 use super::{Signals, cannot_start, load, run};
 use crate::config::Credentials;
 use crate::dev::home::{Home, HomeError, Ports, USER};
+use crate::dev::smime::PEOPLE;
 use crate::server::Daemon;
 use crate::server::logging::Logging;
 use crate::world::clock::Clock;
@@ -27,6 +28,7 @@ pub fn no_home(error: &HomeError) -> Failure {
         | HomeError::Ca(_)
         | HomeError::User(_)
         | HomeError::Dkim(_)
+        | HomeError::Key(_)
         | HomeError::Random => (Exit::Failed, ""),
     };
     Failure::from_error(exit, error, mend)
@@ -57,6 +59,9 @@ fn welcome(home: &Home) -> String {
     let config = config.display();
     let ca = home.path("ca.pem");
     let ca = ca.display();
+    let people = PEOPLE
+        .map(|person| person.split('@').next().unwrap_or(person))
+        .join(", ");
     format!(
         "\
 sealpost runs in a small world of its own, in {place}
@@ -77,7 +82,8 @@ or with curl:
     --mail-from you@dev.test --mail-rcpt friend@tls.test --upload-file - smtps://127.0.0.1:4650
 
 Domains      tls.test     its MX has a good certificate: mail goes, and lands in {place}/inbox
-             smime.test   self-signed certificate: waits as long as there is no S/MIME
+             smime.test   self-signed certificate, but {people} have certificates
+                          of their own: mail to them goes sealed; their keys are in {place}/smime
              portal.test  self-signed certificate: waits as long as there is no portal
              weak.test    no TLS at all: waits
              dev.test     your own: bounces land in {place}/inbox

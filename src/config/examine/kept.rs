@@ -25,19 +25,7 @@ pub(super) fn secret_file(
     match secret.read(credentials) {
         Ok(_) => {}
         Err(error) if error.is_missing() => {
-            let what = match error {
-                SecretError::NoCredentials => format!("{name} {}: {error}", secret.value),
-                SecretError::File(_) | SecretError::NotText => {
-                    format!("{name} {} does not exist", secret.value)
-                }
-            };
-            let mend = match &secret.value {
-                Secret::File(_) => mend.to_owned(),
-                Secret::Credential(name) => {
-                    format!("add LoadCredential={name}:FILE to the service unit")
-                }
-            };
-            sheet.missing(secret.at, what, mend);
+            missing(secret, &error, name, mend, sheet);
             return false;
         }
         Err(SecretError::File(error)) => {
@@ -59,6 +47,55 @@ pub(super) fn secret_file(
         return private(path, SHARED, secret.at, name, sheet);
     }
     true
+}
+
+/// Notes a secret that is not there.
+fn missing(
+    secret: &At<Secret>,
+    error: &SecretError,
+    name: &str,
+    mend: &str,
+    sheet: &mut Sheet<'_>,
+) {
+    let what = match error {
+        SecretError::NoCredentials => format!("{name} {}: {error}", secret.value),
+        SecretError::File(_) | SecretError::NotText => {
+            format!("{name} {} does not exist", secret.value)
+        }
+    };
+    let mend = match &secret.value {
+        Secret::File(_) => mend.to_owned(),
+        Secret::Credential(name) => {
+            format!("add LoadCredential={name}:FILE to the service unit")
+        }
+    };
+    sheet.missing(secret.at, what, mend);
+}
+
+/// The file of a secret that is more than a line of text, if it is there and kept from everybody
+/// else. systemd guards its credentials itself.
+pub(super) fn large_secret(
+    secret: &At<Secret>,
+    name: &str,
+    with: &str,
+    credentials: &Credentials,
+    sheet: &mut Sheet<'_>,
+) -> Option<At<PathBuf>> {
+    let path = match secret.path(credentials) {
+        Ok(path) => At {
+            value: path,
+            at: secret.at,
+        },
+        Err(error) => {
+            missing(secret, &error, name, with, sheet);
+            return None;
+        }
+    };
+    let forbidden = match &secret.value {
+        Secret::File(_) => SHARED,
+        Secret::Credential(_) => 0,
+    };
+    kept_from_others(&path, name, forbidden, with, sheet).then_some(path)
 }
 
 /// Whether none of the bits in `forbidden` is set.

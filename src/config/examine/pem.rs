@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls_pki_types::CertificateDer;
+
 use super::super::certificate::{self, CertificateError};
 use super::super::problem::{At, Sheet, Spot};
 use super::super::sections::TlsSection;
@@ -27,25 +29,7 @@ pub(super) fn our_certificate(tls: &TlsSection, now: Timestamp, sheet: &mut Shee
             return;
         }
     };
-    match certificate::validity(&chain) {
-        Ok(validity) if now < validity.from => sheet.wrong(
-            tls.certificate.at,
-            format!("tls.certificate is not valid before {}", validity.from),
-            "correct the clock, or use a certificate that is valid now",
-        ),
-        Ok(validity) if now > validity.until => sheet.wrong(
-            tls.certificate.at,
-            format!("tls.certificate expired at {}", validity.until),
-            "renew it",
-        ),
-        Ok(validity) if now + EXPIRES_SOON > validity.until => sheet.warn(
-            tls.certificate.at,
-            format!("tls.certificate expires at {}", validity.until),
-            "renew it",
-        ),
-        Ok(_) => {}
-        Err(error) => pem_problem(&error, &tls.certificate, "tls.certificate", sheet),
-    }
+    in_time(&chain, &tls.certificate, "tls.certificate", now, sheet);
     if !kept_from_others(
         &tls.private_key,
         "tls.private_key",
@@ -62,7 +46,41 @@ pub(super) fn our_certificate(tls: &TlsSection, now: Timestamp, sheet: &mut Shee
     }
 }
 
-fn pem_problem(error: &CertificateError, path: &At<PathBuf>, name: &str, sheet: &mut Sheet<'_>) {
+/// Whether the first certificate of a chain is valid now, and will be for some time.
+pub(super) fn in_time(
+    chain: &[CertificateDer<'_>],
+    path: &At<PathBuf>,
+    name: &str,
+    now: Timestamp,
+    sheet: &mut Sheet<'_>,
+) {
+    match certificate::validity(chain) {
+        Ok(validity) if now < validity.from => sheet.wrong(
+            path.at,
+            format!("{name} is not valid before {}", validity.from),
+            "correct the clock, or use a certificate that is valid now",
+        ),
+        Ok(validity) if now > validity.until => sheet.wrong(
+            path.at,
+            format!("{name} expired at {}", validity.until),
+            "renew it",
+        ),
+        Ok(validity) if now + EXPIRES_SOON > validity.until => sheet.warn(
+            path.at,
+            format!("{name} expires at {}", validity.until),
+            "renew it",
+        ),
+        Ok(_) => {}
+        Err(error) => pem_problem(&error, path, name, sheet),
+    }
+}
+
+pub(super) fn pem_problem(
+    error: &CertificateError,
+    path: &At<PathBuf>,
+    name: &str,
+    sheet: &mut Sheet<'_>,
+) {
     let shown = path.display();
     match error {
         CertificateError::File(error) if error.is_not_found() => sheet.missing(
@@ -80,6 +98,11 @@ fn pem_problem(error: &CertificateError, path: &At<PathBuf>, name: &str, sheet: 
         | CertificateError::Malformed => {
             sheet.wrong(path.at, format!("{name} {shown} {error}"), "use a PEM file");
         }
+        CertificateError::NotPkcs8 => sheet.wrong(
+            path.at,
+            format!("{name} {shown} {error}"),
+            format!("convert it: openssl pkcs8 -topk8 -nocrypt -in {shown} -out NEW"),
+        ),
         CertificateError::Mismatch => sheet.wrong(
             path.at,
             format!("{name} {shown} {error}"),

@@ -94,6 +94,8 @@ pub(super) struct Case<'a> {
     /// A downgrade was suspected before, whatever this turn has come to.
     pub(super) suspected_before: bool,
     pub(super) certificate: CertificateFact,
+    /// Something is wrong with the recipient's certificate.
+    pub(super) certificate_problem: bool,
     /// A section says that content never goes by TLS alone.
     pub(super) tls_not_enough: bool,
     /// The domain has pins.
@@ -176,7 +178,22 @@ impl Case<'_> {
             .iter()
             .find(|(level, _)| rank(*level) == rank(self.level))
             .is_some_and(|(_, trusted)| trusted.contains(&self.certificate));
-        self.smime && trusted && matches!(self.class, MessageClass::Submitted)
+        self.smime
+            && trusted
+            && !self.certificate_problem
+            && matches!(self.class, MessageClass::Submitted)
+    }
+
+    /// Whether hosts have just fallen short of what sealed mail needs: they have no TLS, or they
+    /// were asked for no more than it needs and fell short all the same.
+    pub(super) fn sealed_fell_short(&self) -> bool {
+        match self.tls {
+            TlsStanding::Untried => false,
+            TlsStanding::Short { reached, required }
+            | TlsStanding::Suspected {
+                reached, required, ..
+            } => matches!(reached, Grade::None) || matches!(required, Grade::None | Grade::Any),
+        }
     }
 
     /// Whether the portal may hold this for a recipient who shows the factors of `factors`.

@@ -5,26 +5,30 @@ use std::sync::Arc;
 
 use super::oracle::{Case, rank};
 use super::{Tally, Witness, levels_from};
-use crate::mail::CertificateFact;
 use crate::mail::{
     Asker, Course, Decision, Demand, Domain, DomainPattern, ExceptionUse, Grade, Level,
     MessageClass, Method, Reason, Timestamp, TlsStanding,
 };
+use crate::mail::{CertificateFact, CertificateProblem};
 use crate::policy::choose::{Standing, choose};
 use crate::policy::evaluate::{asked, base_reason};
 use crate::policy::judge::Judge;
 use crate::policy::settings::{AccountSetting, DomainSetting};
 use crate::policy::source::ExceptionScope;
-use crate::policy::{Policy, demand_by};
+use crate::policy::{Policy, Wanted, wanted_by};
 
 /// Far from the beginning of time, so that nothing saturates.
 const FAR: u64 = 1 << 52;
 
-const CERTIFICATES: [CertificateFact; 4] = [
-    CertificateFact::None,
-    CertificateFact::Valid,
-    CertificateFact::Directory,
-    CertificateFact::Pinned,
+/// Every trust without a problem; with one, the least and the most: which problem it is makes the
+/// reason and nothing else.
+const CERTIFICATES: [(CertificateFact, Option<CertificateProblem>); 6] = [
+    (CertificateFact::None, None),
+    (CertificateFact::Valid, None),
+    (CertificateFact::Directory, None),
+    (CertificateFact::Pinned, None),
+    (CertificateFact::None, Some(CertificateProblem::Revoked)),
+    (CertificateFact::Pinned, Some(CertificateProblem::Revoked)),
 ];
 
 /// Settings of a domain that lead to different decisions: where the names differ only, one.
@@ -220,7 +224,7 @@ impl<J: Judge> Space<'_, J> {
                     asker: Asker::Field,
                 },
             ];
-            for certificate in CERTIFICATES {
+            for (certificate, certificate_problem) in CERTIFICATES {
                 let case = Case {
                     class: self.class,
                     level,
@@ -229,6 +233,7 @@ impl<J: Judge> Space<'_, J> {
                     tls,
                     suspected_before: suspected,
                     certificate,
+                    certificate_problem: certificate_problem.is_some(),
                     tls_not_enough: submitted
                         && (self.domain.tls_not_enough || self.account.tls_not_enough),
                     pinned: !self.domain.pin_mx.is_empty(),
@@ -243,7 +248,9 @@ impl<J: Judge> Space<'_, J> {
                     tls,
                     suspected,
                     certificate,
-                    certificate_problem: None,
+                    certificate_problem,
+                    // Where it is so nothing can be sent that was sealed.
+                    unsealable: false,
                     released: &[],
                 };
                 let mut asked = asked(self.judge, base, &reasons, &[], &[]);
@@ -271,10 +278,14 @@ impl<J: Judge> Space<'_, J> {
         }
         match method {
             Method::Tls => self.connections(case, decision, tally),
-            Method::Smime => tally.tried(if case.certificate_carries() {
-                None
-            } else {
+            Method::Smime => tally.tried(if !case.certificate_carries() {
                 hole("no certificate of this recipient carries the level")
+            } else if case.sealed_fell_short() {
+                hole("what was sealed has just fallen short, and would be taken again")
+            } else if wanted_by(self.judge, decision, case.class) != Wanted::Sealed {
+                hole("what is to be sealed leaves as something else")
+            } else {
+                None
             }),
             Method::Portal => tally.tried(if case.portal_carries(decision.factors) {
                 None
@@ -298,7 +309,7 @@ impl<J: Judge> Space<'_, J> {
         if case.uses_register() && decision.exception.is_none() {
             tally.tried(hole("the use of an exception is not recorded"));
         }
-        let demand = demand_by(self.judge, decision, case.class);
+        let demand = wanted_by(self.judge, decision, case.class).demand();
         for (host, pinned_host) in self.hosts {
             let Some(host) = host else { continue };
             for post_quantum in [false, true] {
@@ -347,12 +358,13 @@ fn witness(case: &Case<'_>, decision: &Decision, why: &str, connection: &str) ->
         .collect();
     Witness {
         facts: format!(
-            "{:?}, level {}, TLS {:?}, suspected before {}, certificate {:?}, tls_not_enough {}, pins {}, require_pq {}, S/MIME {}, portal {}, at {}, [{}]{connection}",
+            "{:?}, level {}, TLS {:?}, suspected before {}, certificate {:?} (problem {}), tls_not_enough {}, pins {}, require_pq {}, S/MIME {}, portal {}, at {}, [{}]{connection}",
             case.class,
             case.level,
             case.tls,
             case.suspected_before,
             case.certificate,
+            case.certificate_problem,
             case.tls_not_enough,
             case.pinned,
             case.require_pq,

@@ -19,6 +19,12 @@ use crate::mail::{
     Timestamp, Verdict,
 };
 
+fn rendition() -> Rendition {
+    let demand = Demand::content(Level::Protected).unwrap();
+    let terms = crate::mail::Terms::default();
+    Rendition::content(demand, terms, Vec::new(), Vec::new()).unwrap()
+}
+
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -78,13 +84,7 @@ fn prepared(recipients: u32, without: &[u32]) -> Arc<Prepared> {
         }
     };
     Arc::new(Prepared {
-        renditions: vec![Rendition {
-            demand: Demand::content(Level::Protected).unwrap(),
-            prefix: Vec::new(),
-            signed_by: Vec::new(),
-            body: crate::mail::Body::Accepted,
-            terms: crate::mail::Terms::default(),
-        }],
+        renditions: vec![rendition()],
         plans: (0..recipients).map(plan).collect(),
     })
 }

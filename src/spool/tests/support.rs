@@ -77,13 +77,15 @@ pub(super) fn accept(id: MessageId, recipients: usize, content: Vec<u8>) -> Chan
 
 pub(super) fn prepared(seed: u8) -> Arc<Prepared> {
     Arc::new(Prepared {
-        renditions: vec![Rendition {
-            demand: crate::mail::Demand::dsn(),
-            prefix: format!("DKIM-Signature: {CANARY} {seed}\r\n").into_bytes(),
-            signed_by: vec!["example.test".to_owned()],
-            body: crate::mail::Body::Accepted,
-            terms: crate::mail::Terms::default(),
-        }],
+        renditions: vec![
+            Rendition::content(
+                crate::mail::Demand::dsn(),
+                crate::mail::Terms::default(),
+                format!("DKIM-Signature: {CANARY} {seed}\r\n").into_bytes(),
+                vec!["example.test".to_owned()],
+            )
+            .unwrap(),
+        ],
         plans: Vec::new(),
     })
 }

@@ -8,7 +8,8 @@ use toml::value::{Datetime, Offset};
 
 use super::super::super::reader::Wrong;
 use super::super::super::value;
-use crate::mail::{Address, AddressPattern, Allowance, Domain, DomainPattern, Level, Timestamp};
+pub(super) use super::super::super::value::domain_pattern;
+use crate::mail::{Address, AddressPattern, Allowance, Domain, Level, Timestamp};
 use crate::policy::source::{ExceptionScope, Network};
 
 /// Longest name of a rule or group, and longest text of a tag, in octets.
@@ -48,19 +49,6 @@ pub(super) fn level_or_off(value: &DeValue<'_>) -> Result<Option<Level>, Wrong> 
         ("sealed", Some(Level::Sealed)),
     ];
     value::one_of(&WORDS)(value)
-}
-
-/// `domain`, or `*.domain` for what lies below it.
-pub(super) fn domain_pattern(value: &DeValue<'_>) -> Result<DomainPattern, Wrong> {
-    const EXAMPLE: &str = "\"clinic.example\", or \"*.clinic.example\" for what lies below it";
-    text(value, "a domain name", EXAMPLE)?
-        .parse()
-        .map_err(|error| {
-            Wrong::new(
-                format!("is no domain name: {error}"),
-                format!("write it as in {EXAMPLE}"),
-            )
-        })
 }
 
 /// An address, `*@domain` or `*@*.domain`.

@@ -294,9 +294,13 @@ impl Channel {
     }
 }
 
-/// What lies beyond a route is not seen: it carries no level above its own.
+/// What lies beyond a route is not seen: it carries no content above its own level. What is
+/// sealed is not read there either.
 fn level_lack(demand: Demand, domain: &DomainFacts) -> Option<Lack> {
     let highest = domain.max_level?;
+    if demand.class() == RenditionClass::Sealed {
+        return None;
+    }
     let needed = demand.level();
     (needed > highest).then_some(Lack::Level { highest, needed })
 }
@@ -313,7 +317,8 @@ fn pin_lack(demand: Demand, terms: &Terms, domain: &DomainFacts) -> Option<Lack>
 pub(super) mod tests {
     use super::*;
     use crate::mail::tls::POST_QUANTUM_GROUPS;
-    use crate::mail::{Allowance, ExceptionUse, TlsVersion};
+    use crate::mail::{Allowance, ExceptionUse, Rendition, TlsVersion};
+    use std::sync::Arc;
 
     pub(crate) fn reference(host: &str) -> Reference {
         Reference {
@@ -493,6 +498,41 @@ pub(super) mod tests {
             good.check(NOW, Demand::dsn(), &elsewhere, &domain),
             Ok(Grade::Pkix)
         );
+    }
+
+    #[test]
+    fn what_is_sealed_needs_any_tls_and_its_terms_whatever_its_level() {
+        let sealed = |terms: &Terms| {
+            let recipe = Arc::new(crate::mail::sealed::sample());
+            Rendition::sealed(Level::Sealed, terms.clone(), recipe).demand()
+        };
+        let mut domain = domain_facts("mx.b.example");
+        let unverified = VerifiedBy::Nothing("self-signed".into());
+        let any = Channel::Secure(handshake("mx.b.example", unverified));
+        let check = |channel: &Channel, terms: &Terms, domain: &DomainFacts| {
+            channel.check(NOW, sealed(terms), terms, domain)
+        };
+        assert_eq!(check(&any, &free(), &domain), Ok(Grade::Any));
+        for why in [NoTls::NotOffered, NoTls::Refused(Reply::new(454, "later"))] {
+            let short = check(&Channel::Plain(why.clone()), &free(), &domain).unwrap_err();
+            assert_eq!(short.lack, Lack::Tls(why));
+            assert_eq!(short.required, Grade::Any);
+        }
+        // A route may not carry content of its level; what is sealed is no content to it.
+        domain.max_level = Some(Level::Protected);
+        assert_eq!(check(&any, &free(), &domain), Ok(Grade::Any));
+        let pinned = Terms {
+            pin_mx: vec!["*.c.example".parse().unwrap()],
+            require_pq: false,
+        };
+        let short = check(&any, &pinned, &domain).unwrap_err();
+        assert_eq!(short.lack, Lack::NotPinned);
+        let quantum = Terms {
+            pin_mx: vec![],
+            require_pq: true,
+        };
+        let short = check(&any, &quantum, &domain).unwrap_err();
+        assert!(matches!(short.lack, Lack::KeyExchange(_)));
     }
 
     #[test]

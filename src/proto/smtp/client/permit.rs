@@ -148,7 +148,7 @@ impl Client {
         rendition: &'c Rendition,
         domain: &DomainFacts,
     ) -> Result<Permit<'c>, Shortfall> {
-        let demand = rendition.demand;
+        let demand = rendition.demand();
         let short = |reached, lack| Shortfall {
             reached,
             required: demand.least(),
@@ -187,6 +187,10 @@ impl<'c> Permit<'c> {
             return Ok(Transfer { client });
         };
         let capabilities = established.capabilities;
+        if let Some(sealed) = rendition.recipe() {
+            // Base64, whatever the accepted content is.
+            (mail.size, mail.eight_bit) = (sealed.octets, false);
+        }
         mail.size += rendition.prefix.len() as u64;
         let parameters = parameters(established, &mail)?;
         let dirty = std::mem::take(&mut established.dirty);

@@ -23,13 +23,13 @@ fn settings() -> Settings {
 }
 
 fn rendition() -> Rendition {
-    Rendition {
-        demand: Demand::content(Level::Protected).unwrap(),
-        prefix: b"DKIM-Signature: x\r\n".to_vec(),
-        signed_by: vec![],
-        body: crate::mail::Body::Accepted,
-        terms: Terms::default(),
-    }
+    content_of(Level::Protected)
+}
+
+fn content_of(level: Level) -> Rendition {
+    let prefix = b"DKIM-Signature: x\r\n".to_vec();
+    let demand = Demand::content(level).unwrap();
+    Rendition::content(demand, Terms::default(), prefix, vec![]).unwrap()
 }
 
 fn mail(recipients: usize) -> Mail {
@@ -284,10 +284,7 @@ fn the_grade_is_checked_for_every_transaction() {
         &domain_facts("mx.example"),
     );
     assert_eq!(late.err().unwrap().lack, Lack::Expired);
-    let stronger = Rendition {
-        demand: Demand::content(Level::Restricted).unwrap(),
-        ..rendition.clone()
-    };
+    let stronger = content_of(Level::Restricted);
     let short = client.permit(NOW, &stronger, &domain_facts("mx.example"));
     assert_eq!(short.err().unwrap().lack, Lack::Grade(Grade::Pkix));
     let mut any = established(VerifiedBy::Nothing("expired".into()), EHLO_TLS);

@@ -4,24 +4,25 @@
 //! A decision is in the spool, where recovery needs it, and in the record of decisions, where
 //! people look for it; both are durable before the queue hears of it.
 
-use std::sync::Arc;
+mod consider;
+mod render;
 
-use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
+use std::sync::Arc;
 
 use super::facts::{self, Memory};
 use super::line::{Line, Machinery};
-use super::plans::{self, Decided};
+use super::plans;
 use crate::mail::{
-    Decision, Demand, EnhancedCode, Envelope, MessageClass, MessageId, Prepared, Rendition, Status,
-    Terms, Timestamp,
+    Decision, EnhancedCode, Envelope, MessageClass, MessageId, Prepared, Status, Timestamp,
 };
-use crate::policy::{MessageFacts, RecipientFacts, demand_of};
+use crate::policy::{MessageFacts, RecipientFacts};
 use crate::queue::{Input, Preparation, ToDecide};
 use crate::report::decisions::DecisionsError;
 use crate::report::events;
-use crate::sign::{SignError, Signature};
+use crate::sign::SignError;
 use crate::spool::{Change, SpoolError};
+use consider::Considered;
+use render::{Held, render};
 
 /// Mail system: something of ours is missing or failed (RFC 3463 X.3.5).
 pub(super) const NOT_PREPARED: EnhancedCode = EnhancedCode::new(4, 3, 5);
@@ -64,12 +65,33 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
     let machinery = line.machinery();
     let envelope = &preparation.envelope;
     let now = line.clock.now();
-    let content = Held::of(&line, &machinery, envelope).await?;
-    let octets = content.as_ref().map(|held| &held.octets);
-    let message = message_facts(&line, &machinery, &preparation, octets).await;
+    let mut content = Held::new(&line, envelope);
+    let message = message_facts(&line, &machinery, &preparation, &mut content).await?;
     let recipients = recipient_facts(&line, &machinery, &preparation, now);
-    let decisions = machinery.policy.decide(&message, &recipients);
-    let decided = render(&machinery, &preparation, now, content, &decisions, &line).await?;
+    let mut considered = Considered::new(&machinery, &message, recipients, now);
+    let open = considered.open_questions(&machinery, &message);
+    if !open.is_empty() {
+        content.release();
+        considered
+            .look_up(&line, &machinery, &message, open, now)
+            .await;
+    }
+    let decided = render(
+        &line,
+        &machinery,
+        &preparation,
+        &message,
+        &mut considered,
+        &mut content,
+        now,
+    )
+    .await?;
+    drop(content);
+    let Considered {
+        recipients,
+        decisions,
+        ..
+    } = considered;
     let prepared = Arc::new(plans::merge(preparation.previous.as_deref(), decided));
     // The record first: recovery acts on what the spool has, and that must be on record by then.
     let news = news(&line, &preparation, &recipients, &decisions);
@@ -99,44 +121,22 @@ async fn message_facts(
     line: &Line,
     machinery: &Machinery,
     preparation: &Preparation,
-    content: Option<&Bytes>,
-) -> Arc<MessageFacts> {
+    content: &mut Held<'_>,
+) -> Result<Arc<MessageFacts>, PrepareError> {
     let (policy, envelope) = (&machinery.policy, &preparation.envelope);
     if let Some(known) = line.known.get(envelope.id, policy.hash()) {
-        return known;
+        return Ok(known);
     }
-    let facts = facts::of_message(policy, &machinery.scanner, envelope, content).await;
+    let octets = match facts::wants_content(policy, envelope.class) {
+        true => Some(content.octets().await?),
+        false => None,
+    };
+    let facts = facts::of_message(policy, &machinery.scanner, envelope, octets.as_ref()).await;
     let facts = Arc::new(facts);
     if preparation.previous.is_some() {
         line.known.keep(envelope.id, policy.hash(), &facts);
     }
-    facts
-}
-
-/// Content in memory, and the room that it was given.
-struct Held {
-    octets: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
-}
-
-impl Held {
-    /// Reads the content if somebody has to see it.
-    async fn of(
-        line: &Line,
-        machinery: &Machinery,
-        envelope: &Envelope,
-    ) -> Result<Option<Self>, PrepareError> {
-        let signs = signing_domain(line, machinery, envelope).is_some();
-        if !signs && !facts::wants_content(&machinery.policy, envelope.class) {
-            return Ok(None);
-        }
-        let room = line.reserve(envelope.size).await;
-        let content = line.spool.content(envelope.id).read_all().await;
-        Ok(Some(Self {
-            octets: content.map_err(PrepareError::Content)?,
-            _room: room,
-        }))
-    }
+    Ok(facts)
 }
 
 /// What is known of those to decide, in their order.
@@ -163,80 +163,6 @@ fn recipient_facts(
         Some(facts)
     };
     preparation.recipients.iter().filter_map(facts).collect()
-}
-
-/// The plain renditions that the decisions call for: the accepted content with its signatures in
-/// front. It is signed once, whatever the number of renditions.
-async fn render(
-    machinery: &Arc<Machinery>,
-    preparation: &Preparation,
-    now: Timestamp,
-    content: Option<Held>,
-    decisions: &[Arc<Decision>],
-    line: &Line,
-) -> Result<Vec<Decided>, PrepareError> {
-    let envelope = &preparation.envelope;
-    let class = envelope.class;
-    let demands: Vec<Option<Demand>> = decisions
-        .iter()
-        .map(|decision| demand_of(decision, class))
-        .collect();
-    let signature = match content {
-        Some(held) if demands.iter().any(Option::is_some) => {
-            sign(line, machinery, envelope, held, now).await?
-        }
-        Some(_) | None => Signature::default(),
-    };
-    let rendition = |demand: Demand, decision: &Decision| Rendition {
-        demand,
-        terms: match class {
-            MessageClass::Submitted => decision.terms.clone(),
-            MessageClass::Dsn => Terms::default(),
-        },
-        prefix: signature.prefix.clone(),
-        signed_by: signature.domains.clone(),
-        body: crate::mail::Body::Accepted,
-    };
-    let decided = preparation.recipients.iter().zip(decisions).zip(demands);
-    Ok(decided
-        .map(|((to_decide, decision), demand)| Decided {
-            recipient: to_decide.recipient,
-            decision: Arc::clone(decision),
-            rendition: demand.map(|demand| rendition(demand, decision)),
-        })
-        .collect())
-}
-
-/// The domain that signs, if there is a key for it.
-fn signing_domain(
-    line: &Line,
-    machinery: &Machinery,
-    envelope: &Envelope,
-) -> Option<crate::mail::Domain> {
-    let author = match &envelope.author {
-        Some(author) => author.domain(),
-        None => line.postmaster.domain(),
-    };
-    machinery.signer.domain_for(author).map(|_| author.clone())
-}
-
-async fn sign(
-    line: &Line,
-    machinery: &Arc<Machinery>,
-    envelope: &Envelope,
-    content: Held,
-    now: Timestamp,
-) -> Result<Signature, PrepareError> {
-    let Some(author) = signing_domain(line, machinery, envelope) else {
-        return Ok(Signature::default());
-    };
-    let machinery = Arc::clone(machinery);
-    let signing =
-        tokio::task::spawn_blocking(move || machinery.signer.sign(now, &author, &content.octets));
-    signing
-        .await
-        .map_err(|_| PrepareError::Interrupted)?
-        .map_err(PrepareError::Sign)
 }
 
 /// A recipient that is decided, what it was decided from, and how.

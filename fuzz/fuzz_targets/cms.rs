@@ -1,0 +1,6 @@
+//! See `cms::cms`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|octets: &[u8]| sealpost_fuzz::cms::cms(octets));

@@ -1,0 +1,6 @@
+//! See `ldap::reply`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|octets: &[u8]| sealpost_fuzz::ldap::reply(octets));

@@ -1,0 +1,270 @@
+//! What is shown of the directory: lists, single certificates, everything that is known of an
+//! address.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+
+use super::choice::Candidate;
+use super::folder::Filed;
+use super::judge::{chain_of, judge, reads};
+use super::look::{found_candidates, status};
+use super::store::{Entry, State};
+use super::view::{CertificateView, Origin, RevocationView};
+use super::{ASKING_REVOCATION, Certificates, CertificatesError, RevocationMode, Settings, parse};
+use crate::directory::revocation::RevocationStatus;
+use crate::mail::{Address, CertificateFact, CertificateProblem, Domain, Fingerprint, Timestamp};
+
+/// Which certificates are listed. What is `None` does not narrow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    /// Those of this address.
+    pub address: Option<Address>,
+    /// Those of addresses of this domain.
+    pub domain: Option<Domain>,
+    /// Those of this fingerprint.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+impl Selection {
+    pub(super) fn admits(&self, address: &Address, fingerprint: &Fingerprint) -> bool {
+        let same = |it: &Address| it.mailbox_key() == address.mailbox_key();
+        self.address.as_ref().is_none_or(same)
+            && self.domain.as_ref().is_none_or(|it| it == address.domain())
+            && self.fingerprint.is_none_or(|it| it == *fingerprint)
+    }
+}
+
+/// A certificate for an address, wherever it is known from.
+struct Listed {
+    address: Address,
+    fingerprint: Fingerprint,
+    /// `None`: it cannot be read any more.
+    candidate: Option<Candidate>,
+    origin: Origin,
+}
+
+impl Listed {
+    fn of_entry(entry: &Entry) -> Self {
+        Self {
+            address: entry.row.address.clone(),
+            fingerprint: entry.fingerprint,
+            candidate: Candidate::of_entry(entry),
+            origin: Origin::Imported {
+                source: entry.row.source.clone(),
+                imported: entry.row.imported.clone(),
+                approved: entry.row.approved.clone(),
+            },
+        }
+    }
+
+    fn of_filed(filed: &Filed) -> Self {
+        Self {
+            address: filed.address.clone(),
+            fingerprint: filed.parsed.fingerprint,
+            candidate: Some(Candidate::of_filed(filed)),
+            origin: Origin::Folder {
+                file: filed.file.clone(),
+            },
+        }
+    }
+}
+
+impl Certificates {
+    /// The certificates of the table and the folder, by address; nobody is asked.
+    pub fn list(&self, selection: &Selection, now: Timestamp) -> Vec<CertificateView> {
+        let settings = self.settings();
+        let listed = self.listed(&settings, selection);
+        listed
+            .into_iter()
+            .map(|it| self.view(&settings, it, now))
+            .collect()
+    }
+
+    /// All that is known of a certificate, for each of its addresses; its revocation is asked
+    /// about.
+    ///
+    /// # Errors
+    /// If it is neither in the table nor in the folder.
+    pub async fn show(
+        &self,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<Vec<CertificateView>, CertificatesError> {
+        let selection = Selection {
+            fingerprint: Some(*fingerprint),
+            ..Selection::default()
+        };
+        let settings = self.settings();
+        let listed = self.listed(&settings, &selection);
+        let Some(first) = listed.first() else {
+            return Err(CertificatesError::Unknown);
+        };
+        let revocation = match &first.candidate {
+            Some(candidate) => {
+                let deadline = Instant::now() + ASKING_REVOCATION;
+                revocation(&settings, candidate, now, deadline).await
+            }
+            None => RevocationView::NotAsked,
+        };
+        let views = listed.into_iter().map(|it| self.view(&settings, it, now));
+        let mut views: Vec<CertificateView> = views.collect();
+        for view in &mut views {
+            view.revocation = revocation.clone();
+            if revocation == RevocationView::Revoked {
+                view.problem = Some(CertificateProblem::Revoked);
+            }
+        }
+        Ok(views)
+    }
+
+    /// Every certificate that is known of an address, those of the sources too, and what is
+    /// thought of each; with what [`Self::look_up`] chooses.
+    pub async fn consider(
+        &self,
+        address: &Address,
+        now: Timestamp,
+    ) -> (Vec<CertificateView>, Option<CertificateProblem>) {
+        let chosen = self.look_up(address, now).await;
+        let settings = self.settings();
+        let selection = Selection {
+            address: Some(address.clone()),
+            ..Selection::default()
+        };
+        let mut listed = self.listed(&settings, &selection);
+        let answer = self.ask(&settings, address, now).await;
+        let found = found_candidates(&answer).into_iter().map(|it| Listed {
+            address: address.clone(),
+            fingerprint: it.parsed.fingerprint,
+            candidate: Some(it),
+            origin: Origin::Found,
+        });
+        listed.extend(found);
+        let mut views = Vec::new();
+        let deadline = Instant::now() + ASKING_REVOCATION;
+        for listed in listed {
+            let revocation = match &listed.candidate {
+                Some(candidate) => revocation(&settings, candidate, now, deadline).await,
+                None => RevocationView::NotAsked,
+            };
+            let mut view = self.view(&settings, listed, now);
+            let certificate = chosen.certificate.as_ref();
+            view.chosen = certificate
+                .is_some_and(|it| it.fingerprint == view.fingerprint && it.fact == view.trust);
+            view.revocation = revocation;
+            views.push(view);
+        }
+        (views, chosen.problem)
+    }
+
+    fn listed(&self, settings: &Settings, selection: &Selection) -> Vec<Listed> {
+        let entries = self.0.store.all();
+        let rows = entries.iter().map(|it| Listed::of_entry(it));
+        let filed = settings.folder.all();
+        let files = filed.iter().map(|it| Listed::of_filed(it));
+        rows.chain(files)
+            .filter(|it| selection.admits(&it.address, &it.fingerprint))
+            .collect()
+    }
+
+    /// What is thought of a certificate now.
+    fn view(&self, settings: &Settings, listed: Listed, now: Timestamp) -> CertificateView {
+        let Some(candidate) = &listed.candidate else {
+            return unreadable(listed);
+        };
+        let (address, fingerprint) = (&listed.address, listed.fingerprint);
+        let parsed = &candidate.parsed;
+        let pinned = self.local(settings, address).pinned;
+        let judged = judge(settings, candidate, address, now, &pinned);
+        let verdict = || self.0.verdicts.of(&fingerprint, now);
+        let chosen = self.known(address, now).certificate;
+        let chain = chain_of(settings, candidate, now);
+        let (gcm, oaep) = reads(settings, candidate, address);
+        CertificateView {
+            problem: judged.err().or_else(verdict),
+            chosen: chosen
+                .is_some_and(|it| it.fingerprint == fingerprint && it.fact == candidate.fact),
+            trust: candidate.fact,
+            state: match candidate.waits {
+                true => State::WaitsForApproval,
+                false => State::InUse,
+            },
+            subject: parsed.subject.clone(),
+            issuer: parsed.issuer.clone(),
+            serial: parsed.serial.clone(),
+            valid_from: parsed.not_before.to_rfc3339(),
+            valid_until: parsed.not_after.to_rfc3339(),
+            key: match parsed.key {
+                Ok(kind) => kind.to_string(),
+                Err(problem) => problem.to_string(),
+            },
+            addresses: parsed.names.addresses.clone(),
+            gcm,
+            oaep,
+            require_chain: candidate.require_chain,
+            chain: match &chain {
+                Ok(chain) => chain.iter().skip(1).map(subject).collect(),
+                Err(_) => Vec::new(),
+            },
+            chain_problem: chain.err(),
+            revocation: RevocationView::NotAsked,
+            address: listed.address,
+            fingerprint,
+            origin: listed.origin,
+        }
+    }
+}
+
+/// A row that came under rules that were less strict: there is nothing to show but that it is
+/// there, so that it can be removed.
+fn unreadable(listed: Listed) -> CertificateView {
+    CertificateView {
+        address: listed.address,
+        fingerprint: listed.fingerprint,
+        trust: CertificateFact::None,
+        state: State::InUse,
+        chosen: false,
+        problem: Some(CertificateProblem::Malformed),
+        origin: listed.origin,
+        subject: String::new(),
+        issuer: String::new(),
+        serial: String::new(),
+        valid_from: String::new(),
+        valid_until: String::new(),
+        key: String::new(),
+        addresses: Vec::new(),
+        gcm: false,
+        oaep: false,
+        require_chain: false,
+        chain: Vec::new(),
+        chain_problem: Some(CertificateProblem::Malformed),
+        revocation: RevocationView::NotAsked,
+    }
+}
+
+async fn revocation(
+    settings: &Settings,
+    candidate: &Candidate,
+    now: Timestamp,
+    deadline: Instant,
+) -> RevocationView {
+    if settings.revocation == RevocationMode::Off {
+        return RevocationView::Off;
+    }
+    let Ok(chain) = chain_of(settings, candidate, now) else {
+        return RevocationView::NoIssuer;
+    };
+    match status(settings, &chain, now, deadline).await {
+        RevocationStatus::Good => RevocationView::Good,
+        RevocationStatus::Revoked => RevocationView::Revoked,
+        RevocationStatus::Unknown(why) => RevocationView::Unknown { why },
+    }
+}
+
+fn subject(der: &Bytes) -> String {
+    let certificate = Certificate::from_der(der).ok();
+    let name = certificate.map(|it| parse::shown(it.tbs_certificate().subject()));
+    name.unwrap_or_default()
+}

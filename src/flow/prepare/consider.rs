@@ -1,0 +1,285 @@
+//! What is decided for recipients, and from which certificates.
+//!
+//! What is at hand is always looked at; whoever else knows certificates, and whoever knows which
+//! were revoked, is asked only where the answer could change what is decided. So a message that
+//! goes by another method tells no directory of its recipients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::super::certificates::{KnowsCertificates, Smime};
+use super::super::line::{Line, Machinery};
+use crate::mail::{
+    Address, CertificateProblem, Course, Decision, FoundCertificate, MessageClass, Method,
+    RecipientCertificate, Timestamp,
+};
+use crate::policy::{MessageFacts, Policy, RecipientFacts, could_seal};
+use crate::world::clock::Clock;
+
+/// Look-ups under way for one message.
+const MAX_LOOK_UPS: usize = 16;
+/// How long a message waits for its look-ups. Who has no answer by then has no certificate in this
+/// turn.
+const LOOK_UP_TIME: Duration = Duration::from_secs(60);
+
+/// Recipients, what is known of each, and what is decided from that. All lists go by the same
+/// numbers.
+pub(super) struct Considered {
+    pub(super) recipients: Vec<RecipientFacts>,
+    pub(super) decisions: Vec<Arc<Decision>>,
+    found: Vec<FoundCertificate>,
+}
+
+impl Considered {
+    /// Decides by what is at hand.
+    pub(super) fn new(
+        machinery: &Machinery,
+        message: &MessageFacts,
+        mut recipients: Vec<RecipientFacts>,
+        now: Timestamp,
+    ) -> Self {
+        let mut found = vec![FoundCertificate::default(); recipients.len()];
+        if let Some(smime) = in_use(machinery, message.class) {
+            for (facts, found) in recipients.iter_mut().zip(&mut found) {
+                *found = smime.certificates.known(&facts.address, now);
+                facts.find(found);
+            }
+        }
+        let decisions = machinery.policy.decide(message, &recipients);
+        Self {
+            recipients,
+            decisions,
+            found,
+        }
+    }
+
+    /// Those for whom somebody has to be asked: S/MIME is refused for want of a certificate and no
+    /// method before it is taken, or S/MIME is taken and nobody was asked about revocation.
+    pub(super) fn open_questions(
+        &self,
+        machinery: &Machinery,
+        message: &MessageFacts,
+    ) -> Vec<usize> {
+        if in_use(machinery, message.class).is_none() {
+            return Vec::new();
+        }
+        let asks = |decision: &Decision| {
+            decision.course == Course::Send(Method::Smime) || could_seal(decision)
+        };
+        let all = self.decisions.iter().enumerate();
+        all.filter(|(_, decision)| asks(decision))
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// Asks for those, and decides again by the answers.
+    pub(super) async fn look_up(
+        &mut self,
+        line: &Line,
+        machinery: &Machinery,
+        message: &MessageFacts,
+        open: Vec<usize>,
+        now: Timestamp,
+    ) {
+        let Some(smime) = in_use(machinery, message.class) else {
+            return;
+        };
+        let address = |at: usize| Some((at, self.recipients.get(at)?.address.clone()));
+        let questions = Questions {
+            clock: line.clock,
+            turns: line.look_ups(),
+            certificates: Arc::clone(&smime.certificates),
+            open: open.iter().copied().filter_map(address).collect(),
+        };
+        let mut unanswered = open;
+        for (at, answer) in questions.ask(now).await {
+            unanswered.retain(|&other| other != at);
+            self.take(at, answer);
+        }
+        for at in unanswered {
+            self.give_up(at);
+        }
+        self.decide(&machinery.policy, message);
+    }
+
+    fn take(&mut self, at: usize, answer: FoundCertificate) {
+        if let (Some(facts), Some(found)) = (self.recipients.get_mut(at), self.found.get_mut(at)) {
+            facts.find(&answer);
+            *found = answer;
+        }
+    }
+
+    /// No answer came in time. A certificate that is at hand is not used then: nobody has said
+    /// that it was not revoked.
+    fn give_up(&mut self, at: usize) {
+        let at_hand = self.certificate(at).is_some();
+        let problem = match at_hand {
+            true => CertificateProblem::RevocationUnknown,
+            false => CertificateProblem::LookupFailed,
+        };
+        self.refuse_certificate(at, problem);
+    }
+
+    /// The certificate to seal to.
+    pub(super) fn certificate(&self, at: usize) -> Option<&RecipientCertificate> {
+        self.found.get(at)?.certificate.as_ref()
+    }
+
+    /// The certificate cannot be used after all.
+    pub(super) fn refuse_certificate(&mut self, at: usize, problem: CertificateProblem) {
+        let answer = FoundCertificate {
+            certificate: None,
+            problem: Some(problem),
+        };
+        self.take(at, answer);
+    }
+
+    /// The message cannot be sealed to it.
+    pub(super) fn refuse_sealing(&mut self, at: usize) {
+        if let Some(facts) = self.recipients.get_mut(at) {
+            facts.unsealable = true;
+        }
+    }
+
+    /// Decides by what is known now. What is known as before is decided as before.
+    pub(super) fn decide(&mut self, policy: &Policy, message: &MessageFacts) {
+        self.decisions = policy.decide(message, &self.recipients);
+    }
+}
+
+/// What S/MIME works with, where it may be used for messages of this class.
+fn in_use(machinery: &Machinery, class: MessageClass) -> Option<&Smime> {
+    let smime = machinery.smime.as_ref()?;
+    (machinery.policy.source().smime && class == MessageClass::Submitted).then_some(smime)
+}
+
+/// Questions to whoever can be asked.
+struct Questions {
+    clock: Clock,
+    /// Turns to ask, shared by all messages.
+    turns: Arc<Semaphore>,
+    certificates: Arc<dyn KnowsCertificates>,
+    open: Vec<(usize, Address)>,
+}
+
+impl Questions {
+    /// The answers that come within [`LOOK_UP_TIME`], in no particular order.
+    async fn ask(self, now: Timestamp) -> Vec<(usize, FoundCertificate)> {
+        let limit = self.clock.now() + LOOK_UP_TIME;
+        let mut waiting = self.open.into_iter();
+        let mut asked = JoinSet::new();
+        let mut answers = Vec::new();
+        loop {
+            while asked.len() < MAX_LOOK_UPS
+                && let Some((at, address)) = waiting.next()
+            {
+                let (certificates, turns) =
+                    (Arc::clone(&self.certificates), Arc::clone(&self.turns));
+                asked.spawn(async move {
+                    let _turn = turns.acquire_owned().await.ok();
+                    (at, certificates.look_up(&address, now).await)
+                });
+            }
+            let next = tokio::select! {
+                biased;
+                next = asked.join_next() => next,
+                () = self.clock.sleep_until(limit) => None,
+            };
+            match next {
+                Some(Ok(answer)) => answers.push(answer),
+                // It died: no answer is an answer.
+                Some(Err(_)) => {}
+                // All have answered, or the time is up; those under way end with the set.
+                None => return answers,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::flow::certificates::Answer;
+    use crate::mail::Fingerprint;
+
+    /// Answers after a second; never for addresses that begin with `mute`.
+    #[derive(Debug, Default)]
+    struct Slow {
+        under_way: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl KnowsCertificates for Slow {
+        fn known(&self, _: &Address, _: Timestamp) -> FoundCertificate {
+            FoundCertificate::default()
+        }
+
+        fn look_up<'a>(
+            &'a self,
+            address: &'a Address,
+            _: Timestamp,
+        ) -> Answer<'a, FoundCertificate> {
+            Box::pin(async move {
+                if address.to_string().starts_with("mute") {
+                    std::future::pending::<()>().await;
+                }
+                assert!(!address.to_string().starts_with("dies"), "as a test wants");
+                let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+                self.most.fetch_max(now, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.under_way.fetch_sub(1, Ordering::SeqCst);
+                FoundCertificate::default()
+            })
+        }
+
+        fn stands<'a>(
+            &'a self,
+            _: &'a Address,
+            _: &'a Fingerprint,
+            _: Timestamp,
+        ) -> Answer<'a, Result<(), CertificateProblem>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    async fn asked(names: &[String], turns: usize) -> (Vec<usize>, usize, Duration) {
+        let slow = Arc::new(Slow::default());
+        let address = |name: &String| Address::parse(&format!("{name}@b.example")).unwrap();
+        let questions = Questions {
+            clock: Clock::starting_at(Timestamp::from_secs(1000)),
+            turns: Arc::new(Semaphore::new(turns)),
+            certificates: Arc::clone(&slow) as Arc<dyn KnowsCertificates>,
+            open: names.iter().map(address).enumerate().collect(),
+        };
+        let begun = tokio::time::Instant::now();
+        let answers = questions.ask(Timestamp::from_secs(1000)).await;
+        let mut answered: Vec<usize> = answers.into_iter().map(|(at, _)| at).collect();
+        answered.sort_unstable();
+        (answered, slow.most.load(Ordering::SeqCst), begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn asks_many_at_a_time_and_not_too_many() {
+        let names: Vec<String> = (0..100).map(|n| format!("p{n}")).collect();
+        let all: Vec<usize> = (0..100).collect();
+        let (answered, most, took) = asked(&names, 64).await;
+        assert_eq!((answered, most), (all.clone(), MAX_LOOK_UPS));
+        assert_eq!(took.as_secs(), 7);
+        // Of the turns that all messages share, others have taken most.
+        let (answered, most, _) = asked(&names, 3).await;
+        assert_eq!((answered, most), (all, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_not_waited_for_longer() {
+        let names = ["a", "mute", "dies", "b"].map(str::to_owned);
+        let (answered, _, took) = asked(&names, 64).await;
+        assert_eq!(answered, [0, 3]);
+        assert_eq!(took, LOOK_UP_TIME);
+    }
+}

@@ -1,0 +1,367 @@
+//! What is made of a message by what was decided: signed, or sealed and signed.
+//!
+//! The content in clear is signed once, whatever the number of its renditions. What is sealed is
+//! made for one recipient each: the list of those who can open an envelope tells who they are.
+//! The one place where the demand of sealed mail is given (`tests/layering.rs` reads for that).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::super::certificates::Smime;
+use super::super::line::{Line, Machinery};
+use super::super::plans::Decided;
+use super::PrepareError;
+use super::consider::Considered;
+use crate::mail::{
+    Asker, CertificateProblem, Decision, Demand, Domain, Envelope, Level, MessageClass,
+    RecipientCertificate, Rendition, Sealed, Terms, Timestamp,
+};
+use crate::policy::{MessageFacts, Wanted, wanted};
+use crate::proto::cms::CmsError;
+use crate::queue::Preparation;
+use crate::seal::{Outside, Payload, SealError, Sealing, Unsigned, already_sealed};
+use crate::sign::{SignError, Signature, Signer};
+
+/// Octets of what a message's sealed renditions are made from, all recipients together: they stand
+/// in one record of the spool, and in memory for as long as the message waits.
+const MAX_RECIPE_OCTETS: usize = 24 * 1024 * 1024;
+
+/// The accepted content, read when somebody has to see it, with the room that it was given in
+/// memory.
+pub(super) struct Held<'a> {
+    line: &'a Line,
+    envelope: &'a Envelope,
+    held: Option<(Bytes, Option<OwnedSemaphorePermit>)>,
+}
+
+impl<'a> Held<'a> {
+    pub(super) const fn new(line: &'a Line, envelope: &'a Envelope) -> Self {
+        Self {
+            line,
+            envelope,
+            held: None,
+        }
+    }
+
+    /// The content.
+    pub(super) async fn octets(&mut self) -> Result<Bytes, PrepareError> {
+        if let Some((octets, _)) = &self.held {
+            return Ok(octets.clone());
+        }
+        let room = self.line.reserve(self.envelope.size).await;
+        let content = self.line.spool.content(self.envelope.id).read_all().await;
+        let octets = content.map_err(PrepareError::Content)?;
+        self.held = Some((octets.clone(), room));
+        Ok(octets)
+    }
+
+    /// Gives the room back, before a wait that can be long.
+    pub(super) fn release(&mut self) {
+        self.held = None;
+    }
+}
+
+/// Makes the renditions that the decisions call for. Where a message cannot be sealed to a
+/// recipient after all, that recipient is decided again, by that fact.
+pub(super) async fn render(
+    line: &Line,
+    machinery: &Arc<Machinery>,
+    preparation: &Preparation,
+    message: &MessageFacts,
+    considered: &mut Considered,
+    content: &mut Held<'_>,
+    now: Timestamp,
+) -> Result<Vec<Decided>, PrepareError> {
+    let envelope = &preparation.envelope;
+    let mut sealed = vec![None; considered.decisions.len()];
+    let jobs = jobs(considered, envelope.class);
+    if !jobs.is_empty() {
+        let octets = content.octets().await?;
+        let work = Work {
+            machinery: Arc::clone(machinery),
+            envelope: Arc::clone(envelope),
+            signing: signing_domain(line, machinery, envelope),
+            content: octets,
+            now,
+            room: MAX_RECIPE_OCTETS.saturating_sub(kept(preparation)),
+        };
+        let mut refused = false;
+        for (at, made) in seal(line, work, jobs).await? {
+            match made {
+                Ok(rendition) => {
+                    if let Some(place) = sealed.get_mut(at) {
+                        *place = Some(rendition);
+                    }
+                }
+                Err(unsealed) => {
+                    let recipient = preparation.recipients.get(at).map(|it| it.recipient);
+                    tracing::error!(queue_id = %envelope.id, recipient, error = &unsealed as &dyn std::error::Error, "a message could not be sealed to a recipient, who is decided again");
+                    refused = true;
+                    match unsealed.problem {
+                        Some(problem) => considered.refuse_certificate(at, problem),
+                        None => considered.refuse_sealing(at),
+                    }
+                }
+            }
+        }
+        if refused {
+            considered.decide(&machinery.policy, message);
+        }
+    }
+    let in_clear = in_clear(line, machinery, preparation, considered, content, now).await?;
+    let parts = preparation.recipients.iter().zip(&considered.decisions);
+    let renditions = in_clear.into_iter().zip(sealed);
+    Ok(parts
+        .zip(renditions)
+        .map(|((to_decide, decision), (in_clear, sealed))| Decided {
+            recipient: to_decide.recipient,
+            decision: Arc::clone(decision),
+            rendition: match wanted(decision, envelope.class) {
+                Wanted::Content(_) => in_clear,
+                Wanted::Sealed => sealed,
+                Wanted::Nothing => None,
+            },
+        })
+        .collect())
+}
+
+/// The accepted content with its signatures in front, for those who get that.
+async fn in_clear(
+    line: &Line,
+    machinery: &Arc<Machinery>,
+    preparation: &Preparation,
+    considered: &Considered,
+    content: &mut Held<'_>,
+    now: Timestamp,
+) -> Result<Vec<Option<Rendition>>, PrepareError> {
+    let envelope = &preparation.envelope;
+    let class = envelope.class;
+    let demand = |decision: &Arc<Decision>| wanted(decision, class).demand();
+    let demands: Vec<Option<Demand>> = considered.decisions.iter().map(demand).collect();
+    let signature = match signing_domain(line, machinery, envelope) {
+        Some(author) if demands.iter().any(Option::is_some) => {
+            let (machinery, octets) = (Arc::clone(machinery), content.octets().await?);
+            let signing =
+                tokio::task::spawn_blocking(move || machinery.signer.sign(now, &author, &octets));
+            let signed = signing.await.map_err(|_| PrepareError::Interrupted)?;
+            signed.map_err(PrepareError::Sign)?
+        }
+        Some(_) | None => Signature::default(),
+    };
+    let rendition = |(demand, decision): (Option<Demand>, &Arc<Decision>)| {
+        let terms = match class {
+            MessageClass::Submitted => decision.terms.clone(),
+            MessageClass::Dsn => Terms::default(),
+        };
+        let (prefix, signed_by) = (signature.prefix.clone(), signature.domains.clone());
+        Rendition::content(demand?, terms, prefix, signed_by)
+    };
+    let all = demands.into_iter().zip(&considered.decisions);
+    Ok(all.map(rendition).collect())
+}
+
+/// The domain that signs, if there is a key for it.
+pub(super) fn signing_domain(
+    line: &Line,
+    machinery: &Machinery,
+    envelope: &Envelope,
+) -> Option<Domain> {
+    let author = match &envelope.author {
+        Some(author) => author.domain(),
+        None => line.postmaster.domain(),
+    };
+    machinery.signer.domain_for(author).map(|_| author.clone())
+}
+
+/// A rendition to be sealed.
+struct Job {
+    at: usize,
+    level: Level,
+    terms: Terms,
+    outside: Outside,
+    certificate: RecipientCertificate,
+}
+
+/// A message could not be sealed to a recipient.
+#[derive(Debug, thiserror::Error)]
+#[error("it could not be sealed")]
+struct Unsealed {
+    /// What is wrong with the certificate, if it is the certificate.
+    problem: Option<CertificateProblem>,
+    source: SealError,
+}
+
+impl Unsealed {
+    /// The message, or something of ours.
+    const fn message(source: SealError) -> Self {
+        Self {
+            problem: None,
+            source,
+        }
+    }
+
+    /// One recipient's envelope.
+    const fn envelope(source: SealError) -> Self {
+        let problem = match source {
+            SealError::Cms(CmsError::KeyKind | CmsError::KeyUsage) => {
+                Some(CertificateProblem::KeyKind)
+            }
+            SealError::Cms(CmsError::WeakKey) => Some(CertificateProblem::WeakKey),
+            SealError::Cms(CmsError::Malformed) => Some(CertificateProblem::Malformed),
+            _ => None,
+        };
+        Self { problem, source }
+    }
+}
+
+fn jobs(considered: &Considered, class: MessageClass) -> Vec<Job> {
+    let all = considered.decisions.iter().enumerate();
+    all.filter(|(_, decision)| wanted(decision, class) == Wanted::Sealed)
+        .filter_map(|(at, decision)| {
+            Some(Job {
+                at,
+                level: decision.level,
+                terms: decision.terms.clone(),
+                outside: outside(decision),
+                certificate: considered.certificate(at)?.clone(),
+            })
+        })
+        .collect()
+}
+
+/// What a sender's own sealing may leave in the open. That it could not be read is in its nature
+/// and raises the level; if anything else did, nothing is told to those who carry it.
+fn outside(decision: &Decision) -> Outside {
+    let asked = decision.reasons.iter().any(|reason| {
+        reason.level > Level::Protected && !matches!(reason.asker, Asker::Unscannable(_))
+    });
+    match asked {
+        true => Outside::Silent,
+        false => Outside::AsChosen,
+    }
+}
+
+/// What sealing works on.
+struct Work {
+    machinery: Arc<Machinery>,
+    envelope: Arc<Envelope>,
+    /// The domain that signs outside, if one does.
+    signing: Option<Domain>,
+    content: Bytes,
+    now: Timestamp,
+    /// Octets that recipes may take.
+    room: usize,
+}
+
+/// Octets of recipes that stay, of recipients that are not decided now.
+fn kept(preparation: &Preparation) -> usize {
+    let Some(previous) = &preparation.previous else {
+        return 0;
+    };
+    let decided = preparation.recipients.iter().map(|it| it.recipient);
+    let decided: HashSet<u32> = decided.collect();
+    let stays = previous
+        .plans
+        .iter()
+        .filter(|plan| !decided.contains(&plan.recipient));
+    let recipes = stays.filter_map(|plan| previous.rendition(plan)?.recipe());
+    recipes.map(|recipe| octets_of(recipe)).sum()
+}
+
+/// Octets of a recipe.
+const fn octets_of(sealed: &Sealed) -> usize {
+    let inside = sealed.head.len() + sealed.tail.len();
+    sealed.header.len() + sealed.envelope.len() + inside
+}
+
+type Made = Vec<(usize, Result<Rendition, Unsealed>)>;
+
+/// Seals on a thread for that, in its turn: each may hold another copy of a message (AES-GCM).
+async fn seal(line: &Line, work: Work, jobs: Vec<Job>) -> Result<Made, PrepareError> {
+    let _turn = line.turn_to_seal().await;
+    let sealing = tokio::task::spawn_blocking(move || work.all(jobs));
+    let made = sealing.await.map_err(|_| PrepareError::Interrupted)?;
+    made.map_err(PrepareError::Sign)
+}
+
+impl Work {
+    fn all(&self, jobs: Vec<Job>) -> Result<Made, SignError> {
+        let Some(smime) = &self.machinery.smime else {
+            return Ok(Vec::new());
+        };
+        let mut payload = None;
+        let mut room = self.room;
+        let mut made = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let at = job.at;
+            made.push((at, self.one(smime, &mut payload, &mut room, job)?));
+        }
+        Ok(made)
+    }
+
+    fn one(
+        &self,
+        smime: &Smime,
+        payload: &mut Option<Result<Payload, SealError>>,
+        room: &mut usize,
+        job: Job,
+    ) -> Result<Result<Rendition, Unsealed>, SignError> {
+        let Job {
+            level,
+            terms,
+            outside,
+            certificate,
+            ..
+        } = job;
+        if let Some(attested) = already_sealed(&self.content, &certificate, outside) {
+            let sign =
+                |signer: &Signer, author: &Domain| signer.sign(self.now, author, &self.content);
+            let Signature { prefix, domains } = self.signature(sign)?;
+            let rendition = Rendition::untouched(level, terms, attested);
+            return Ok(Ok(rendition.with_signature(prefix, domains)));
+        }
+        let payload = match payload.get_or_insert_with(|| self.payload(smime)) {
+            Ok(payload) => payload,
+            Err(error) => return Ok(Err(Unsealed::message(*error))),
+        };
+        let Sealing {
+            sealed,
+            body_sha256,
+        } = match payload.seal(&self.content, &certificate) {
+            Ok(sealing) => sealing,
+            Err(error) => return Ok(Err(Unsealed::envelope(error))),
+        };
+        match room.checked_sub(octets_of(&sealed)) {
+            Some(left) => *room = left,
+            None => return Ok(Err(Unsealed::message(CmsError::TooLarge.into()))),
+        }
+        let sign = |signer: &Signer, author: &Domain| {
+            signer.sign_hashed(self.now, author, &sealed.header, body_sha256)
+        };
+        let Signature { prefix, domains } = self.signature(sign)?;
+        let rendition = Rendition::sealed(level, terms, Arc::new(sealed));
+        Ok(Ok(rendition.with_signature(prefix, domains)))
+    }
+
+    fn payload(&self, smime: &Smime) -> Result<Payload, SealError> {
+        let author = self.envelope.author.as_ref();
+        let payload = smime.sealer.payload(&self.content, author, self.now)?;
+        if let Some(Unsigned::Expired(owner)) = payload.unsigned() {
+            tracing::warn!(queue_id = %self.envelope.id, %owner, "a message is sealed without a signature inside: the signing identity has expired");
+        }
+        Ok(payload)
+    }
+
+    fn signature(
+        &self,
+        sign: impl FnOnce(&Signer, &Domain) -> Result<Signature, SignError>,
+    ) -> Result<Signature, SignError> {
+        match &self.signing {
+            Some(author) => sign(&self.machinery.signer, author),
+            None => Ok(Signature::default()),
+        }
+    }
+}
