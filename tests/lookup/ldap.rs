@@ -40,9 +40,13 @@ fn source(world: &World, settings: LdapSettings) -> LdapSource {
 }
 
 async fn ask(source: &LdapSource) -> Result<Vec<Vec<u8>>, LookupError> {
-    source
-        .certificates(&Address::parse("jo@b.example").unwrap())
-        .await
+    ask_within(source, Duration::from_secs(60)).await
+}
+
+async fn ask_within(source: &LdapSource, time: Duration) -> Result<Vec<Vec<u8>>, LookupError> {
+    let address = Address::parse("jo@b.example").unwrap();
+    let deadline = tokio::time::Instant::now() + time;
+    source.certificates(&address, deadline).await
 }
 
 /// A server at `ldap.b.example`, at a private address, as most are.

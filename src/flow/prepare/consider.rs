@@ -100,7 +100,7 @@ impl Considered {
             self.take(at, answer);
         }
         for at in unanswered {
-            self.give_up(at);
+            self.give_up(smime, at, now);
         }
         self.decide(&machinery.policy, message);
     }
@@ -112,15 +112,16 @@ impl Considered {
         }
     }
 
-    /// No answer came in time. A certificate that is at hand is not used then: nobody has said
-    /// that it was not revoked.
-    fn give_up(&mut self, at: usize) {
-        let at_hand = self.certificate(at).is_some();
-        let problem = match at_hand {
-            true => CertificateProblem::RevocationUnknown,
-            false => CertificateProblem::LookupFailed,
+    /// No answer came in time. Whether a certificate that is at hand is used then is the
+    /// operator's choice: nobody has said that it was not revoked.
+    fn give_up(&mut self, smime: &Smime, at: usize, now: Timestamp) {
+        let unanswered = match self.certificate(at) {
+            Some(at_hand) => smime.certificates.unanswered(&at_hand.fingerprint, now),
+            None => Err(CertificateProblem::LookupFailed),
         };
-        self.refuse_certificate(at, problem);
+        if let Err(problem) = unanswered {
+            self.refuse_certificate(at, problem);
+        }
     }
 
     /// The certificate to seal to.
@@ -235,6 +236,10 @@ mod tests {
                 self.under_way.fetch_sub(1, Ordering::SeqCst);
                 FoundCertificate::default()
             })
+        }
+
+        fn unanswered(&self, _: &Fingerprint, _: Timestamp) -> Result<(), CertificateProblem> {
+            Ok(())
         }
 
         fn stands<'a>(

@@ -124,6 +124,7 @@ pub struct Told {
     pub answers: Mutex<Answers>,
     pub asked: AtomicUsize,
     pub go_on: Notify,
+    pub deadlines: Mutex<Vec<tokio::time::Instant>>,
 }
 
 impl Told {
@@ -133,6 +134,7 @@ impl Told {
             answers: Mutex::new(answers),
             asked: AtomicUsize::new(0),
             go_on: Notify::new(),
+            deadlines: Mutex::default(),
         })
     }
 
@@ -157,7 +159,9 @@ impl Source for Told {
     fn certificates<'a>(
         &'a self,
         _: &'a Address,
+        deadline: tokio::time::Instant,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LookupError>> {
+        self.deadlines.lock().unwrap().push(deadline);
         self.asked.fetch_add(1, Ordering::SeqCst);
         let answers = self.answers.lock().unwrap().clone();
         Box::pin(async move {
@@ -165,7 +169,10 @@ impl Source for Told {
                 Answers::With(values) => Ok(values),
                 Answers::Fails => Err(LookupError::Failed("down".to_owned())),
                 Answers::Refuses => Err(LookupError::Refused("rubbish".to_owned())),
-                Answers::Hangs => std::future::pending().await,
+                Answers::Hangs => {
+                    tokio::time::sleep_until(deadline).await;
+                    Err(LookupError::Failed("not in time".to_owned()))
+                }
                 Answers::Waits(values) => {
                     self.go_on.notified().await;
                     Ok(values)
