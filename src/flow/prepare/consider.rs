@@ -206,13 +206,16 @@ mod tests {
 
     use super::*;
     use crate::flow::certificates::Answer;
-    use crate::mail::Fingerprint;
+    use crate::mail::{CertificateFact, Fingerprint};
+    use crate::seal::Sealer;
 
     /// Answers after a second; never for addresses that begin with `mute`.
     #[derive(Debug, Default)]
     struct Slow {
         under_way: AtomicUsize,
         most: AtomicUsize,
+        /// What is at hand is used where no answer comes.
+        lenient: bool,
     }
 
     impl KnowsCertificates for Slow {
@@ -239,7 +242,10 @@ mod tests {
         }
 
         fn unanswered(&self, _: &Fingerprint, _: Timestamp) -> Result<(), CertificateProblem> {
-            Ok(())
+            match self.lenient {
+                true => Ok(()),
+                false => Err(CertificateProblem::RevocationUnknown),
+            }
         }
 
         fn stands<'a>(
@@ -278,6 +284,48 @@ mod tests {
         // Of the turns that all messages share, others have taken most.
         let (answered, most, _) = asked(&names, 3).await;
         assert_eq!((answered, most), (all, 3));
+    }
+
+    #[test]
+    fn what_is_at_hand_is_used_without_an_answer_where_the_operator_says_so() {
+        let now = Timestamp::from_secs(1000);
+        let at_hand = FoundCertificate {
+            certificate: Some(RecipientCertificate {
+                der: bytes::Bytes::new(),
+                fingerprint: Fingerprint::new([1; 32]),
+                expires: now,
+                fact: CertificateFact::Directory,
+                gcm: false,
+                oaep: false,
+            }),
+            problem: None,
+        };
+        for (lenient, found, expected) in [
+            (true, &at_hand, None),
+            (false, &at_hand, Some(CertificateProblem::RevocationUnknown)),
+            (
+                true,
+                &FoundCertificate::default(),
+                Some(CertificateProblem::LookupFailed),
+            ),
+        ] {
+            let smime = Smime {
+                certificates: Arc::new(Slow {
+                    lenient,
+                    ..Slow::default()
+                }),
+                sealer: Arc::new(Sealer::new(Vec::new())),
+            };
+            let jo = Address::parse("jo@b.example").unwrap();
+            let mut considered = Considered {
+                recipients: vec![RecipientFacts::new(jo, now)],
+                decisions: Vec::new(),
+                found: vec![found.clone()],
+            };
+            considered.give_up(&smime, 0, now);
+            assert_eq!(considered.certificate(0).is_some(), expected.is_none());
+            assert_eq!(considered.recipients[0].certificate_problem, expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::CertificateFact::{Directory, Pinned, Valid};
 use super::super::*;
 use super::home::*;
 use super::make::*;
 use crate::directory::revocation::RevocationStatus;
+use crate::mail::CertificateFact::{Directory, Pinned, Valid};
 use crate::mail::CertificateProblem::*;
 
 const KIM: &str = "kim@clinic.example";
@@ -49,7 +49,7 @@ fn after(seconds: u64) -> Timestamp {
     NOW + Duration::from_secs(seconds)
 }
 
-fn print(der: &Bytes) -> crate::mail::Fingerprint {
+fn print(der: &Bytes) -> Fingerprint {
     Parsed::read(der).unwrap().fingerprint
 }
 

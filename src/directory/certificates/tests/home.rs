@@ -13,6 +13,7 @@ use super::make::*;
 use crate::directory::lookup::LookupError;
 use crate::directory::revocation::RevocationStatus;
 use crate::journal::{Journal, MasterKey, Options, OsDisk};
+use crate::mail::CertificateFact;
 use crate::world::BoxFuture;
 use crate::world::clock::Clock;
 
@@ -22,7 +23,7 @@ pub struct Home {
     _journal: Journal,
 }
 
-impl std::ops::Deref for Home {
+impl Deref for Home {
     type Target = Certificates;
     fn deref(&self) -> &Certificates {
         &self.certificates

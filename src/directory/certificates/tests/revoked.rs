@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::CertificateFact::{Directory, Valid};
 use super::super::*;
 use super::chains::permitted;
 use super::home::*;
 use super::make::*;
 use crate::directory::revocation::RevocationStatus;
+use crate::mail::CertificateFact::{Directory, Valid};
 use crate::mail::CertificateProblem::*;
 
 const KIM: &str = "kim@clinic.example";
