@@ -23,6 +23,16 @@ pub trait KnowsCertificates: Send + Sync + Debug {
     /// What can be found out, revocation included: answers within its own bounds on time.
     fn look_up<'a>(&'a self, address: &'a Address, now: Timestamp) -> Answer<'a, FoundCertificate>;
 
+    /// What follows for a certificate at hand when a question about it had no answer in time.
+    ///
+    /// # Errors
+    /// Why it is not used then.
+    fn unanswered(
+        &self,
+        certificate: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<(), CertificateProblem>;
+
     /// Whether the certificate of this name may still be used for the address.
     fn stands<'a>(
         &'a self,

@@ -10,14 +10,14 @@ use super::line::{Line, Machinery};
 use super::prepare::NOT_PREPARED;
 use crate::mail::{
     CertificateFact, CertificateProblem, Decision, DeferReason, EnhancedCode, Fingerprint, Outcome,
-    RecipientOutcome, Rendition, Status, Timestamp,
+    RecipientOutcome, Rendition, Status, Timestamp, has_expired,
 };
 use crate::policy::certificate_carries;
 use crate::queue::{Attempt, Input};
 use crate::relay::Job;
 
 /// How long it may take to find out whether a certificate still stands.
-const CHECK_TIME: Duration = Duration::from_secs(30);
+const CHECK_TIME: Duration = Duration::from_secs(45);
 
 /// Runs an attempt and tells the queue. Whatever happens, each recipient gets an outcome.
 pub(super) async fn run(line: Arc<Line>, attempt: Attempt) {
@@ -130,7 +130,7 @@ async fn lost(
     };
     if rendition
         .recipe()
-        .is_some_and(|sealed| now >= sealed.expires)
+        .is_some_and(|sealed| has_expired(sealed.expires, now))
     {
         return Some(CertificateProblem::Expired.to_string());
     }
@@ -138,7 +138,12 @@ async fn lost(
         biased;
         stands = smime.certificates.stands(address, certificate, now) => stands,
         () = line.clock.sleep_until(now + CHECK_TIME) => {
-            Err(CertificateProblem::RevocationUnknown)
+            let at_hand = smime.certificates.known(address, now).certificate;
+            match at_hand.is_some_and(|known| known.fingerprint == *certificate) {
+                true => smime.certificates.unanswered(certificate, now),
+                // Nobody has said that it is vouched for still.
+                false => Err(CertificateProblem::LookupFailed),
+            }
         }
     };
     if let Err(problem) = stands {

@@ -142,6 +142,12 @@ impl FoundCertificate {
     }
 }
 
+/// Whether a certificate that is valid until `expires` has expired: its last second counts whole
+/// (RFC 5280 §4.1.2.5).
+pub fn has_expired(expires: Timestamp, now: Timestamp) -> bool {
+    now.as_secs() > expires.as_secs()
+}
+
 /// Why a certificate is not used for an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -271,6 +277,14 @@ mod tests {
         let octets = postcard::to_allocvec(&print).unwrap();
         assert_eq!(octets, [0xab; 32]);
         assert_eq!(postcard::from_bytes::<Fingerprint>(&octets).unwrap(), print);
+    }
+
+    #[test]
+    fn the_last_second_of_a_certificate_counts_whole() {
+        let expires = Timestamp::from_secs(1000);
+        let within = expires + std::time::Duration::from_millis(999);
+        assert!(!has_expired(expires, within));
+        assert!(has_expired(expires, Timestamp::from_secs(1001)));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod tls;
 pub use address::{Address, AddressError, ReversePath};
 pub use certificate::{
     CertificateFact, CertificateProblem, Fingerprint, FoundCertificate, RecipientCertificate,
+    has_expired,
 };
 pub use decision::{
     Allowance, Asker, Candidate, Course, Decision, Demand, ExceptionUse, Grade, Level, Method,

@@ -12,7 +12,7 @@ use crate::config::{
     self, Config, Credentials, IdentityOwner, IdentitySection, LdapSection, SmimeSection,
     WellKnownSection,
 };
-use crate::directory::certificates::{Anchors, Certificates, Folder, Settings};
+use crate::directory::certificates::{Anchors, Certificates, Folder, Settings, Vouches};
 use crate::directory::lookup::{HttpsSource, LdapSettings, LdapSource, Source};
 use crate::directory::revocation::Revocation;
 use crate::flow::certificates::Answer;
@@ -77,15 +77,19 @@ fn revocation(dialer: Dialer) -> Revocation {
 }
 
 fn anchors(section: &SmimeSection) -> Result<Anchors, BuildError> {
+    let for_all = section.anchors.iter();
+    let for_all = for_all.map(|path| (path, "smime.anchors", Vouches::ForAll));
+    let narrowed = section.narrowed.iter().map(|it| {
+        let vouches = Vouches::For(it.domains.clone());
+        (&it.file, "smime.anchor.file", vouches)
+    });
     let mut certificates = Vec::new();
-    for path in &section.anchors {
-        let chain = read_chain(path).map_err(|source| BuildError::Certificate {
-            what: "smime.anchors",
-            source,
-        })?;
-        certificates.extend(chain.iter().map(|it| Bytes::copy_from_slice(it)));
+    for (path, what, vouches) in for_all.chain(narrowed) {
+        let chain = read_chain(path).map_err(|source| BuildError::Certificate { what, source })?;
+        let read = chain.iter().map(|it| Bytes::copy_from_slice(it));
+        certificates.extend(read.map(|der| (der, vouches.clone())));
     }
-    Anchors::new(certificates).map_err(BuildError::Anchors)
+    Anchors::narrowed(certificates).map_err(BuildError::Anchors)
 }
 
 fn folder(section: &SmimeSection, now: Timestamp) -> Result<Folder, BuildError> {
@@ -242,6 +246,14 @@ impl KnowsCertificates for Known {
 
     fn look_up<'a>(&'a self, address: &'a Address, now: Timestamp) -> Answer<'a, FoundCertificate> {
         Box::pin(self.0.look_up(address, now))
+    }
+
+    fn unanswered(
+        &self,
+        certificate: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<(), CertificateProblem> {
+        self.0.unanswered(certificate, now)
     }
 
     fn stands<'a>(

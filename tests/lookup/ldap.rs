@@ -40,9 +40,13 @@ fn source(world: &World, settings: LdapSettings) -> LdapSource {
 }
 
 async fn ask(source: &LdapSource) -> Result<Vec<Vec<u8>>, LookupError> {
-    source
-        .certificates(&Address::parse("jo@b.example").unwrap())
-        .await
+    ask_within(source, Duration::from_secs(60)).await
+}
+
+async fn ask_within(source: &LdapSource, time: Duration) -> Result<Vec<Vec<u8>>, LookupError> {
+    let address = Address::parse("jo@b.example").unwrap();
+    let deadline = tokio::time::Instant::now() + time;
+    source.certificates(&address, deadline).await
 }
 
 /// A server at `ldap.b.example`, at a private address, as most are.
@@ -185,6 +189,21 @@ async fn a_server_that_hangs_or_goes_away_is_left_alone_for_a_while() {
         world.sleep(Duration::from_secs(1)).await;
         assert!(ask(&source).await.is_ok(), "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_less_time_than_the_server_may_take_puts_it_to_rest_too() {
+    let (world, server) = world(answer(|_| Vec::new()));
+    server.at(&world, "ldap.b.example", "10.0.0.1:636");
+    let source = source(&world, settings(&world, "ldaps://ldap.b.example"));
+    let failed = |why: &str| Err(LookupError::Failed(format!("ldap.b.example {why}")));
+    let (time, before) = (Duration::from_secs(2), world.clock.now());
+    let answer = ask_within(&source, time).await;
+    assert_eq!(answer, failed("did not answer in time"));
+    assert_eq!(world.clock.now().since(before), time);
+    let answer = ask(&source).await;
+    assert_eq!(answer, failed("failed a moment ago and is left alone"));
+    assert_eq!(world.network.dialled().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -209,6 +209,10 @@ impl KnowsCertificates for FakeCertificates {
         })
     }
 
+    fn unanswered(&self, _: &Fingerprint, _: Timestamp) -> Result<(), CertificateProblem> {
+        Err(CertificateProblem::RevocationUnknown)
+    }
+
     fn stands<'a>(
         &'a self,
         address: &'a Address,

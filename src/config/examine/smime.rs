@@ -31,7 +31,10 @@ pub(super) fn smime(
         signs(identity, now, credentials, sheet);
     }
     for path in &section.anchors {
-        vouches(path, now, sheet);
+        vouches(path, "smime.anchors", now, sheet);
+    }
+    for anchor in &section.narrowed {
+        vouches(&anchor.file, "smime.anchor.file", now, sheet);
     }
     for server in &section.well_known {
         if let Some(path) = &server.ca_file
@@ -259,19 +262,18 @@ fn fits(
 }
 
 /// Whether a file holds authorities, and at least one that is valid.
-fn vouches(path: &At<PathBuf>, now: Timestamp, sheet: &mut Sheet<'_>) {
-    const NAME: &str = "smime.anchors";
+fn vouches(path: &At<PathBuf>, name: &str, now: Timestamp, sheet: &mut Sheet<'_>) {
     let shown = path.display();
     let chain = match certificate::read_chain(path) {
         Ok(chain) => chain,
-        Err(error) => return pem_problem(&error, path, NAME, sheet),
+        Err(error) => return pem_problem(&error, path, name, sheet),
     };
     let (mut authorities, mut valid) = (0_usize, 0_usize);
     for one in &chain {
         let described = match certificate::describe(one) {
             Ok(described) => described,
             Err(error) => {
-                pem_problem(&error, path, NAME, sheet);
+                pem_problem(&error, path, name, sheet);
                 continue;
             }
         };
@@ -279,7 +281,7 @@ fn vouches(path: &At<PathBuf>, now: Timestamp, sheet: &mut Sheet<'_>) {
         if !described.authority {
             sheet.wrong(
                 path.at,
-                format!("{NAME} {shown} has a certificate that is no authority's: {subject}"),
+                format!("{name} {shown} has a certificate that is no authority's: {subject}"),
                 "take it out, or `sealpost cert import` it if it is a recipient's",
             );
             continue;
@@ -290,18 +292,18 @@ fn vouches(path: &At<PathBuf>, now: Timestamp, sheet: &mut Sheet<'_>) {
             Ok(validity) => sheet.warn(
                 path.at,
                 format!(
-                    "{NAME} {shown} has an authority that vouches for nothing now, but from {} to {}: {subject}",
+                    "{name} {shown} has an authority that vouches for nothing now, but from {} to {}: {subject}",
                     validity.from, validity.until
                 ),
                 "take it out, or renew it",
             ),
-            Err(error) => pem_problem(&error, path, NAME, sheet),
+            Err(error) => pem_problem(&error, path, name, sheet),
         }
     }
     if authorities > 0 && valid == 0 {
         sheet.wrong(
             path.at,
-            format!("{NAME} {shown} has no authority that is valid now"),
+            format!("{name} {shown} has no authority that is valid now"),
             "renew it, or remove the file",
         );
     }

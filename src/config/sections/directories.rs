@@ -19,7 +19,7 @@ use crate::world::url::Url;
 
 /// How long a server may take to answer, where `timeout` does not say.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest that it may: what all servers together get for an address.
+/// The longest that it may: half of what all servers together get for an address.
 const MAX_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest distinguished name or attribute that is read, in octets.
 const MAX_TEXT_OCTETS: usize = 1000;

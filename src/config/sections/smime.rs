@@ -14,7 +14,7 @@ use super::super::value;
 use super::directories::{self, LdapSection, WellKnownSection};
 use super::located;
 use crate::directory::certificates::{Partner, RevocationMode};
-use crate::mail::{Address, ContentCipher, Domain};
+use crate::mail::{Address, ContentCipher, Domain, DomainPattern};
 
 /// How certificates are found, trusted and used.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct SmimeSection {
     pub identities: Vec<IdentitySection>,
     /// Authorities that vouch for certificates which were looked up, PEM.
     pub anchors: Vec<At<PathBuf>>,
+    /// Authorities that vouch for those of some domains only.
+    pub narrowed: Vec<AnchorSection>,
     /// What follows where nobody says whether a certificate was revoked.
     pub revocation: RevocationMode,
     /// LDAP servers that are asked, in their order.
@@ -35,6 +37,15 @@ pub struct SmimeSection {
     pub well_known: Vec<WellKnownSection>,
     /// What partners are known to read.
     pub partners: Vec<Partner>,
+}
+
+/// Authorities that vouch for the certificates of some domains.
+#[derive(Debug, Clone)]
+pub struct AnchorSection {
+    /// Their certificates, PEM.
+    pub file: At<PathBuf>,
+    /// Those domains.
+    pub domains: Vec<DomainPattern>,
 }
 
 /// A signing certificate and its key.
@@ -74,6 +85,7 @@ pub(super) fn smime(
     let directory = section.optional(sheet, "directory", value::path);
     let own = own_identity(sheet, &mut section, base);
     let anchors = section.list(sheet, "anchors", "[\"FILE\"]", value::path);
+    let narrowed = narrowed(sheet, &mut section, base);
     let revocation = section.optional(sheet, "revocation", value::one_of(&REVOCATION));
     let mut identities: Vec<IdentitySection> = own.into_iter().collect();
     for entry in section.sections(sheet, "identity") {
@@ -86,7 +98,7 @@ pub(super) fn smime(
         section.at(),
         section.has("ldap") || section.has("well_known"),
     );
-    let has_anchors = section.has("anchors");
+    let has_anchors = section.has("anchors") || section.has("anchor");
     section.finish(sheet);
     if looks_up && !has_anchors {
         sheet.wrong(
@@ -113,11 +125,54 @@ pub(super) fn smime(
             .into_iter()
             .map(|path| located(path, base))
             .collect(),
+        narrowed,
         revocation: revocation.map_or(RevocationMode::Require, |mode| mode.value),
         ldap,
         well_known,
         partners,
     })
+}
+
+/// Authorities that vouch for some domains.
+fn narrowed(sheet: &mut Sheet<'_>, section: &mut Section<'_>, base: &Path) -> Vec<AnchorSection> {
+    let mut found = Vec::new();
+    for mut entry in section.sections(sheet, "anchor") {
+        let file = entry.required(
+            sheet,
+            "file",
+            "add the PEM file, as in file = \"FILE\"",
+            value::path,
+        );
+        if !entry.has("domains") {
+            sheet.wrong(
+                entry.at(),
+                format!("{} is missing", entry.name("domains")),
+                "add the domains that it vouches for, as in domains = [\"partner.example\"], or put the file into smime.anchors",
+            );
+        }
+        let example = "[\"partner.example\"]";
+        let domains = entry.list(sheet, "domains", example, value::domain_pattern);
+        if let Some(list) = &domains
+            && list.value.is_empty()
+        {
+            sheet.wrong(
+                list.at,
+                format!(
+                    "{} is empty: it would vouch for nobody",
+                    entry.name("domains")
+                ),
+                "name some, or remove the section",
+            );
+        }
+        entry.finish(sheet);
+        if let (Some(file), Some(domains)) = (file, domains) {
+            found.push(AnchorSection {
+                file: located(file, base),
+                domains: domains.value.into_iter().map(|it| it.value).collect(),
+            });
+        }
+    }
+    found
 }
 
 /// A secret as it was written, its path taken from the file's directory.

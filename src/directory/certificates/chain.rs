@@ -9,6 +9,9 @@
 //! [`CertificateProblem::Constrained`]. A SmtpUTF8Mailbox, which webpki would let through although
 //! the same constraints hold for it (RFC 9598 §6), is refused under any constraint. The operator
 //! may import what it is about.
+//!
+//! An anchor vouches for everybody, or for the domains that the configuration names: then a chain
+//! that ends at it is none for an address of another domain.
 
 use std::time::Duration;
 
@@ -25,7 +28,7 @@ use x509_cert::ext::pkix;
 
 use super::parse::{MAX_CERTIFICATE_OCTETS, Parsed};
 use super::{algorithms, key};
-use crate::mail::{CertificateProblem, Timestamp};
+use crate::mail::{CertificateProblem, Domain, DomainPattern, Timestamp};
 
 /// Authorities that may be configured.
 pub const MAX_ANCHORS: usize = 1000;
@@ -62,6 +65,27 @@ pub struct Anchors {
 #[derive(Debug)]
 struct Anchor {
     der: Bytes,
+    /// As it is compared with the issuers of others; empty if it cannot be read that far.
+    subject_der: Vec<u8>,
+    vouches: Vouches,
+}
+
+/// Whom an anchor vouches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vouches {
+    /// Addresses of any domain.
+    ForAll,
+    /// Those of these domains.
+    For(Vec<DomainPattern>),
+}
+
+impl Vouches {
+    fn has(&self, domain: &Domain) -> bool {
+        match self {
+            Self::ForAll => true,
+            Self::For(sets) => sets.iter().any(|set| set.matches(domain)),
+        }
+    }
 }
 
 /// A certificate cannot be an anchor.
@@ -76,13 +100,23 @@ pub enum AnchorError {
 }
 
 impl Anchors {
-    /// From their certificates, DER each.
+    /// From their certificates, DER each; all of them vouch for everybody.
+    ///
+    /// # Errors
+    /// As for [`Self::narrowed`].
+    pub fn new(certificates: impl IntoIterator<Item = Bytes>) -> Result<Self, AnchorError> {
+        Self::narrowed(certificates.into_iter().map(|der| (der, Vouches::ForAll)))
+    }
+
+    /// From their certificates, DER each, and whom each vouches for.
     ///
     /// # Errors
     /// If one cannot be read, counted from 1, or there are too many.
-    pub fn new(certificates: impl IntoIterator<Item = Bytes>) -> Result<Self, AnchorError> {
+    pub fn narrowed(
+        certificates: impl IntoIterator<Item = (Bytes, Vouches)>,
+    ) -> Result<Self, AnchorError> {
         let mut anchors = Self::default();
-        for (at, der) in certificates.into_iter().enumerate() {
+        for (at, (der, vouches)) in certificates.into_iter().enumerate() {
             if at >= MAX_ANCHORS {
                 return Err(AnchorError::TooMany);
             }
@@ -91,7 +125,12 @@ impl Anchors {
                 .map_err(|_| AnchorError::Malformed(at + 1))?
                 .to_owned();
             anchors.anchors.push(anchor);
-            anchors.list.push(Anchor { der });
+            let subject_der = subject_of(&der).unwrap_or_default();
+            anchors.list.push(Anchor {
+                der,
+                subject_der,
+                vouches,
+            });
         }
         Ok(anchors)
     }
@@ -101,13 +140,47 @@ impl Anchors {
         self.list.is_empty()
     }
 
-    /// A chain from `leaf` over some of `issuers` to one of these: DER, the leaf first, the anchor
-    /// last. Only the first [`MAX_ISSUERS`] are looked at.
+    /// Those with this subject.
+    pub(super) fn named<'a>(&'a self, subject_der: &'a [u8]) -> impl Iterator<Item = &'a Bytes> {
+        let named = move |it: &&Anchor| it.subject_der == subject_der;
+        self.list.iter().filter(named).map(|it| &it.der)
+    }
+
+    /// A chain from `leaf` over some of `issuers` to one of these that vouches for addresses of
+    /// `domain`: DER, the leaf first, the anchor last. Only the first [`MAX_ISSUERS`] are looked
+    /// at.
     ///
     /// # Errors
+    /// [`CertificateProblem::Constrained`] if the chain there is ends at an anchor for others,
     /// [`CertificateProblem::NoChain`], or what is wrong with the chain that there is.
     pub(super) fn chain(
         &self,
+        leaf: &Parsed,
+        issuers: &[Bytes],
+        domain: &Domain,
+        now: Timestamp,
+    ) -> Result<Vec<Bytes>, CertificateProblem> {
+        if self.list.iter().all(|it| it.vouches.has(domain)) {
+            return self.chain_to(&self.anchors, leaf, issuers, now);
+        }
+        let both = self.list.iter().zip(&self.anchors);
+        let vouching: Vec<TrustAnchor<'static>> = both
+            .filter(|(it, _)| it.vouches.has(domain))
+            .map(|(_, anchor)| anchor.clone())
+            .collect();
+        let chain = self.chain_to(&vouching, leaf, issuers, now);
+        if chain == Err(CertificateProblem::NoChain)
+            && self.chain_to(&self.anchors, leaf, issuers, now).is_ok()
+        {
+            return Err(CertificateProblem::Constrained);
+        }
+        chain
+    }
+
+    /// A chain to one of `anchors`, which are some of these.
+    fn chain_to(
+        &self,
+        anchors: &[TrustAnchor<'_>],
         leaf: &Parsed,
         issuers: &[Bytes],
         now: Timestamp,
@@ -137,7 +210,7 @@ impl Anchors {
         };
         let path = end.verify_for_usage(
             ALGORITHMS,
-            &self.anchors,
+            anchors,
             &issuers,
             time,
             ForMail,
@@ -204,6 +277,12 @@ impl Anchors {
         }
         false
     }
+}
+
+/// The subject of a certificate, written as [`Parsed`] writes names.
+pub(super) fn subject_of(der: &[u8]) -> Option<Vec<u8>> {
+    let certificate = Certificate::from_der(der).ok()?;
+    certificate.tbs_certificate().subject().to_der().ok()
 }
 
 /// Mail, anything, or nothing said.

@@ -6,7 +6,7 @@
 
 use super::key::KeyKind;
 use super::parse::Parsed;
-use crate::mail::{Address, CertificateProblem, Timestamp};
+use crate::mail::{Address, CertificateProblem, Timestamp, has_expired};
 
 /// Who vouches for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub(super) fn validity(certificate: &Parsed, now: Timestamp) -> Result<(), Certi
     if now < certificate.not_before {
         return Err(CertificateProblem::NotYetValid);
     }
-    if now.as_secs() > certificate.not_after.as_secs() {
+    if has_expired(certificate.not_after, now) {
         return Err(CertificateProblem::Expired);
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! What others answered when they were asked for an address: kept for a while, asked for once.
 //!
 //! Answers are in memory only. One question for an address is under way at a time; who asks
-//! meanwhile waits for its answer. Bounds: time for a question, number and octets of what is kept.
+//! meanwhile waits for its answer. A source whose certificates all fall, by the rules or because
+//! they were revoked, does not hide what the next one has. Bounds: time for a question, number and octets of what is kept.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -9,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
+use super::ASKING_REVOCATION;
 use super::choice::more_telling;
 use super::formats;
 use super::import::issuers_for;
@@ -18,6 +20,7 @@ use super::parse::Parsed;
 use crate::directory::lookup::{LookupError, Source};
 use crate::mail::{Address, CertificateProblem, Timestamp};
 use crate::proto::cms::certificates_of;
+use crate::world::BoxFuture;
 
 /// How long a certificate that was found is kept, at most.
 pub const FOUND: Duration = Duration::from_secs(24 * 60 * 60);
@@ -25,8 +28,10 @@ pub const FOUND: Duration = Duration::from_secs(24 * 60 * 60);
 pub const NONE: Duration = Duration::from_secs(600);
 /// How long it is remembered that nobody answered.
 pub const FAILED: Duration = Duration::from_secs(60);
-/// What all sources together get for an address.
-pub const ASKING: Duration = Duration::from_secs(10);
+/// What all sources together get for an address; one alone may take half of it.
+pub const ASKING: Duration = Duration::from_secs(20);
+/// How much later than its deadline a source may say that it has no answer.
+const GRACE: Duration = Duration::from_millis(200);
 /// Addresses that are remembered.
 pub const MAX_REMEMBERED: usize = 10_000;
 /// Octets of all certificates that are remembered.
@@ -47,15 +52,22 @@ pub(super) struct Found {
     pub issuers: Vec<Bytes>,
 }
 
-/// Says whether a certificate, with the authorities that came with it, is acceptable.
-pub(super) type Accept<'a> =
-    &'a (dyn Fn(&Parsed, &[Bytes]) -> Result<(), CertificateProblem> + Sync);
+/// Says what is thought of certificates.
+pub(super) trait Judge: Sync {
+    /// Whether one, with the authorities that came with it, is acceptable; but for revocation.
+    fn accept(&self, parsed: &Parsed, issuers: &[Bytes]) -> Result<(), CertificateProblem>;
+
+    /// Whether one of those was not revoked either, asked until `deadline`.
+    fn has_one<'a>(&'a self, found: &'a [Found], deadline: Instant) -> BoxFuture<'a, bool>;
+}
 
 /// What was answered.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answer {
-    /// Those that were acceptable when they came, the newest first.
+    /// Those that were acceptable when they came, the newest of a source first.
     pub found: Vec<Found>,
+    /// Of those one at least could be used then; else all were revoked, or nobody knew.
+    pub had_one: bool,
     /// What was wrong with the rest, or with the sources.
     pub problem: Option<CertificateProblem>,
     until: Timestamp,
@@ -95,9 +107,20 @@ impl Answer {
 }
 
 impl Answers {
-    /// Forgets everything, as after a reload with other sources.
-    pub(super) fn clear(&self) {
-        *self.lock() = Slots::default();
+    /// Forgets an answer, if it is still the one that is kept.
+    pub(super) fn forget(&self, address: &Address, answer: &Arc<Answer>) {
+        let mut slots = self.lock();
+        let mailbox = address.mailbox_key();
+        let is_kept = |(slot, _): &(Slot, Kept)| {
+            // Where it is locked, somebody asks again already.
+            let kept = slot.try_lock();
+            kept.is_ok_and(|it| it.as_ref().is_some_and(|it| Arc::ptr_eq(it, answer)))
+        };
+        if slots.slots.get(&mailbox).is_some_and(is_kept)
+            && let Some((_, kept)) = slots.slots.remove(&mailbox)
+        {
+            slots.octets -= kept.octets;
+        }
     }
 
     /// What `sources` have for an address, from memory if it is still good.
@@ -106,7 +129,7 @@ impl Answers {
         sources: &[Arc<dyn Source>],
         address: &Address,
         now: Timestamp,
-        accept: Accept<'_>,
+        judge: &dyn Judge,
     ) -> Arc<Answer> {
         let serving: Vec<_> = sources
             .iter()
@@ -121,7 +144,7 @@ impl Answers {
         if let Some(answer) = kept.as_ref().filter(|it| now < it.until) {
             return Arc::clone(answer);
         }
-        let answer = Arc::new(ask(&serving, address, now, accept).await);
+        let answer = Arc::new(ask(&serving, address, now, judge).await);
         *kept = Some(Arc::clone(&answer));
         self.count(&mailbox, &slot, &answer);
         answer
@@ -142,7 +165,7 @@ impl Answers {
         let slot = Slot::default();
         let kept = Kept {
             // Until it is answered: as long as asking may take.
-            until: now + ASKING,
+            until: now + ASKING + ASKING_REVOCATION,
             octets: 0,
         };
         let entry = (Arc::clone(&slot), kept);
@@ -197,21 +220,33 @@ impl Slots {
     }
 }
 
-/// Asks one source after the other until one has something; each gets its share of the time.
+/// Asks one source after the other until one has something that can be used. Each gets its share of
+/// the time, and what those before it have not used of theirs.
 async fn ask(
     sources: &[&Arc<dyn Source>],
     address: &Address,
     now: Timestamp,
-    accept: Accept<'_>,
+    judge: &dyn Judge,
 ) -> Answer {
     let share = ASKING / u32::try_from(sources.len()).unwrap_or(u32::MAX).max(1);
+    let last = Instant::now() + ASKING + ASKING_REVOCATION;
+    let mut saved = Duration::ZERO;
     let mut answer = Answer::default();
     let mut failed = false;
     for source in sources {
-        let problem = match timeout(share, source.certificates(address)).await {
+        let deadline = Instant::now() + share + saved;
+        let asking = source.certificates(address, deadline);
+        let asked = timeout_at(deadline + GRACE, asking).await;
+        saved = deadline.saturating_duration_since(Instant::now());
+        let problem = match asked {
             Ok(Ok(values)) => {
-                let (found, problem) = read(&values, accept);
-                answer.found = found;
+                let (found, problem) = read(&values, judge);
+                if !found.is_empty() && judge.has_one(&found, last).await {
+                    // Of those that fell before, nothing is used.
+                    (answer.found, answer.had_one) = (found, true);
+                } else {
+                    answer.found.extend(found);
+                }
                 problem
             }
             Ok(Err(error @ LookupError::Refused(_))) => {
@@ -230,15 +265,15 @@ async fn ask(
             }
         };
         answer.problem = more_telling(answer.problem, problem);
-        if !answer.found.is_empty() {
+        if answer.had_one {
             break;
         }
     }
     let ends = answer.found.iter().map(|it| it.parsed.not_after).min();
     answer.until = match ends {
-        Some(ends) => ends.min(now + FOUND),
-        None if failed => now + FAILED,
-        None => now + NONE,
+        Some(ends) if answer.had_one => ends.min(now + FOUND),
+        _ if failed => now + FAILED,
+        _ => now + NONE,
     };
     answer.octets = answer.found.iter().map(Found::octets).sum();
     answer
@@ -262,7 +297,7 @@ impl Found {
 }
 
 /// The acceptable certificates among the values of an answer.
-fn read(values: &[Vec<u8>], accept: Accept<'_>) -> (Vec<Found>, Option<CertificateProblem>) {
+fn read(values: &[Vec<u8>], judge: &dyn Judge) -> (Vec<Found>, Option<CertificateProblem>) {
     let mut problem = (values.len() > MAX_VALUES).then_some(CertificateProblem::LookupRefused);
     let (mut leaves, mut authorities) = (Vec::new(), Vec::new());
     let values = values.iter().take(MAX_VALUES);
@@ -283,7 +318,7 @@ fn read(values: &[Vec<u8>], accept: Accept<'_>) -> (Vec<Found>, Option<Certifica
     let mut found = Vec::new();
     for parsed in leaves {
         let issuers = issuers_for(&parsed, &authorities);
-        match accept(&parsed, &issuers) {
+        match judge.accept(&parsed, &issuers) {
             Err(broken) => problem = more_telling(problem, Some(broken)),
             Ok(()) if found.len() >= MAX_KEPT => break,
             Ok(()) => found.push(Found {

@@ -206,8 +206,20 @@ impl Planning<'_> {
                 .push(told(item.clone(), Some(leaf), address, outcome));
             return;
         };
-        let accepted = self.accept(leaf, first, issuers);
+        let mut accepted = vec![(first.domain(), self.accept(leaf, first, issuers))];
         for address in wanted {
+            let known = accepted
+                .iter()
+                .find(|(domain, _)| *domain == address.domain());
+            let accepted = match known {
+                Some((_, accepted)) => *accepted,
+                None => {
+                    // An authority may vouch for one domain and not for another.
+                    let new = self.accept(leaf, address, issuers);
+                    accepted.push((address.domain(), new));
+                    new
+                }
+            };
             let outcome = match accepted {
                 Ok(()) => self.row(plan, store, leaf, address, issuers),
                 Err(problem) => ImportOutcome::Refused { problem },
@@ -227,7 +239,9 @@ impl Planning<'_> {
             return examine(leaf, address, self.now, Vouching::Operator);
         }
         examine(leaf, address, self.now, Vouching::Chain)?;
-        self.anchors.chain(leaf, issuers, self.now).map(drop)
+        self.anchors
+            .chain(leaf, issuers, address.domain(), self.now)
+            .map(drop)
     }
 
     fn row(

@@ -5,9 +5,11 @@ use bytes::Bytes;
 
 use super::choice::Candidate;
 use super::examine::{self, Vouching};
-use super::parse::KeyId;
+use super::pins::Pins;
 use super::{Partner, Settings};
-use crate::mail::{Address, CertificateProblem, FoundCertificate, RecipientCertificate, Timestamp};
+use crate::mail::{
+    Address, CertificateProblem, Domain, FoundCertificate, RecipientCertificate, Timestamp,
+};
 
 /// A candidate that breaks no rule, with its chain if one was demanded.
 pub(super) struct Passed<'a> {
@@ -21,19 +23,18 @@ pub(super) fn judge<'a>(
     candidate: &'a Candidate,
     address: &Address,
     now: Timestamp,
-    pinned: &[KeyId],
+    pinned: &Pins,
 ) -> Result<Passed<'a>, CertificateProblem> {
     let vouching = match candidate.require_chain {
         true => Vouching::Chain,
         false => Vouching::Operator,
     };
     examine::examine(&candidate.parsed, address, now, vouching)?;
-    let other_key = !pinned.is_empty() && !pinned.contains(&candidate.parsed.key_id);
-    if candidate.waits || other_key {
+    if candidate.waits || !pinned.admits(&candidate.parsed.key_id) {
         return Err(CertificateProblem::NotApproved);
     }
     let chain = match candidate.require_chain {
-        true => Some(chain_of(settings, candidate, now)?),
+        true => Some(chain_of(settings, candidate, address.domain(), now)?),
         false => None,
     };
     Ok(Passed { candidate, chain })
@@ -42,12 +43,13 @@ pub(super) fn judge<'a>(
 pub(super) fn chain_of(
     settings: &Settings,
     candidate: &Candidate,
+    domain: &Domain,
     now: Timestamp,
 ) -> Result<Vec<Bytes>, CertificateProblem> {
     let Candidate {
         parsed, issuers, ..
     } = candidate;
-    settings.anchors.chain(parsed, issuers, now)
+    settings.anchors.chain(parsed, issuers, domain, now)
 }
 
 /// What the owner of a certificate is known to read: by the row, else by the configuration for

@@ -9,6 +9,7 @@ use x509_cert::der::Decode;
 
 use super::choice::Candidate;
 use super::folder::Filed;
+use super::issuers::way_up;
 use super::judge::{chain_of, judge, reads};
 use super::look::{found_candidates, status};
 use super::store::{Entry, State};
@@ -178,9 +179,9 @@ impl Certificates {
         let parsed = &candidate.parsed;
         let pinned = self.local(settings, address).pinned;
         let judged = judge(settings, candidate, address, now, &pinned);
-        let verdict = || self.0.verdicts.of(&fingerprint, now);
+        let verdict = || self.verdict(settings, &fingerprint, now);
         let chosen = self.known(address, now).certificate;
-        let chain = chain_of(settings, candidate, now);
+        let chain = chain_of(settings, candidate, address.domain(), now);
         let (gcm, oaep) = reads(settings, candidate, address);
         CertificateView {
             problem: judged.err().or_else(verdict),
@@ -253,13 +254,12 @@ async fn revocation(
     if settings.revocation == RevocationMode::Off {
         return RevocationView::Off;
     }
-    let Ok(chain) = chain_of(settings, candidate, now) else {
-        return RevocationView::NoIssuer;
-    };
-    match status(settings, &chain, now, deadline).await {
-        RevocationStatus::Good => RevocationView::Good,
-        RevocationStatus::Revoked => RevocationView::Revoked,
-        RevocationStatus::Unknown(why) => RevocationView::Unknown { why },
+    let way = way_up(settings, candidate);
+    match status(settings, &way, now, deadline).await {
+        None => RevocationView::NoIssuer,
+        Some(RevocationStatus::Good) => RevocationView::Good,
+        Some(RevocationStatus::Revoked) => RevocationView::Revoked,
+        Some(RevocationStatus::Unknown(why)) => RevocationView::Unknown { why },
     }
 }
 

@@ -1,55 +1,95 @@
 //! The certificate for an address when others may be asked: [`Certificates::look_up`],
 //! [`Certificates::stands`].
 //!
-//! Owns the order: what is known here, each with its revocation, then what the sources have. Every
-//! wait has a bound, and what cannot be found out in time is told as such.
+//! Owns the order: what is known here, each with its revocation, then what the sources have, source
+//! by source, each with its revocation too. Every wait has a bound, and what cannot be found out in
+//! time is told as such.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::choice::{Candidate, more_telling};
 use super::examine::{self, Vouching};
-use super::found::{self, Answer};
-use super::judge::{Passed, chain_of, chosen, judge};
-use super::parse::{KeyId, Parsed};
-use super::{ASKING_REVOCATION, Certificates, RevocationMode, Settings};
+use super::found::{self, Answer, Found, Judge};
+use super::issuers::{Way, way_up};
+use super::judge::{Passed, chosen, judge};
+use super::parse::Parsed;
+use super::pins::Pins;
+use super::verdicts::Finding;
+use super::{ASKING_REVOCATION, Certificates, InForce, RevocationMode, Settings};
 use crate::directory::revocation::RevocationStatus;
 use crate::mail::{Address, CertificateProblem, Fingerprint, FoundCertificate, Timestamp};
+use crate::world::BoxFuture;
 
 /// Certificates of one place whose revocation is asked for, for one message.
 const MAX_ASKED: usize = 4;
+/// What asking all sources may take, the revocation of what they have included.
+const ASKING_SOURCES: Duration = found::ASKING.saturating_add(ASKING_REVOCATION);
+/// What waiting for another's question may take besides.
+const SLACK: Duration = Duration::from_secs(1);
 
 impl Certificates {
     /// The certificate to use for an address: of those known here, then of the sources, in order;
-    /// its revocation is asked about. Takes no longer than [`found::ASKING`] and twice
+    /// its revocation is asked about. Takes no longer than [`found::ASKING`] and four times
     /// [`ASKING_REVOCATION`].
     pub async fn look_up(&self, address: &Address, now: Timestamp) -> FoundCertificate {
         let settings = self.settings();
         let local = self.local(&settings, address);
+        let (candidates, deadline) = (&local.candidates, Instant::now() + ASKING_REVOCATION);
         let choice = self
-            .choose(&settings, &local.candidates, address, now, &local.pinned)
+            .choose(&settings, candidates, address, now, &local.pinned, deadline)
             .await;
         let local_problem = match choice {
             Ok(candidate) => return chosen(&settings, candidate, address),
             Err(problem) => more_telling(local.problem, problem),
         };
-        if !local.pinned.is_empty() {
+        if local.pinned.any() {
             // Nothing that is found elsewhere could be used.
             return FoundCertificate {
                 certificate: None,
                 problem: local_problem,
             };
         }
+        let begun = Instant::now();
         let answer = self.ask(&settings, address, now).await;
-        let candidates = found_candidates(&answer);
-        match self.choose(&settings, &candidates, address, now, &[]).await {
-            Ok(candidate) => chosen(&settings, candidate, address),
-            Err(problem) => FoundCertificate {
-                certificate: None,
-                problem: more_telling(local_problem, more_telling(answer.problem, problem)),
-            },
+        // What took no time was remembered.
+        let remembered = begun.elapsed() < SLACK;
+        let (mut problem, fell) = match self.of_answer(&settings, &answer, address, now).await {
+            Ok(found) => return found,
+            Err(problem) => (problem, answer.had_one),
+        };
+        if fell && remembered {
+            // It was good when it was found. Since then the owner may have got another one.
+            settings.answers.forget(address, &answer);
+            let answer = self.ask(&settings, address, now).await;
+            problem = match self.of_answer(&settings, &answer, address, now).await {
+                Ok(found) => return found,
+                Err(problem) => problem,
+            };
+        }
+        FoundCertificate {
+            certificate: None,
+            problem: more_telling(local_problem, problem),
+        }
+    }
+
+    /// The certificate to use of an answer.
+    async fn of_answer(
+        &self,
+        settings: &Settings,
+        answer: &Answer,
+        address: &Address,
+        now: Timestamp,
+    ) -> Result<FoundCertificate, Option<CertificateProblem>> {
+        let candidates = found_candidates(answer);
+        let (pins, deadline) = (Pins::default(), Instant::now() + ASKING_REVOCATION);
+        let choice = self.choose(settings, &candidates, address, now, &pins, deadline);
+        match choice.await {
+            Ok(candidate) => Ok(chosen(settings, candidate, address)),
+            Err(problem) => Err(more_telling(answer.problem, problem)),
         }
     }
 
@@ -73,7 +113,7 @@ impl Certificates {
             let deadline = Instant::now() + ASKING_REVOCATION;
             return self.revocation(&settings, passed, now, deadline).await;
         }
-        if !local.pinned.is_empty() {
+        if local.pinned.any() {
             return Err(CertificateProblem::NotApproved);
         }
         let answer = self.ask(&settings, address, now).await;
@@ -85,7 +125,7 @@ impl Certificates {
                 false => CertificateProblem::NoChain,
             });
         };
-        let passed = judge(&settings, candidate, address, now, &[])?;
+        let passed = judge(&settings, candidate, address, now, &Pins::default())?;
         let deadline = Instant::now() + ASKING_REVOCATION;
         self.revocation(&settings, passed, now, deadline).await
     }
@@ -93,17 +133,21 @@ impl Certificates {
     /// What the sources have, from memory or asked now.
     pub(super) async fn ask(
         &self,
-        settings: &Settings,
+        in_force: &InForce,
         address: &Address,
         now: Timestamp,
     ) -> Arc<Answer> {
-        let accept = |parsed: &Parsed, issuers: &[Bytes]| {
-            examine::examine(parsed, address, now, Vouching::Chain)?;
-            settings.anchors.chain(parsed, issuers, now).map(drop)
+        let judge = Judging {
+            certificates: self,
+            settings: in_force,
+            address,
+            now,
         };
-        let asking = self.0.answers.get(&settings.sources, address, now, &accept);
+        let asking = in_force
+            .answers
+            .get(&in_force.sources, address, now, &judge);
         // Who waits for another's question waits no longer than for their own.
-        match timeout(found::ASKING + found::ASKING / 10, asking).await {
+        match timeout(ASKING_SOURCES + SLACK, asking).await {
             Ok(answer) => answer,
             Err(_) => Arc::new(Answer::failed()),
         }
@@ -116,9 +160,9 @@ impl Certificates {
         candidates: &'a [Candidate],
         address: &Address,
         now: Timestamp,
-        pinned: &[KeyId],
+        pinned: &Pins,
+        deadline: Instant,
     ) -> Result<&'a Candidate, Option<CertificateProblem>> {
-        let deadline = Instant::now() + ASKING_REVOCATION;
         let mut problem = None;
         let mut asked = 0;
         for candidate in candidates {
@@ -150,49 +194,92 @@ impl Certificates {
             return Ok(());
         }
         let Passed { candidate, chain } = passed;
-        let chain = chain.or_else(|| chain_of(settings, candidate, now).ok());
-        let Some(chain) = chain else {
+        let way = chain.map_or_else(|| way_up(settings, candidate), Way::Up);
+        let parsed = &candidate.parsed;
+        let fingerprint = &parsed.fingerprint;
+        let finding = match status(settings, &way, now, deadline).await {
             // No issuer is known: there is nobody to ask.
-            return Ok(());
+            None => Finding::Nothing,
+            Some(RevocationStatus::Good) => Finding::Good,
+            Some(RevocationStatus::Revoked) => Finding::Revoked(parsed.not_after),
+            Some(RevocationStatus::Unknown(why)) => match settings.revocation {
+                RevocationMode::Require => {
+                    tracing::warn!(%fingerprint, why, "a certificate is not used: its revocation is not known");
+                    Finding::Doubt
+                }
+                RevocationMode::Prefer | RevocationMode::Off => {
+                    tracing::info!(%fingerprint, why, "the revocation of a certificate is not known");
+                    Finding::Nothing
+                }
+            },
         };
-        let fingerprint = &candidate.parsed.fingerprint;
-        let status = status(settings, &chain, now, deadline).await;
-        let verdict = match (status, settings.revocation) {
-            (RevocationStatus::Good, _) => None,
-            (RevocationStatus::Revoked, _) => Some(CertificateProblem::Revoked),
-            (RevocationStatus::Unknown(why), RevocationMode::Require) => {
-                tracing::warn!(%fingerprint, why, "a certificate is not used: its revocation is not known");
-                Some(CertificateProblem::RevocationUnknown)
-            }
-            (RevocationStatus::Unknown(why), RevocationMode::Prefer | RevocationMode::Off) => {
-                tracing::info!(%fingerprint, why, "the revocation of a certificate is not known");
-                None
-            }
-        };
-        self.0.verdicts.set(fingerprint, verdict, now);
+        let verdict = self.0.verdicts.note(fingerprint, finding, now);
         verdict.map_or(Ok(()), Err)
     }
 }
 
-/// Whether a chain was revoked, asked until `deadline`.
+/// How what sources answer for an address is judged, under settings of one moment.
+struct Judging<'a> {
+    certificates: &'a Certificates,
+    settings: &'a Settings,
+    address: &'a Address,
+    now: Timestamp,
+}
+
+impl Judge for Judging<'_> {
+    fn accept(&self, parsed: &Parsed, issuers: &[Bytes]) -> Result<(), CertificateProblem> {
+        examine::examine(parsed, self.address, self.now, Vouching::Chain)?;
+        let domain = self.address.domain();
+        let chain = self
+            .settings
+            .anchors
+            .chain(parsed, issuers, domain, self.now);
+        chain.map(drop)
+    }
+
+    fn has_one<'a>(&'a self, found: &'a [Found], deadline: Instant) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let candidates: Vec<Candidate> = found.iter().map(candidate).collect();
+            let (address, pins) = (self.address, Pins::default());
+            let choice = self.certificates.choose(
+                self.settings,
+                &candidates,
+                address,
+                self.now,
+                &pins,
+                deadline,
+            );
+            choice.await.is_ok()
+        })
+    }
+}
+
+/// Whether something on the way up was revoked, asked until `deadline`; `None`: no issuer is known.
 pub(super) async fn status(
     settings: &Settings,
-    chain: &[Bytes],
+    way: &Way,
     now: Timestamp,
     deadline: Instant,
-) -> RevocationStatus {
+) -> Option<RevocationStatus> {
+    let unknown = |why: &str| Some(RevocationStatus::Unknown(why.to_owned()));
+    let chain = match way {
+        Way::NoIssuer => return None,
+        Way::Unproven => return unknown("no authority of the issuer's name has signed it"),
+        Way::Up(chain) => chain,
+    };
     let Some(checker) = &settings.checker else {
-        return RevocationStatus::Unknown("nothing can be asked".to_owned());
+        return unknown("nothing can be asked");
     };
     match timeout_at(deadline, checker.status(chain, now)).await {
-        Ok(status) => status,
-        Err(_) => RevocationStatus::Unknown("no answer in time".to_owned()),
+        Ok(status) => Some(status),
+        Err(_) => unknown("no answer in time"),
     }
 }
 
 pub(super) fn found_candidates(answer: &Answer) -> Vec<Candidate> {
-    let found = answer.found.iter();
-    found
-        .map(|it| Candidate::of_found(&it.parsed, &it.issuers))
-        .collect()
+    answer.found.iter().map(candidate).collect()
+}
+
+fn candidate(found: &Found) -> Candidate {
+    Candidate::of_found(&found.parsed, &found.issuers)
 }

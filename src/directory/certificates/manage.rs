@@ -10,6 +10,7 @@ use super::formats::FormatError;
 use super::import::{self, ImportOptions, ImportOutcome, ImportedItem, Planning, is_pinned};
 use super::judge::judge;
 use super::list::Selection;
+use super::pins::Pins;
 use super::store::{self, By, Change, Entry, MAX_ROWS, Row, State};
 use super::{Certificates, Settings};
 use crate::mail::{Address, CertificateProblem, Fingerprint, Timestamp};
@@ -116,7 +117,8 @@ impl Certificates {
                     waits: false,
                     ..candidate
                 };
-                judge(&settings, &free, &address, now, &[]).map_err(CertificatesError::Refused)?;
+                judge(&settings, &free, &address, now, &Pins::default())
+                    .map_err(CertificatesError::Refused)?;
                 this.pin(&entry, &by, now).await?;
                 approved.push(address);
             }

@@ -8,7 +8,9 @@
 //! good, one that was found elsewhere only by a chain to a configured authority. The rules on
 //! names, key usage, strength and validity hold for all of them. Of an address with a pinned key
 //! no other key is used, wherever it comes from, until somebody approves it: not even when the
-//! pinned certificate has expired. Revocation is asked where an issuer is known.
+//! pinned certificate has expired, nor when it cannot be read any more. Revocation is asked where
+//! an issuer is known, whether or not a chain over it is accepted; who was revoked stays so until
+//! an authority says otherwise.
 //!
 //! Bounds on time: [`found::ASKING`] for all sources together, [`ASKING_REVOCATION`] for the
 //! revocation of the certificates of one place; so a server that hangs costs seconds, never mail.
@@ -22,6 +24,7 @@ mod formats;
 mod found;
 mod fuzz;
 mod import;
+mod issuers;
 mod judge;
 mod key;
 mod ldif;
@@ -31,25 +34,25 @@ mod manage;
 mod names;
 mod offline;
 mod parse;
+mod pins;
 mod store;
 mod verdicts;
 mod view;
 
+use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::mail::{
-    Address, CertificateFact, CertificateProblem, Domain, FoundCertificate, Timestamp,
-};
+use crate::mail::{Address, CertificateProblem, Domain, Fingerprint, FoundCertificate, Timestamp};
 use crate::tables::{TableError, Tables};
 
 use super::lookup::Source;
 use super::revocation::CheckRevocation;
 use choice::{Candidate, more_telling};
 use judge::{chosen, judge};
-use parse::KeyId;
+use pins::Pins;
 
-pub use chain::{AnchorError, Anchors, MAX_ANCHORS};
+pub use chain::{AnchorError, Anchors, MAX_ANCHORS, Vouches};
 pub use folder::{Folder, FolderError, RefusedFile, WhyRefused};
 pub use formats::{FormatError, MAX_FILE_CERTIFICATES, MAX_FILE_OCTETS};
 pub use fuzz::check_fuzz_input;
@@ -112,9 +115,32 @@ pub struct Certificates(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     store: store::Store,
-    settings: RwLock<Arc<Settings>>,
-    answers: found::Answers,
+    in_force: RwLock<Arc<InForce>>,
     verdicts: verdicts::Verdicts,
+}
+
+/// Settings, and what was found elsewhere under them: what is answered to a question of earlier
+/// settings goes with those.
+#[derive(Debug)]
+struct InForce {
+    settings: Settings,
+    answers: found::Answers,
+}
+
+impl InForce {
+    fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            answers: found::Answers::default(),
+        })
+    }
+}
+
+impl Deref for InForce {
+    type Target = Settings;
+    fn deref(&self) -> &Settings {
+        &self.settings
+    }
 }
 
 /// What is known of an address without asking anybody.
@@ -122,7 +148,7 @@ struct Local {
     /// The best first.
     candidates: Vec<Candidate>,
     /// The pinned keys; where there is one, there is no other.
-    pinned: Vec<KeyId>,
+    pinned: Pins,
     /// A row that cannot be read any more.
     problem: Option<CertificateProblem>,
 }
@@ -135,33 +161,32 @@ impl Certificates {
     pub fn open(tables: &Tables, settings: Settings) -> Result<Self, TableError> {
         Ok(Self(Arc::new(Shared {
             store: store::Store::open(tables)?,
-            settings: RwLock::new(Arc::new(settings)),
-            answers: found::Answers::default(),
+            in_force: RwLock::new(InForce::new(settings)),
             verdicts: verdicts::Verdicts::default(),
         })))
     }
 
-    /// Takes other settings into force. What was found elsewhere is forgotten.
+    /// Takes other settings into force. What was found elsewhere is forgotten; that a certificate
+    /// was revoked is not.
     pub fn reload(&self, settings: Settings) {
         let shared = &self.0;
         let mut current = shared
-            .settings
+            .in_force
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(settings);
+        *current = InForce::new(settings);
         drop(current);
-        shared.answers.clear();
-        shared.verdicts.clear();
+        shared.verdicts.forget_doubts();
     }
 
     /// What is known of an address here: of the table and the folder, nobody is asked. A
-    /// certificate that [`Self::look_up`] found revoked a while ago is not offered again.
+    /// certificate that [`Self::look_up`] found revoked is not offered again.
     pub fn known(&self, address: &Address, now: Timestamp) -> FoundCertificate {
         let settings = self.settings();
         let local = self.local(&settings, address);
         let mut problem = local.problem;
         for candidate in &local.candidates {
-            let verdict = || self.0.verdicts.of(&candidate.parsed.fingerprint, now);
+            let verdict = || self.verdict(&settings, &candidate.parsed.fingerprint, now);
             let judged = judge(&settings, candidate, address, now, &local.pinned);
             match judged.map(|_| verdict()) {
                 Ok(None) => return chosen(&settings, candidate, address),
@@ -174,9 +199,46 @@ impl Certificates {
         }
     }
 
-    fn settings(&self) -> Arc<Settings> {
-        let settings = self.0.settings.read();
-        Arc::clone(&settings.unwrap_or_else(PoisonError::into_inner))
+    /// What follows for a certificate that is known here, when a question about its revocation has
+    /// had no answer.
+    ///
+    /// # Errors
+    /// That it was revoked, as far as is remembered; that this is not known, where it has to be.
+    pub fn unanswered(
+        &self,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<(), CertificateProblem> {
+        let settings = self.settings();
+        match settings.revocation {
+            RevocationMode::Require => Err(self
+                .verdict(&settings, fingerprint, now)
+                .unwrap_or(CertificateProblem::RevocationUnknown)),
+            RevocationMode::Prefer => self
+                .verdict(&settings, fingerprint, now)
+                .map_or(Ok(()), Err),
+            RevocationMode::Off => Ok(()),
+        }
+    }
+
+    /// What is remembered of a certificate's revocation, where that counts.
+    fn verdict(
+        &self,
+        settings: &Settings,
+        fingerprint: &Fingerprint,
+        now: Timestamp,
+    ) -> Option<CertificateProblem> {
+        match settings.revocation {
+            RevocationMode::Require | RevocationMode::Prefer => {
+                self.0.verdicts.of(fingerprint, now)
+            }
+            RevocationMode::Off => None,
+        }
+    }
+
+    fn settings(&self) -> Arc<InForce> {
+        let in_force = self.0.in_force.read();
+        Arc::clone(&in_force.unwrap_or_else(PoisonError::into_inner))
     }
 
     fn local(&self, settings: &Settings, address: &Address) -> Local {
@@ -188,16 +250,11 @@ impl Certificates {
             .filter_map(|it| Candidate::of_entry(it))
             .chain(filed.iter().map(|it| Candidate::of_filed(it)))
             .collect();
-        let pinned = candidates
-            .iter()
-            .filter(|it| it.fact == CertificateFact::Pinned && !it.waits)
-            .map(|it| it.parsed.key_id)
-            .collect();
         choice::order(&mut candidates);
         let unreadable = entries.iter().any(|it| it.parsed.is_none());
         Local {
             candidates,
-            pinned,
+            pinned: Pins::of(&entries),
             problem: unreadable.then_some(CertificateProblem::Malformed),
         }
     }

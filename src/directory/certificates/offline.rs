@@ -4,6 +4,7 @@
 use super::Settings;
 use super::choice::{Candidate, more_telling, order};
 use super::judge::{chosen, judge};
+use super::pins::Pins;
 use crate::mail::{Address, FoundCertificate, Timestamp};
 
 /// The certificate of the folder that would be used for an address, if nothing were imported and
@@ -14,7 +15,7 @@ pub fn known_in_folder(settings: &Settings, address: &Address, now: Timestamp) -
     order(&mut candidates);
     let mut problem = None;
     for candidate in &candidates {
-        match judge(settings, candidate, address, now, &[]) {
+        match judge(settings, candidate, address, now, &Pins::default()) {
             Ok(_) => return chosen(settings, candidate, address),
             Err(broken) => problem = more_telling(problem, Some(broken)),
         }

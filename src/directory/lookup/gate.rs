@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 
 use super::LookupError;
 use crate::mail::Timestamp;
@@ -36,7 +37,7 @@ impl Gate {
     }
 
     /// Waits for a turn with `server`; fails at once if it is left alone now.
-    pub(super) async fn enter(&self, server: &str) -> Result<SemaphorePermit<'_>, LookupError> {
+    async fn enter(&self, server: &str) -> Result<SemaphorePermit<'_>, LookupError> {
         self.check(server)?;
         let permit = self.permits.acquire().await;
         let permit = permit.map_err(|_| LookupError::Failed("shut down".to_owned()))?;
@@ -55,8 +56,33 @@ impl Gate {
         }
     }
 
+    /// Asks `server` until `deadline`, its turn awaited. One that did not answer by then, or failed
+    /// otherwise, is left alone for a while; one whose turn never came is not.
+    pub(super) async fn ask<T>(
+        &self,
+        server: &str,
+        deadline: Instant,
+        asking: impl Future<Output = Result<T, LookupError>>,
+    ) -> Result<T, LookupError> {
+        let busy = |_| {
+            Err(LookupError::Failed(format!(
+                "{server} has too many questions"
+            )))
+        };
+        let entered = timeout_at(deadline, self.enter(server)).await;
+        let _turn = entered.unwrap_or_else(busy)?;
+        let answer = timeout_at(deadline, asking).await.unwrap_or_else(|_| {
+            let why = format!("{server} did not answer in time");
+            Err(LookupError::Failed(why))
+        });
+        if let Err(LookupError::Failed(_)) = &answer {
+            self.failed(server);
+        }
+        answer
+    }
+
     /// Notes that `server` failed.
-    pub(super) fn failed(&self, server: &str) {
+    fn failed(&self, server: &str) {
         let now = self.clock.now();
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         if resting.len() >= MAX_RESTING {

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::{LookupError, MAX_FOUND_OCTETS, Served, Source};
@@ -139,7 +140,11 @@ impl HttpsSource {
         }
     }
 
-    async fn look_up(&self, address: &Address) -> Result<Vec<Vec<u8>>, LookupError> {
+    async fn look_up(
+        &self,
+        address: &Address,
+        deadline: Instant,
+    ) -> Result<Vec<Vec<u8>>, LookupError> {
         let url = self.template.url(address);
         let url = url.map_err(|error| LookupError::Refused(error.to_string()))?;
         debug_assert_eq!(url.scheme(), Scheme::Https);
@@ -147,20 +152,20 @@ impl HttpsSource {
             Host::Name(name) => name.to_string(),
             Host::Address(address) => address.to_string(),
         };
-        let _turn = self.gate.enter(&server).await?;
+        self.gate.ask(&server, deadline, self.fetch(&url)).await
+    }
+
+    async fn fetch(&self, url: &Url) -> Result<Vec<Vec<u8>>, LookupError> {
         let bounds = Bounds {
             octets: MAX_FOUND_OCTETS,
             time: FETCH_TIMEOUT,
         };
-        match self.fetcher.get(&url, Guard::Server, bounds).await {
+        match self.fetcher.get(url, Guard::Server, bounds).await {
             Ok(document) => certificates_in(&document),
             Err(FetchError::Status {
                 status: 404 | 410, ..
             }) => Ok(Vec::new()),
-            Err(error) if error.is_temporary() => {
-                self.gate.failed(&server);
-                Err(LookupError::Failed(error.to_string()))
-            }
+            Err(error) if error.is_temporary() => Err(LookupError::Failed(error.to_string())),
             Err(error) => Err(LookupError::Refused(error.to_string())),
         }
     }
@@ -200,15 +205,11 @@ impl Source for HttpsSource {
     fn certificates<'a>(
         &'a self,
         address: &'a Address,
+        deadline: Instant,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LookupError>> {
-        Box::pin(async move {
-            // A turn may have to be waited for.
-            let look_up = tokio::time::timeout(2 * FETCH_TIMEOUT, self.look_up(address));
-            look_up.await.unwrap_or_else(|_| {
-                let why = format!("{} did not answer in time", self.name());
-                Err(LookupError::Failed(why))
-            })
-        })
+        // A turn may have to be waited for.
+        let deadline = deadline.min(Instant::now() + 2 * FETCH_TIMEOUT);
+        Box::pin(self.look_up(address, deadline))
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::{LookupError, MAX_FOUND_OCTETS, Served, Source};
@@ -128,15 +129,6 @@ impl LdapSource {
         }
     }
 
-    async fn look_up(&self, address: &Address) -> Result<Vec<Vec<u8>>, LookupError> {
-        let _turn = self.gate.enter(&self.name).await?;
-        let answer = self.ask(address).await;
-        if let Err(LookupError::Failed(_)) = &answer {
-            self.gate.failed(&self.name);
-        }
-        answer
-    }
-
     async fn ask(&self, address: &Address) -> Result<Vec<Vec<u8>>, LookupError> {
         let url = &self.settings.url;
         let client = Client::new(
@@ -217,17 +209,9 @@ impl Source for LdapSource {
     fn certificates<'a>(
         &'a self,
         address: &'a Address,
+        deadline: Instant,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LookupError>> {
-        Box::pin(async move {
-            let look_up = self.look_up(address);
-            match tokio::time::timeout(self.settings.timeout, look_up).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    self.gate.failed(&self.name);
-                    let why = format!("{} did not answer in time", self.name);
-                    Err(LookupError::Failed(why))
-                }
-            }
-        })
+        let deadline = deadline.min(Instant::now() + self.settings.timeout);
+        Box::pin(self.gate.ask(&self.name, deadline, self.ask(address)))
     }
 }

@@ -14,6 +14,8 @@ use std::fmt::Debug;
 pub use https::{HttpsSource, Template, TemplateError};
 pub use ldap::{LDAP_TIMEOUT, LdapSettings, LdapSettingsError, LdapSource};
 
+use tokio::time::Instant;
+
 use crate::mail::{Address, Domain, DomainPattern};
 use crate::world::BoxFuture;
 
@@ -64,8 +66,12 @@ pub trait Source: Send + Sync + Debug {
     /// of certificates (RFC 5652 §5; what LDAP keeps in `userSMIMECertificate`, RFC 2798 §2.8),
     /// and has been looked into by nobody: it may be for another address, or no certificate at
     /// all. Empty if the source has none.
+    ///
+    /// Answers by `deadline`, with [`LookupError::Failed`] if there is no other answer by then, and
+    /// takes notice that the server failed: who asks may not wait for longer.
     fn certificates<'a>(
         &'a self,
         address: &'a Address,
+        deadline: Instant,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LookupError>>;
 }

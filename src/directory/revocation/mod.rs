@@ -50,6 +50,17 @@ pub enum RevocationStatus {
     Unknown(String),
 }
 
+/// Whether the key of `issuer` signed `certificate`, DER both, and it names it as its issuer. A
+/// signature with SHA-1, or of RSA below 2048 bits, counts as none.
+pub(super) fn is_signed_by(certificate: &[u8], issuer: &[u8]) -> bool {
+    let (Ok(certificate), Ok(issuer)) =
+        (Certificate::parse(certificate), Certificate::parse(issuer))
+    else {
+        return false;
+    };
+    certificate.issuer == issuer.subject && certificate.signed.verify(issuer.key).is_ok()
+}
+
 /// Something that can say whether a chain was revoked.
 pub trait CheckRevocation: Send + Sync + Debug {
     /// The status of `chain` at `now`. The chain is DER: the leaf first, behind each certificate

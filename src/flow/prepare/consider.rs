@@ -100,7 +100,7 @@ impl Considered {
             self.take(at, answer);
         }
         for at in unanswered {
-            self.give_up(at);
+            self.give_up(smime, at, now);
         }
         self.decide(&machinery.policy, message);
     }
@@ -112,15 +112,16 @@ impl Considered {
         }
     }
 
-    /// No answer came in time. A certificate that is at hand is not used then: nobody has said
-    /// that it was not revoked.
-    fn give_up(&mut self, at: usize) {
-        let at_hand = self.certificate(at).is_some();
-        let problem = match at_hand {
-            true => CertificateProblem::RevocationUnknown,
-            false => CertificateProblem::LookupFailed,
+    /// No answer came in time. Whether a certificate that is at hand is used then is the
+    /// operator's choice: nobody has said that it was not revoked.
+    fn give_up(&mut self, smime: &Smime, at: usize, now: Timestamp) {
+        let unanswered = match self.certificate(at) {
+            Some(at_hand) => smime.certificates.unanswered(&at_hand.fingerprint, now),
+            None => Err(CertificateProblem::LookupFailed),
         };
-        self.refuse_certificate(at, problem);
+        if let Err(problem) = unanswered {
+            self.refuse_certificate(at, problem);
+        }
     }
 
     /// The certificate to seal to.
@@ -205,13 +206,16 @@ mod tests {
 
     use super::*;
     use crate::flow::certificates::Answer;
-    use crate::mail::Fingerprint;
+    use crate::mail::{CertificateFact, Fingerprint};
+    use crate::seal::Sealer;
 
     /// Answers after a second; never for addresses that begin with `mute`.
     #[derive(Debug, Default)]
     struct Slow {
         under_way: AtomicUsize,
         most: AtomicUsize,
+        /// What is at hand is used where no answer comes.
+        lenient: bool,
     }
 
     impl KnowsCertificates for Slow {
@@ -235,6 +239,13 @@ mod tests {
                 self.under_way.fetch_sub(1, Ordering::SeqCst);
                 FoundCertificate::default()
             })
+        }
+
+        fn unanswered(&self, _: &Fingerprint, _: Timestamp) -> Result<(), CertificateProblem> {
+            match self.lenient {
+                true => Ok(()),
+                false => Err(CertificateProblem::RevocationUnknown),
+            }
         }
 
         fn stands<'a>(
@@ -273,6 +284,48 @@ mod tests {
         // Of the turns that all messages share, others have taken most.
         let (answered, most, _) = asked(&names, 3).await;
         assert_eq!((answered, most), (all, 3));
+    }
+
+    #[test]
+    fn what_is_at_hand_is_used_without_an_answer_where_the_operator_says_so() {
+        let now = Timestamp::from_secs(1000);
+        let at_hand = FoundCertificate {
+            certificate: Some(RecipientCertificate {
+                der: bytes::Bytes::new(),
+                fingerprint: Fingerprint::new([1; 32]),
+                expires: now,
+                fact: CertificateFact::Directory,
+                gcm: false,
+                oaep: false,
+            }),
+            problem: None,
+        };
+        for (lenient, found, expected) in [
+            (true, &at_hand, None),
+            (false, &at_hand, Some(CertificateProblem::RevocationUnknown)),
+            (
+                true,
+                &FoundCertificate::default(),
+                Some(CertificateProblem::LookupFailed),
+            ),
+        ] {
+            let smime = Smime {
+                certificates: Arc::new(Slow {
+                    lenient,
+                    ..Slow::default()
+                }),
+                sealer: Arc::new(Sealer::new(Vec::new())),
+            };
+            let jo = Address::parse("jo@b.example").unwrap();
+            let mut considered = Considered {
+                recipients: vec![RecipientFacts::new(jo, now)],
+                decisions: Vec::new(),
+                found: vec![found.clone()],
+            };
+            considered.give_up(&smime, 0, now);
+            assert_eq!(considered.certificate(0).is_some(), expected.is_none());
+            assert_eq!(considered.recipients[0].certificate_problem, expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::chain::{AnchorError, Anchors, MAX_ANCHORS};
+use super::super::chain::{AnchorError, Anchors, MAX_ANCHORS, Vouches};
 use super::super::parse::Parsed;
 use super::make::*;
 use crate::mail::CertificateProblem::{self, *};
@@ -19,7 +19,7 @@ struct Scene {
 }
 
 /// nameConstraints with one permitted subtree.
-fn permitted(base: &[u8]) -> Vec<u8> {
+pub fn permitted(base: &[u8]) -> Vec<u8> {
     let subtree = seq(&[base]);
     extension("2.5.29.30", true, &seq(&[&tlv(0xa0, &subtree)]))
 }
@@ -291,7 +291,7 @@ fn chains_end_at_a_configured_authority_or_are_told_apart() {
     for scene in scenes {
         let anchors = Anchors::new(scene.anchors.clone()).unwrap();
         let leaf = Parsed::read(&scene.leaf).unwrap();
-        let chain = anchors.chain(&leaf, &scene.issuers, NOW);
+        let chain = anchors.chain(&leaf, &scene.issuers, &domain("clinic.example"), NOW);
         if let Ok(chain) = &chain {
             assert_eq!(chain.first(), Some(&scene.leaf), "{}", scene.name);
             let last = chain.last().unwrap();
@@ -317,7 +317,9 @@ fn the_chain_is_in_order() {
     let anchors = Anchors::new([root.der.clone()]).unwrap();
     let parsed = Parsed::read(&leaf).unwrap();
     let issuers = [one.der.clone(), two.der.clone()];
-    let chain = anchors.chain(&parsed, &issuers, NOW).unwrap();
+    let chain = anchors
+        .chain(&parsed, &issuers, &domain("clinic.example"), NOW)
+        .unwrap();
     assert_eq!(chain, [leaf, two.der, one.der, root.der]);
 }
 
@@ -332,4 +334,34 @@ fn anchors_are_bounded_and_read() {
     let many = vec![root; MAX_ANCHORS + 1];
     assert_eq!(Anchors::new(many).unwrap_err(), AnchorError::TooMany);
     assert!(Anchors::new([]).unwrap().is_empty());
+}
+
+#[test]
+fn an_anchor_vouches_for_its_domains_only() {
+    let (all, narrow) = (Ca::root("Everybody's"), Ca::root("Partner's"));
+    let here = vec![
+        "clinic.example".parse().unwrap(),
+        "*.lab.example".parse().unwrap(),
+    ];
+    let anchors = Anchors::narrowed([
+        (all.der.clone(), Vouches::ForAll),
+        (narrow.der.clone(), Vouches::For(here)),
+    ])
+    .unwrap();
+    let between = Ca::under(&narrow, "Between", |_| {});
+    for (issuer, of, expected) in [
+        (&all, "clinic.example", Ok(2)),
+        (&all, "elsewhere.example", Ok(2)),
+        (&narrow, "clinic.example", Ok(2)),
+        (&between, "a.lab.example", Ok(3)),
+        (&narrow, "elsewhere.example", Err(Constrained)),
+        (&between, "lab.example", Err(Constrained)),
+    ] {
+        let leaf = Parsed::read(&issuer.issue(&format!("kim@{of}"), 1)).unwrap();
+        let chain = anchors.chain(&leaf, &[between.der.clone()], &domain(of), NOW);
+        assert_eq!(chain.map(|it| it.len()), expected, "{of}");
+    }
+    let stranger = Parsed::read(&Ca::root("Stranger").issue(KIM, 1)).unwrap();
+    let chain = anchors.chain(&stranger, &[], &domain("elsewhere.example"), NOW);
+    assert_eq!(chain, Err(NoChain));
 }

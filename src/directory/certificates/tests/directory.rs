@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use super::super::CertificateFact::{Directory, Pinned};
 use super::super::ImportOutcome::{Imported, Issuer, Refused, Unchanged, WaitsForApproval};
 use super::super::*;
 use super::home::*;
 use super::make::*;
+use crate::mail::CertificateFact::{Directory, Pinned};
 use crate::mail::CertificateProblem::*;
 
 const KIM: &str = "kim@clinic.example";
@@ -18,7 +18,7 @@ fn kim(year: &str, seed: u8) -> Bytes {
     made.valid(&from, "291231235959Z").unsigned()
 }
 
-fn fingerprint(der: &Bytes) -> crate::mail::Fingerprint {
+fn fingerprint(der: &Bytes) -> Fingerprint {
     Parsed::read(der).unwrap().fingerprint
 }
 

@@ -6,11 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::super::CertificateFact::{Directory, Pinned};
 use super::super::ImportOutcome::{Imported, PassedOver, Refused, Unchanged};
 use super::super::*;
 use super::home::*;
 use super::make::*;
+use crate::mail::CertificateFact::{Directory, Pinned};
 use crate::mail::CertificateProblem::*;
 
 const KIM: &str = "kim@clinic.example";

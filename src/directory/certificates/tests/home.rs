@@ -13,6 +13,7 @@ use super::make::*;
 use crate::directory::lookup::LookupError;
 use crate::directory::revocation::RevocationStatus;
 use crate::journal::{Journal, MasterKey, Options, OsDisk};
+use crate::mail::CertificateFact;
 use crate::world::BoxFuture;
 use crate::world::clock::Clock;
 
@@ -22,7 +23,7 @@ pub struct Home {
     _journal: Journal,
 }
 
-impl std::ops::Deref for Home {
+impl Deref for Home {
     type Target = Certificates;
     fn deref(&self) -> &Certificates {
         &self.certificates
@@ -124,6 +125,7 @@ pub struct Told {
     pub answers: Mutex<Answers>,
     pub asked: AtomicUsize,
     pub go_on: Notify,
+    pub deadlines: Mutex<Vec<tokio::time::Instant>>,
 }
 
 impl Told {
@@ -133,6 +135,7 @@ impl Told {
             answers: Mutex::new(answers),
             asked: AtomicUsize::new(0),
             go_on: Notify::new(),
+            deadlines: Mutex::default(),
         })
     }
 
@@ -157,7 +160,9 @@ impl Source for Told {
     fn certificates<'a>(
         &'a self,
         _: &'a Address,
+        deadline: tokio::time::Instant,
     ) -> BoxFuture<'a, Result<Vec<Vec<u8>>, LookupError>> {
+        self.deadlines.lock().unwrap().push(deadline);
         self.asked.fetch_add(1, Ordering::SeqCst);
         let answers = self.answers.lock().unwrap().clone();
         Box::pin(async move {
@@ -165,7 +170,10 @@ impl Source for Told {
                 Answers::With(values) => Ok(values),
                 Answers::Fails => Err(LookupError::Failed("down".to_owned())),
                 Answers::Refuses => Err(LookupError::Refused("rubbish".to_owned())),
-                Answers::Hangs => std::future::pending().await,
+                Answers::Hangs => {
+                    tokio::time::sleep_until(deadline).await;
+                    Err(LookupError::Failed("not in time".to_owned()))
+                }
                 Answers::Waits(values) => {
                     self.go_on.notified().await;
                     Ok(values)

@@ -7,10 +7,14 @@ use bytes::Bytes;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 
-use crate::mail::{Address, Timestamp};
+use crate::mail::{Address, Domain, Timestamp};
 
 /// The moment of the tests: 2026-11-22.
 pub const NOW: Timestamp = Timestamp::from_secs(1_795_305_600);
+
+pub fn domain(text: &str) -> Domain {
+    Domain::from_unicode(text).unwrap()
+}
 
 pub fn address(text: &str) -> Address {
     text.parse().unwrap()

@@ -13,3 +13,4 @@ mod directory;
 mod files;
 mod home;
 mod make;
+mod revoked;
