@@ -116,7 +116,6 @@ impl Import {
                 pin: self.pin,
                 address: self.address.clone(),
                 require_chain: self.require_chain,
-                ..ImportOptions::default()
             },
             source: name.into_owned(),
             reason: self.reason.clone(),

@@ -32,9 +32,9 @@ pub const MAX_REMEMBERED: usize = 10_000;
 /// Octets of all certificates that are remembered.
 pub const MAX_REMEMBERED_OCTETS: usize = 32 << 20;
 /// Values of an answer that are looked at.
-const MAX_VALUES: usize = 64;
+const MAX_VALUES: usize = 16;
 /// Certificates of an answer, bundles opened, that are looked at.
-const MAX_READ: usize = 512;
+const MAX_READ: usize = 64;
 /// Certificates of an answer whose chains are followed.
 const MAX_TRIED: usize = 32;
 /// Certificates of an address that are kept.
@@ -47,9 +47,10 @@ pub(super) struct Found {
     pub issuers: Vec<Bytes>,
 }
 
-/// Says whether a certificate, with the authorities that came with it, is acceptable.
-pub(super) type Accept<'a> =
-    &'a (dyn Fn(&Parsed, &[Bytes]) -> Result<(), CertificateProblem> + Sync);
+/// Says whether a certificate, with the authorities that came with it, is acceptable. It checks
+/// signatures, so it is asked off the runtime's threads.
+pub(super) type Accept =
+    Arc<dyn Fn(&Parsed, &[Bytes]) -> Result<(), CertificateProblem> + Send + Sync>;
 
 /// What was answered.
 #[derive(Debug, Clone, Default)]
@@ -106,7 +107,7 @@ impl Answers {
         sources: &[Arc<dyn Source>],
         address: &Address,
         now: Timestamp,
-        accept: Accept<'_>,
+        accept: &Accept,
     ) -> Arc<Answer> {
         let serving: Vec<_> = sources
             .iter()
@@ -202,7 +203,7 @@ async fn ask(
     sources: &[&Arc<dyn Source>],
     address: &Address,
     now: Timestamp,
-    accept: Accept<'_>,
+    accept: &Accept,
 ) -> Answer {
     let share = ASKING / u32::try_from(sources.len()).unwrap_or(u32::MAX).max(1);
     let mut answer = Answer::default();
@@ -210,7 +211,7 @@ async fn ask(
     for source in sources {
         let problem = match timeout(share, source.certificates(address)).await {
             Ok(Ok(values)) => {
-                let (found, problem) = read(&values, accept);
+                let (found, problem) = judged(values, accept).await;
                 answer.found = found;
                 problem
             }
@@ -261,8 +262,23 @@ impl Found {
     }
 }
 
+/// [`read`], where nothing else waits for it.
+async fn judged(
+    values: Vec<Vec<u8>>,
+    accept: &Accept,
+) -> (Vec<Found>, Option<CertificateProblem>) {
+    let accept = Arc::clone(accept);
+    let reading = tokio::task::spawn_blocking(move || read(&values, &*accept));
+    // Nothing in it panics; at the end of the process nobody waits for an answer.
+    let none = |_| (Vec::new(), Some(CertificateProblem::LookupFailed));
+    reading.await.unwrap_or_else(none)
+}
+
 /// The acceptable certificates among the values of an answer.
-fn read(values: &[Vec<u8>], accept: Accept<'_>) -> (Vec<Found>, Option<CertificateProblem>) {
+fn read(
+    values: &[Vec<u8>],
+    accept: &dyn Fn(&Parsed, &[Bytes]) -> Result<(), CertificateProblem>,
+) -> (Vec<Found>, Option<CertificateProblem>) {
     let mut problem = (values.len() > MAX_VALUES).then_some(CertificateProblem::LookupRefused);
     let (mut leaves, mut authorities) = (Vec::new(), Vec::new());
     let values = values.iter().take(MAX_VALUES);

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::choice::{Candidate, more_telling};
 use super::examine::{self, Vouching};
-use super::found::{self, Answer};
+use super::found::{self, Accept, Answer};
 use super::judge::{Passed, chain_of, chosen, judge};
 use super::parse::{KeyId, Parsed};
 use super::{ASKING_REVOCATION, Certificates, RevocationMode, Settings};
@@ -93,14 +93,15 @@ impl Certificates {
     /// What the sources have, from memory or asked now.
     pub(super) async fn ask(
         &self,
-        settings: &Settings,
+        settings: &Arc<Settings>,
         address: &Address,
         now: Timestamp,
     ) -> Arc<Answer> {
-        let accept = |parsed: &Parsed, issuers: &[Bytes]| {
-            examine::examine(parsed, address, now, Vouching::Chain)?;
-            settings.anchors.chain(parsed, issuers, now).map(drop)
-        };
+        let (by, whose) = (Arc::clone(settings), address.clone());
+        let accept: Accept = Arc::new(move |parsed: &Parsed, issuers: &[Bytes]| {
+            examine::examine(parsed, &whose, now, Vouching::Chain)?;
+            by.anchors.chain(parsed, issuers, now).map(drop)
+        });
         let asking = self.0.answers.get(&settings.sources, address, now, &accept);
         // Who waits for another's question waits no longer than for their own.
         match timeout(found::ASKING + found::ASKING / 10, asking).await {

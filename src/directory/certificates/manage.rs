@@ -61,15 +61,20 @@ impl Certificates {
             let file = tokio::task::spawn_blocking(move || import::read(&octets));
             let file = file.await.map_err(|_| CertificatesError::Ended)??;
             let _changing = this.0.store.changing.lock().await;
-            let settings = this.settings();
-            let planning = Planning {
-                options: &options,
-                anchors: &settings.anchors,
-                source: &source,
-                by: &by,
-                now,
-            };
-            let plan = planning.plan(file, &this.0.store);
+            // A large file has many signatures to check and rows to compare with.
+            let (planner, author) = (this.clone(), by.clone());
+            let plan = tokio::task::spawn_blocking(move || {
+                let settings = planner.settings();
+                let planning = Planning {
+                    options: &options,
+                    anchors: &settings.anchors,
+                    source: &source,
+                    by: &author,
+                    now,
+                };
+                planning.plan(file, &planner.0.store)
+            });
+            let plan = plan.await.map_err(|_| CertificatesError::Ended)?;
             if this.0.store.len() + plan.new > MAX_ROWS {
                 return Err(CertificatesError::Full);
             }
@@ -149,8 +154,6 @@ impl Certificates {
                 pinned: false,
                 state: State::InUse,
                 require_chain: false,
-                gcm: None,
-                oaep: None,
                 source: store::cut(&filed.file),
                 imported: Change::new(by, now),
                 approved: None,

@@ -82,9 +82,6 @@ pub(super) struct Row {
     pub state: State,
     /// A chain to a configured authority is demanded of it at every use.
     pub require_chain: bool,
-    /// Where the operator said so: whether its owner reads AES-GCM, OAEP.
-    pub gcm: Option<bool>,
-    pub oaep: Option<bool>,
     /// The name of the file it came in.
     pub source: String,
     pub imported: Change,

@@ -343,3 +343,30 @@ async fn an_address_in_the_subject_alone_is_not_found_elsewhere() {
     assert_eq!(items, [ImportOutcome::Imported]);
     assert_eq!(home.finds(KIM, NOW).await, Ok((Directory, leaf)));
 }
+
+#[tokio::test]
+async fn of_an_answer_sixteen_values_are_judged_and_not_on_the_runtime() {
+    let ca = Ca::root("Root");
+    let good = ca.issue(KIM, 1);
+    let bad = |_| Make::new(&["eve@other.example"]).unsigned().to_vec();
+    for (before, found) in [(15, true), (16, false)] {
+        let mut values: Vec<Vec<u8>> = (0..before).map(bad).collect();
+        values.push(good.to_vec());
+        values.extend((before..300).map(bad));
+        let source = Told::new("clinic.example", Answers::With(values));
+        let sources: Vec<Arc<dyn Source>> = vec![source];
+        let here = std::thread::current().id();
+        let right = print(&good);
+        let accept: super::super::found::Accept = Arc::new(move |parsed: &Parsed, _: &[Bytes]| {
+            assert_ne!(std::thread::current().id(), here);
+            match parsed.fingerprint == right {
+                true => Ok(()),
+                false => Err(OtherAddress),
+            }
+        });
+        let answers = super::super::found::Answers::default();
+        let answer = answers.get(&sources, &address(KIM), NOW, &accept).await;
+        assert_eq!(!answer.found.is_empty(), found);
+        assert_eq!(answer.problem, Some(LookupRefused));
+    }
+}

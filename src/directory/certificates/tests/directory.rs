@@ -28,10 +28,7 @@ async fn what_is_imported_is_known_after_a_restart() {
     let home = open(directory.path(), Settings::default());
     let der = kim("26", 1);
     assert_eq!(home.knows(KIM), Err(None));
-    let options = ImportOptions {
-        gcm: Some(true),
-        ..ImportOptions::default()
-    };
+    let options = ImportOptions::default();
     assert_eq!(home.take(&[&der], options.clone()).await, [Imported]);
     assert_eq!(home.take(&[&der], options).await, [Unchanged]);
     assert_eq!(home.knows(KIM), Ok((Directory, der.clone())));
@@ -52,7 +49,7 @@ async fn what_is_imported_is_known_after_a_restart() {
     };
     assert_eq!((source.as_str(), &imported.by), ("file.pem", &by()));
     let known = home.known(&address(KIM), NOW).certificate.unwrap();
-    assert!(known.gcm && !known.oaep);
+    assert!(!known.gcm && !known.oaep);
     assert_eq!(known.fingerprint, fingerprint(&der));
     assert_eq!(
         home.remove(&known.fingerprint, None, &by()).await.unwrap(),
@@ -318,14 +315,21 @@ async fn a_chain_is_demanded_where_it_was_asked_for_and_shown_where_it_is_known(
 }
 
 #[tokio::test]
-async fn what_partners_read_is_by_row_then_configuration_then_certificate() {
+async fn what_partners_read_is_by_configuration_then_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let settings = Settings {
-        partners: vec![Partner {
-            domain: "clinic.example".parse().unwrap(),
-            gcm: Some(true),
-            oaep: None,
-        }],
+        partners: vec![
+            Partner {
+                domain: "clinic.example".parse().unwrap(),
+                gcm: Some(true),
+                oaep: None,
+            },
+            Partner {
+                domain: "old.example".parse().unwrap(),
+                gcm: Some(false),
+                oaep: Some(true),
+            },
+        ],
         ..Settings::default()
     };
     let home = open(directory.path(), settings);
@@ -336,26 +340,21 @@ async fn what_partners_read_is_by_row_then_configuration_then_certificate() {
         Make::new(&[address]).and(says).unsigned()
     };
     let silent = |address: &str| Make::new(&[address]).unsigned();
-    let no = ImportOptions {
-        gcm: Some(false),
-        oaep: Some(true),
-        ..ImportOptions::default()
-    };
     home.take(
         &[
             &silent("a@clinic.example"),
             &silent("b@other.example"),
             &says("c@other.example"),
+            &says("d@old.example"),
         ],
         ImportOptions::default(),
     )
     .await;
-    home.take(&[&says("d@clinic.example")], no).await;
     for (text, gcm, oaep) in [
         ("a@clinic.example", true, false),
         ("b@other.example", false, false),
         ("c@other.example", true, false),
-        ("d@clinic.example", false, true),
+        ("d@old.example", false, true),
     ] {
         let known = home.known(&address(text), NOW).certificate.unwrap();
         assert_eq!((known.gcm, known.oaep), (gcm, oaep), "{text}");
