@@ -31,6 +31,7 @@ mod manage;
 mod names;
 mod offline;
 mod parse;
+mod removed;
 mod store;
 mod verdicts;
 mod view;
@@ -55,11 +56,12 @@ pub use formats::{FormatError, MAX_FILE_CERTIFICATES, MAX_FILE_OCTETS};
 pub use fuzz::check_fuzz_input;
 pub use import::{ImportOptions, ImportOutcome, ImportedItem};
 pub use key::KeyKind;
-pub use list::Selection;
+pub use list::{MAX_PAGE, Selection};
 pub use manage::CertificatesError;
 pub use names::MailNames;
 pub use offline::known_in_folder;
 pub use parse::{MAX_CERTIFICATE_OCTETS, Parsed};
+pub use removed::{Gone, MAX_REMOVED, RemovedCertificate};
 pub use store::{By, Change, State};
 pub use view::{CertificateView, Origin, RevocationView};
 
@@ -112,6 +114,7 @@ pub struct Certificates(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     store: store::Store,
+    removals: removed::Removals,
     settings: RwLock<Arc<Settings>>,
     answers: found::Answers,
     verdicts: verdicts::Verdicts,
@@ -135,6 +138,7 @@ impl Certificates {
     pub fn open(tables: &Tables, settings: Settings) -> Result<Self, TableError> {
         Ok(Self(Arc::new(Shared {
             store: store::Store::open(tables)?,
+            removals: removed::Removals::open(tables)?,
             settings: RwLock::new(Arc::new(settings)),
             answers: found::Answers::default(),
             verdicts: verdicts::Verdicts::default(),

@@ -326,7 +326,7 @@ async fn what_was_removed_does_not_stand() {
     assert_eq!(home.stands(&kim, &print(&own), NOW).await, Ok(()));
     let jo = address("jo@clinic.example");
     assert_eq!(home.stands(&jo, &print(&own), NOW).await, Err(NoChain));
-    home.remove(&print(&own), None, &by()).await.unwrap();
+    home.remove(&print(&own), None, &by(), NOW).await.unwrap();
     assert_eq!(home.stands(&kim, &print(&own), NOW).await, Err(NoChain));
 }
 

@@ -52,7 +52,7 @@ async fn what_is_imported_is_known_after_a_restart() {
     assert!(!known.gcm && !known.oaep);
     assert_eq!(known.fingerprint, fingerprint(&der));
     assert_eq!(
-        home.remove(&known.fingerprint, None, &by()).await.unwrap(),
+        home.remove(&known.fingerprint, None, &by(), NOW).await.unwrap(),
         [address(KIM)]
     );
     assert_eq!(home.knows(KIM), Err(None));
@@ -122,7 +122,7 @@ async fn a_certificate_is_for_each_of_its_addresses_or_for_the_one_that_is_wante
     );
     let print = fingerprint(&both);
     let jo = address("jo@clinic.example");
-    assert_eq!(home.remove(&print, Some(&jo), &by()).await.unwrap(), [jo]);
+    assert_eq!(home.remove(&print, Some(&jo), &by(), NOW).await.unwrap(), [jo]);
     assert_eq!(home.knows(KIM), Ok((Directory, both)));
 }
 
@@ -262,7 +262,7 @@ async fn orders_on_what_is_not_there_or_may_not_be_used_are_refused() {
     let unknown = home.approve(&print, None, &by(), NOW).await;
     assert!(matches!(unknown, Err(CertificatesError::Unknown)));
     assert!(matches!(
-        home.remove(&print, None, &by()).await,
+        home.remove(&print, None, &by(), NOW).await,
         Err(CertificatesError::Unknown)
     ));
     assert!(matches!(
