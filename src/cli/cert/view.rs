@@ -80,7 +80,10 @@ pub(super) fn removals(removed: &[RemovedCertificate]) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = removed.iter().map(row).collect();
-    output::table(&["ADDRESS", "FINGERPRINT", "WAS", "WHAT BECAME OF IT"], &rows)
+    output::table(
+        &["ADDRESS", "FINGERPRINT", "WAS", "WHAT BECAME OF IT"],
+        &rows,
+    )
 }
 
 fn change(what: &crate::directory::certificates::Change) -> String {

@@ -263,10 +263,7 @@ impl Found {
 }
 
 /// [`read`], where nothing else waits for it.
-async fn judged(
-    values: Vec<Vec<u8>>,
-    accept: &Accept,
-) -> (Vec<Found>, Option<CertificateProblem>) {
+async fn judged(values: Vec<Vec<u8>>, accept: &Accept) -> (Vec<Found>, Option<CertificateProblem>) {
     let accept = Arc::clone(accept);
     let reading = tokio::task::spawn_blocking(move || read(&values, &*accept));
     // Nothing in it panics; at the end of the process nobody waits for an answer.

@@ -357,14 +357,14 @@ async fn of_an_answer_sixteen_values_are_judged_and_not_on_the_runtime() {
         let sources: Vec<Arc<dyn Source>> = vec![source];
         let here = std::thread::current().id();
         let right = print(&good);
-        let accept: super::super::found::Accept = Arc::new(move |parsed: &Parsed, _: &[Bytes]| {
+        let accept: found::Accept = Arc::new(move |parsed: &Parsed, _: &[Bytes]| {
             assert_ne!(std::thread::current().id(), here);
             match parsed.fingerprint == right {
                 true => Ok(()),
                 false => Err(OtherAddress),
             }
         });
-        let answers = super::super::found::Answers::default();
+        let answers = found::Answers::default();
         let answer = answers.get(&sources, &address(KIM), NOW, &accept).await;
         assert_eq!(!answer.found.is_empty(), found);
         assert_eq!(answer.problem, Some(LookupRefused));
