@@ -33,7 +33,7 @@ pub enum Cert {
     Approve(Order),
     /// Take an imported certificate out of the directory
     Remove(Order),
-    /// Ask all sources now: every candidate, taken or refused and why
+    /// Ask the sources now, in order, until one has something: what is known, and what is used
     Lookup(lookup::Lookup),
 }
 

@@ -101,6 +101,14 @@ impl Answers {
         *self.lock() = Slots::default();
     }
 
+    /// Forgets what is remembered of an address: it is asked for anew.
+    pub(super) fn forget(&self, address: &Address) {
+        let mut slots = self.lock();
+        if let Some((_, kept)) = slots.slots.remove(&address.mailbox_key()) {
+            slots.octets -= kept.octets;
+        }
+    }
+
     /// What `sources` have for an address, from memory if it is still good.
     pub(super) async fn get(
         &self,

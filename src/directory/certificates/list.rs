@@ -157,13 +157,15 @@ impl Certificates {
         Ok(views)
     }
 
-    /// Every certificate that is known of an address, those of the sources too, and what is
-    /// thought of each; with what [`Self::look_up`] chooses.
+    /// Every certificate that is known of an address, the acceptable ones of the sources too, and
+    /// what is thought of each; with what [`Self::look_up`] chooses. What was remembered of the
+    /// sources is forgotten, and they are asked anew.
     pub async fn consider(
         &self,
         address: &Address,
         now: Timestamp,
     ) -> (Vec<CertificateView>, Option<CertificateProblem>) {
+        self.0.answers.forget(address);
         let chosen = self.look_up(address, now).await;
         let settings = self.settings();
         let selection = Selection {

@@ -141,7 +141,7 @@ async fn of_what_is_found_the_newest_acceptable_is_chosen() {
     let (views, problem) = home.consider(&kim, NOW).await;
     assert_eq!((views.len(), problem), (2, None));
     assert!(views[0].chosen && views[0].origin == Origin::Found && !views[1].chosen);
-    assert_eq!(told.asked(), 1);
+    assert_eq!(told.asked(), 2, "once for all messages, once by hand");
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,6 +213,20 @@ async fn many_ask_once_for_one_address() {
         assert_eq!(outcome(found), Ok((Valid, leaf.clone())));
     }
     assert_eq!(told.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_look_by_hand_asks_anew_and_what_it_finds_is_used_from_then_on() {
+    let source = Told::new("clinic.example", Answers::With(Vec::new()));
+    let scene = off(&[&source]);
+    assert_eq!(scene.home.finds(KIM, NOW).await, Err(None));
+    let good = scene.root.issue(KIM, 1);
+    source.now_answers(Answers::With(vec![good.to_vec()]));
+    assert_eq!(scene.home.finds(KIM, NOW).await, Err(None));
+    let (views, _) = scene.home.consider(&address(KIM), NOW).await;
+    assert!(views.len() == 1 && views[0].chosen);
+    assert_eq!(scene.home.finds(KIM, NOW).await, Ok((Valid, good)));
+    assert_eq!(source.asked(), 2);
 }
 
 #[tokio::test(start_paused = true)]
