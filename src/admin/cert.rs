@@ -5,7 +5,6 @@
 //! import it follows on the same one; what was uploaded is gone when it has been imported, and
 //! when the connection ends. One upload at a time, so that memory is bounded.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -16,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{Code, Refusal, actor};
 use crate::directory::certificates::{
     By, CertificateView, Certificates, CertificatesError, ImportOptions, ImportedItem,
-    MAX_FILE_OCTETS, Selection, State,
+    MAX_FILE_OCTETS, RemovedCertificate, Selection,
 };
 use crate::mail::{
     Address, CertificateFact, CertificateProblem, Domain, Fingerprint, FoundCertificate, Timestamp,
@@ -63,6 +62,8 @@ pub struct CertFilter {
     pub domain: Option<Domain>,
     /// Those that wait for approval.
     pub pending: bool,
+    /// Without so many of the first: a list comes in pages.
+    pub from: usize,
 }
 
 /// What is ordered of a certificate of the directory.
@@ -195,20 +196,26 @@ impl Directory {
             address: filter.address,
             domain: filter.domain,
             fingerprint: None,
+            waiting: filter.pending,
         };
-        let mut found = self.select(selection).await?;
-        if filter.pending {
-            found.retain(|it| it.state == State::WaitsForApproval);
-        }
-        Ok(found)
+        let (certificates, now) = (self.certificates.clone(), self.clock.now());
+        off_the_loop(move || certificates.page(&selection, filter.from, now)).await
+    }
+
+    /// What was removed.
+    pub(super) fn removed(&self, filter: CertFilter) -> Result<Vec<RemovedCertificate>, Refusal> {
+        let selection = Selection {
+            address: filter.address,
+            domain: filter.domain,
+            ..Selection::default()
+        };
+        Ok(self.certificates.removed(&selection))
     }
 
     /// Lists off the event loop: with many certificates it computes for a while.
     async fn select(&self, selection: Selection) -> Result<Vec<CertificateView>, Refusal> {
         let (certificates, now) = (self.certificates.clone(), self.clock.now());
-        let list = tokio::task::spawn_blocking(move || certificates.list(&selection, now));
-        list.await
-            .map_err(|_| Refusal::new(Code::Stopping, "the daemon is stopping"))
+        off_the_loop(move || certificates.list(&selection, now)).await
     }
 
     /// Those of an address, or one by its fingerprint.
@@ -245,12 +252,8 @@ impl Directory {
             );
             return Err(Refusal::new(Code::BadRequest, text));
         }
-        let known = self.select(Selection::default()).await?;
-        let matching: BTreeSet<Fingerprint> = known
-            .iter()
-            .map(|it| it.fingerprint)
-            .filter(|it| it.to_string().starts_with(&digits))
-            .collect();
+        let (certificates, wanted) = (self.certificates.clone(), digits.clone());
+        let matching = off_the_loop(move || certificates.beginning(&wanted)).await?;
         let mut matching = matching.into_iter();
         match (matching.next(), matching.next()) {
             (Some(fingerprint), None) => Ok(fingerprint),
@@ -292,7 +295,9 @@ impl Directory {
         let by = by(order.reason, uid).await?;
         let fingerprint = self.resolve(&order.fingerprint).await?;
         let address = order.address.as_ref();
-        let removed = self.certificates.remove(&fingerprint, address, &by);
+        let removed = self
+            .certificates
+            .remove(&fingerprint, address, &by, self.clock.now());
         let addresses = removed.await.map_err(|error| refused(&error))?;
         Ok(CertChanged {
             fingerprint,
@@ -326,6 +331,14 @@ impl Directory {
             certificates,
         })
     }
+}
+
+/// Computes where it holds up nobody.
+async fn off_the_loop<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let work = tokio::task::spawn_blocking(work).await;
+    work.map_err(|_| Refusal::new(Code::Stopping, "the daemon is stopping"))
 }
 
 fn elapsed_ms(from: Timestamp, until: Timestamp) -> u64 {

@@ -23,6 +23,9 @@ pub enum AskError {
     /// We may not open the socket.
     #[error("{} may not be opened by this user", .0.display())]
     Forbidden(PathBuf),
+    /// It takes longer than we wait. What changes something may still be done.
+    #[error("the daemon has not answered in time")]
+    Late,
     /// The conversation broke.
     #[error("the daemon did not answer")]
     Broken(#[source] io::Error),
@@ -55,7 +58,11 @@ impl Conversation {
 
     /// Asks, and waits for the answer.
     pub fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, AskError> {
-        let line = self.exchange(request).map_err(AskError::Broken)?;
+        let line = self.exchange(request).map_err(|error| match error.kind() {
+            // What a read that timed out is called differs between systems.
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Late,
+            _ => AskError::Broken(error),
+        })?;
         match serde_json::from_slice(&line).map_err(AskError::Unknown)? {
             Answer::Ok(value) => Ok(value),
             Answer::Error(refusal) => Err(refusal.into()),

@@ -60,8 +60,13 @@ pub enum Request {
     /// are durable.
     CertImport(CertImport),
     /// Certificates that are known here; answered with a list of
-    /// [`crate::directory::certificates::CertificateView`].
+    /// [`crate::directory::certificates::CertificateView`]. As long as it has
+    /// [`crate::directory::certificates::MAX_PAGE`] of them there may be more: ask again from
+    /// behind them.
     CertList(CertFilter),
+    /// Certificates that were removed, the newest first; answered with a list of
+    /// [`crate::directory::certificates::RemovedCertificate`].
+    CertRemoved(CertFilter),
     /// All that is known of one certificate, or of those of an address; answered like
     /// [`Request::CertList`].
     CertShow {

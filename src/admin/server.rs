@@ -226,6 +226,7 @@ async fn answer(
         Ok(Request::CertUpload { part }) => encode(directory.upload(upload, &part)),
         Ok(Request::CertImport(import)) => encode(directory.import(upload, import, uid).await),
         Ok(Request::CertList(filter)) => encode(directory.list(filter).await),
+        Ok(Request::CertRemoved(filter)) => encode(directory.removed(filter)),
         Ok(Request::CertShow { name }) => encode(directory.show(&name).await),
         Ok(Request::CertApprove(order)) => encode(directory.approve(order, uid).await),
         Ok(Request::CertRemove(order)) => encode(directory.remove(order, uid).await),

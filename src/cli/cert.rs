@@ -15,9 +15,9 @@ use super::queue::explain;
 use super::{Failure, output};
 use crate::admin::Request;
 use crate::admin::cert::{CertChanged, CertFilter, CertOrder};
-use crate::admin::client::ask;
+use crate::admin::client::{Conversation, ask};
 use crate::config;
-use crate::directory::certificates::CertificateView;
+use crate::directory::certificates::{CertificateView, MAX_PAGE, RemovedCertificate};
 use crate::mail::{Address, Domain};
 
 /// Recipients' certificates.
@@ -33,7 +33,7 @@ pub enum Cert {
     Approve(Order),
     /// Take an imported certificate out of the directory
     Remove(Order),
-    /// Ask all sources now: every candidate, taken or refused and why
+    /// Ask the sources now, in order, until one has something: what is known, and what is used
     Lookup(lookup::Lookup),
 }
 
@@ -46,6 +46,9 @@ pub struct List {
     /// Only what waits for approval
     #[arg(long)]
     pending: bool,
+    /// What was removed or replaced, by whom and why: the newest thousand
+    #[arg(long, conflicts_with = "pending")]
+    removed: bool,
     /// Stable machine output
     #[arg(long)]
     json: bool,
@@ -128,9 +131,17 @@ impl List {
             Some(Whose::Domain(domain)) => filter.domain = Some(domain),
             None => {}
         }
-        let request = Request::CertList(filter);
-        let certificates: Vec<CertificateView> =
-            ask(socket, &request).map_err(|error| explain(&error))?;
+        if self.removed {
+            let request = Request::CertRemoved(filter);
+            let removed: Vec<RemovedCertificate> =
+                ask(socket, &request).map_err(|error| explain(&error))?;
+            return match (self.json, removed.is_empty()) {
+                (true, _) => output::json(&removed),
+                (false, true) => output::say("nothing was removed"),
+                (false, false) => output::say(&view::removals(&removed)),
+            };
+        }
+        let certificates = all(socket, filter)?;
         if self.json {
             return output::json(&certificates);
         }
@@ -142,6 +153,22 @@ impl List {
             return output::say(none);
         }
         output::say(&view::table(&certificates))
+    }
+}
+
+/// Every page of a list.
+fn all(socket: &Path, mut filter: CertFilter) -> Result<Vec<CertificateView>, Failure> {
+    let mut daemon = Conversation::begin(socket).map_err(|error| explain(&error))?;
+    let mut certificates = Vec::new();
+    loop {
+        filter.from = certificates.len();
+        let request = Request::CertList(filter.clone());
+        let page: Vec<CertificateView> = daemon.ask(&request).map_err(|error| explain(&error))?;
+        let last = page.len() < MAX_PAGE;
+        certificates.extend(page);
+        if last {
+            return Ok(certificates);
+        }
     }
 }
 

@@ -291,6 +291,10 @@ pub(super) fn explain(error: &AskError) -> Failure {
             Exit::Failed,
             "run this as root or as the account of the daemon",
         ),
+        AskError::Late => (
+            Exit::Temporary,
+            "what was asked for may still be carried out: look before you ask again",
+        ),
         AskError::Broken(_) => (Exit::Temporary, "try again"),
         AskError::Unknown(_) => (Exit::Failed, "restart the daemon after an upgrade"),
         AskError::Refused(refusal) => match refusal.code {

@@ -14,6 +14,7 @@ use x509_cert::der::Decode;
 use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::file::{FileError, read_bounded};
 use crate::mail::{Address, Timestamp};
@@ -21,6 +22,9 @@ use crate::world::tls::server_provider;
 
 /// Largest PEM file that is read.
 const MAX_PEM_OCTETS: u64 = 4 << 20;
+
+/// A private key in PKCS #8; wiped when it is dropped.
+pub type Pkcs8 = Zeroizing<PrivatePkcs8KeyDer<'static>>;
 
 /// Why a certificate, key or set of roots does not do.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +71,7 @@ pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certifica
 
 /// The private key of a PEM file.
 pub fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    let pem = zeroize::Zeroizing::new(read_bounded(path, MAX_PEM_OCTETS)?);
+    let pem = Zeroizing::new(read_bounded(path, MAX_PEM_OCTETS)?);
     PrivateKeyDer::from_pem_slice(&pem).map_err(|_| CertificateError::NoKey)
 }
 
@@ -139,11 +143,34 @@ where
     }
 }
 
-/// The private key of a PEM file, in PKCS #8 (RFC 5958), which keys for mail have to be in.
-pub fn read_pkcs8(path: &Path) -> Result<PrivatePkcs8KeyDer<'static>, CertificateError> {
+/// The private key of a PEM file, in PKCS #8 (RFC 5958), which keys for mail have to be in. Wiped
+/// when it is dropped.
+pub fn read_pkcs8(path: &Path) -> Result<Pkcs8, CertificateError> {
     match read_key(path)? {
-        PrivateKeyDer::Pkcs8(key) => Ok(key),
-        _ => Err(CertificateError::NotPkcs8),
+        PrivateKeyDer::Pkcs8(key) => Ok(Zeroizing::new(key)),
+        mut other => {
+            other.zeroize();
+            Err(CertificateError::NotPkcs8)
+        }
+    }
+}
+
+/// Whether a key is the one of a chain's first certificate. The octets of the key stay where they
+/// are.
+pub fn goes_with(chain: &[CertificateDer<'static>], key: &Pkcs8) -> Result<(), CertificateError> {
+    let borrowed = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.secret_pkcs8_der()));
+    let key = rustls::crypto::ring::sign::any_supported_type(&borrowed)
+        .map_err(|_| CertificateError::NoKey)?;
+    belongs(CertifiedKey::new(chain.to_vec(), key).keys_match())
+}
+
+fn belongs(matched: Result<(), rustls::Error>) -> Result<(), CertificateError> {
+    match matched {
+        // rustls has no opinion where a key cannot say what its public half is.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(()),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(CertificateError::Mismatch),
+        Err(rustls::Error::InvalidCertificate(_)) => Err(CertificateError::Malformed),
+        Err(_) => Err(CertificateError::NoKey),
     }
 }
 

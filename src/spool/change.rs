@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::journal::{Draft, FLAG_BODY_FILE, Frame, Kind, MessageKey, WrappedKey};
 use crate::mail::{Envelope, MessageId, Prepared, RecipientRecord};
@@ -191,6 +192,11 @@ impl Plan {
     }
 }
 
-fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, SpoolError> {
-    postcard::to_allocvec(value).map_err(SpoolError::Encode)
+/// The clear text of a record, wiped when it is dropped: it has content keys and protected fields
+/// in it. A buffer that grew would leave copies behind, so it has its size from the beginning.
+fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Zeroizing<Vec<u8>>, SpoolError> {
+    let octets = postcard::experimental::serialized_size(value).map_err(SpoolError::Encode)?;
+    let mut text = Zeroizing::new(vec![0; octets]);
+    postcard::to_slice(value, &mut text).map_err(SpoolError::Encode)?;
+    Ok(text)
 }

@@ -317,3 +317,23 @@ fn a_directory_of_somebody_else_is_not_furnished() {
     assert_eq!(kept, GOOD);
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_signing_certificate_that_has_expired_does_not_stop_the_start() {
+    let scratch = tempfile::tempdir().unwrap();
+    furnish(scratch.path());
+    let smime = "[smime]\n[[smime.identity]]\nfor = \"mail.example\"\ncertificate = \"mail-expired.pem\"\nkey = \"mail-expired.key\"\n";
+    put(
+        scratch.path(),
+        "sealpost.toml",
+        &format!("{GOOD}{smime}"),
+        0o644,
+    );
+    let ran = run(scratch.path(), &["check", "--config", "sealpost.toml"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(
+        ran.out
+            .contains("warning: smime.identity.certificate expired at "),
+        "{ran:?}"
+    );
+}

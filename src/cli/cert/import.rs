@@ -133,7 +133,6 @@ impl Import {
                 pin: self.pin,
                 address: self.address.clone(),
                 require_chain: self.require_chain,
-                ..ImportOptions::default()
             },
             source: name.into_owned(),
             reason: self.reason.clone(),

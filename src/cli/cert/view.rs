@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::cli::output;
-use crate::directory::certificates::{CertificateView, Origin, RevocationView, State};
+use crate::directory::certificates::{
+    CertificateView, Gone, Origin, RemovedCertificate, RevocationView, State,
+};
 use crate::mail::{CertificateFact, Fingerprint};
 
 /// Digits of a fingerprint in a table: enough to name a certificate by.
@@ -60,6 +62,28 @@ pub(super) fn table(certificates: &[CertificateView]) -> String {
         "STANDING",
     ];
     output::table(&heads, &rows)
+}
+
+/// What was removed, a line each.
+pub(super) fn removals(removed: &[RemovedCertificate]) -> String {
+    let row = |it: &RemovedCertificate| {
+        let pinned = if it.pinned { "pinned" } else { "directory" };
+        let gone = match it.gone {
+            Gone::Removed => "removed",
+            Gone::Replaced => "replaced",
+        };
+        vec![
+            it.address.to_string(),
+            short(&it.fingerprint),
+            pinned.to_owned(),
+            format!("{gone} {}", change(&it.removed)),
+        ]
+    };
+    let rows: Vec<Vec<String>> = removed.iter().map(row).collect();
+    output::table(
+        &["ADDRESS", "FINGERPRINT", "WAS", "WHAT BECAME OF IT"],
+        &rows,
+    )
 }
 
 fn change(what: &crate::directory::certificates::Change) -> String {

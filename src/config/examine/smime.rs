@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rustls_pki_types::CertificateDer;
+
 use super::super::certificate::{self, CertificateError};
 use super::super::file;
 use super::super::problem::{At, Sheet};
@@ -158,7 +160,7 @@ fn signs(
         }
     };
     if let Some(chain) = &chain {
-        in_time(chain, path, certificate_name, now, sheet);
+        in_time_to_sign(chain, path, certificate_name, now, sheet);
         match chain.first().map(certificate::describe) {
             Some(Ok(described)) => {
                 fits(identity, certificate_name, &described, sheet);
@@ -185,11 +187,11 @@ fn signs(
     };
     let octets: Vec<Vec<u8>> = chain.iter().map(|it| it.to_vec()).collect();
     let identity = Identity::new(octets, key.secret_pkcs8_der());
-    match certificate::certified_key(chain, key.into()) {
+    match certificate::goes_with(&chain, &key) {
         // The certificate has been complained about already.
         Err(CertificateError::Malformed) => {}
         Err(error) => pem_problem(&error, &key_file, key_name, sheet),
-        Ok(_) => match identity {
+        Ok(()) => match identity {
             // This one, too.
             Ok(_) | Err(CmsError::KeyUsage) => {}
             Err(error) => sheet.wrong(
@@ -201,6 +203,28 @@ fn signs(
                 "use RSA of 2048 bits or more, P-256, P-384 or Ed25519",
             ),
         },
+    }
+}
+
+/// An identity that has expired signs nothing, and mail goes on without its signature: so this
+/// stops neither the start nor a reload.
+fn in_time_to_sign(
+    chain: &[CertificateDer<'_>],
+    path: &At<PathBuf>,
+    name: &str,
+    now: Timestamp,
+    sheet: &mut Sheet<'_>,
+) {
+    match certificate::validity(chain) {
+        Ok(validity) if now > validity.until => sheet.warn(
+            path.at,
+            format!(
+                "{name} expired at {}: mail is sealed without its signature",
+                validity.until
+            ),
+            "renew it",
+        ),
+        Ok(_) | Err(_) => in_time(chain, path, name, now, sheet),
     }
 }
 
@@ -243,13 +267,8 @@ fn fits(
             "use [[smime.identity]] and say for whom it signs, or a certificate with addresses",
         ),
         IdentityOwner::Address(address) => {
-            let its = |other: &&crate::mail::Address| {
-                other.domain() == address.domain()
-                    && other
-                        .local_part()
-                        .eq_ignore_ascii_case(address.local_part())
-            };
-            if addresses.iter().find(its).is_none() {
+            let mailbox = address.mailbox_key();
+            if !addresses.iter().any(|it| it.mailbox_key() == mailbox) {
                 sheet.warn(
                     at,
                     format!("{name} {shown} is not for {address}: programs will call its signatures false"),

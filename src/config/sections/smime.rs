@@ -268,10 +268,10 @@ fn identity(
     );
     section.finish(sheet);
     if let Some(whose) = &whose {
-        // Addresses are the same identity where mailbox keys are: case does not make another.
+        // Neither case nor quotes that say nothing make another owner: signing goes by the key.
         let same = |other: &IdentitySection| match (&other.owner, &whose.value) {
             (IdentityOwner::Address(a), IdentityOwner::Address(b)) => {
-                a.domain() == b.domain() && a.local_part().eq_ignore_ascii_case(b.local_part())
+                a.mailbox_key() == b.mailbox_key()
             }
             (a, b) => a == b,
         };

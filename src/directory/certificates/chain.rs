@@ -13,6 +13,7 @@
 //! An anchor vouches for everybody, or for the domains that the configuration names: then a chain
 //! that ends at it is none for an address of another domain.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -59,6 +60,8 @@ const ANY_PURPOSE: &[u8] = &[85, 29, 37, 0];
 #[derive(Debug, Default)]
 pub struct Anchors {
     list: Vec<Anchor>,
+    /// The first of each subject, read once: many certificates may fail.
+    steps: HashMap<Vec<u8>, Step>,
     anchors: Vec<TrustAnchor<'static>>,
 }
 
@@ -124,6 +127,10 @@ impl Anchors {
             let anchor = anchor_from_trusted_cert(&certificate)
                 .map_err(|_| AnchorError::Malformed(at + 1))?
                 .to_owned();
+            if let Some(step) = Step::read(&der) {
+                let steps = &mut anchors.steps;
+                steps.entry(step.subject.clone()).or_insert(step);
+            }
             anchors.anchors.push(anchor);
             let subject_der = subject_of(&der).unwrap_or_default();
             anchors.list.push(Anchor {
@@ -248,32 +255,17 @@ impl Anchors {
 
     /// Whether the way up from `leaf`, by names, meets a weak authority.
     fn has_weak_issuer(&self, leaf: &Parsed, issuers: &[CertificateDer<'_>]) -> bool {
-        let known = self.list.iter().map(|anchor| &anchor.der[..]);
-        let known: Vec<(Vec<u8>, Certificate)> = issuers
-            .iter()
-            .map(|it| &it[..])
-            .chain(known)
-            .filter_map(|der| Certificate::from_der(der).ok())
-            .filter_map(|it| Some((it.tbs_certificate().subject().to_der().ok()?, it)))
-            .collect();
-        let mut wanted = leaf.issuer_der.clone();
+        let between: Vec<Step> = issuers.iter().filter_map(|der| Step::read(der)).collect();
+        let mut wanted = &leaf.issuer_der;
         for _ in 0..MAX_ISSUERS {
-            let Some((_, issuer)) = known.iter().find(|(subject, _)| *subject == wanted) else {
+            let known = between.iter().find(|it| it.subject == *wanted);
+            let Some(step) = known.or_else(|| self.steps.get(wanted)) else {
                 return false;
             };
-            let tbs = issuer.tbs_certificate();
-            let Ok(next) = tbs.issuer().to_der() else {
-                return false;
-            };
-            let ends = next == wanted;
-            let weak_signature = !ends && algorithms::is_weak(issuer.signature_algorithm());
-            if weak_signature || key::is_short_rsa(tbs.subject_public_key_info()) {
-                return true;
+            if step.weak || step.issuer == *wanted {
+                return step.weak;
             }
-            if ends {
-                return false;
-            }
-            wanted = next;
+            wanted = &step.issuer;
         }
         false
     }
@@ -283,6 +275,31 @@ impl Anchors {
 pub(super) fn subject_of(der: &[u8]) -> Option<Vec<u8>> {
     let certificate = Certificate::from_der(der).ok()?;
     certificate.tbs_certificate().subject().to_der().ok()
+}
+
+/// An authority on the way up: whose name it has, and whose comes next.
+#[derive(Debug)]
+struct Step {
+    subject: Vec<u8>,
+    issuer: Vec<u8>,
+    /// Nobody can rely on its key or, unless it is its own, on its signature.
+    weak: bool,
+}
+
+impl Step {
+    fn read(der: &[u8]) -> Option<Self> {
+        let certificate = Certificate::from_der(der).ok()?;
+        let tbs = certificate.tbs_certificate();
+        let subject = tbs.subject().to_der().ok()?;
+        let issuer = tbs.issuer().to_der().ok()?;
+        let weak_signature =
+            issuer != subject && algorithms::is_weak(certificate.signature_algorithm());
+        Some(Self {
+            weak: weak_signature || key::is_short_rsa(tbs.subject_public_key_info()),
+            subject,
+            issuer,
+        })
+    }
 }
 
 /// Mail, anything, or nothing said.

@@ -24,9 +24,6 @@ pub(super) struct Candidate {
     pub waits: bool,
     /// A chain is demanded of it.
     pub require_chain: bool,
-    /// What the operator said its owner reads.
-    pub gcm: Option<bool>,
-    pub oaep: Option<bool>,
 }
 
 impl Candidate {
@@ -41,8 +38,6 @@ impl Candidate {
             },
             waits: entry.row.state == State::WaitsForApproval,
             require_chain: entry.row.require_chain,
-            gcm: entry.row.gcm,
-            oaep: entry.row.oaep,
         })
     }
 
@@ -54,8 +49,6 @@ impl Candidate {
             fact: CertificateFact::Directory,
             waits: false,
             require_chain: false,
-            gcm: None,
-            oaep: None,
         }
     }
 
@@ -67,8 +60,6 @@ impl Candidate {
             fact: CertificateFact::Valid,
             waits: false,
             require_chain: true,
-            gcm: None,
-            oaep: None,
         }
     }
 }

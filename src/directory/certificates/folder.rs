@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::examine::{Vouching, examine};
 use super::formats::{self, FormatError, MAX_FILE_OCTETS, NoCertificate};
-use super::import::issuers_for;
+use super::import::Authorities;
 use super::parse::Parsed;
 use crate::mail::{Address, CertificateProblem, Timestamp};
 use crate::world::file::open_regular;
@@ -203,9 +203,10 @@ impl Reading {
             let place = String::new();
             self.refuse(path, place, CertificateProblem::Authority);
         }
+        let authorities = Authorities::new(&authorities);
         for (place, parsed, said_for) in found {
             self.certificates += 1;
-            let issuers = issuers_for(&parsed, &authorities);
+            let issuers = authorities.of(&parsed);
             self.file_under(path, &name, place, Arc::new(parsed), &said_for, &issuers);
         }
         Ok(())

@@ -37,9 +37,9 @@ pub const MAX_REMEMBERED: usize = 10_000;
 /// Octets of all certificates that are remembered.
 pub const MAX_REMEMBERED_OCTETS: usize = 32 << 20;
 /// Values of an answer that are looked at.
-const MAX_VALUES: usize = 64;
+const MAX_VALUES: usize = 16;
 /// Certificates of an answer, bundles opened, that are looked at.
-const MAX_READ: usize = 512;
+const MAX_READ: usize = 64;
 /// Certificates of an answer whose chains are followed.
 const MAX_TRIED: usize = 32;
 /// Certificates of an address that are kept.
@@ -52,10 +52,15 @@ pub(super) struct Found {
     pub issuers: Vec<Bytes>,
 }
 
+/// Says whether a certificate, with the authorities that came with it, is acceptable. It checks
+/// signatures, so it is asked off the runtime's threads.
+pub(super) type Accept =
+    Arc<dyn Fn(&Parsed, &[Bytes]) -> Result<(), CertificateProblem> + Send + Sync>;
+
 /// Says what is thought of certificates.
 pub(super) trait Judge: Sync {
-    /// Whether one, with the authorities that came with it, is acceptable; but for revocation.
-    fn accept(&self, parsed: &Parsed, issuers: &[Bytes]) -> Result<(), CertificateProblem>;
+    /// What says whether one is acceptable; but for revocation.
+    fn accept(&self) -> Accept;
 
     /// Whether one of those was not revoked either, asked until `deadline`.
     fn has_one<'a>(&'a self, found: &'a [Found], deadline: Instant) -> BoxFuture<'a, bool>;
@@ -119,6 +124,14 @@ impl Answers {
         if slots.slots.get(&mailbox).is_some_and(is_kept)
             && let Some((_, kept)) = slots.slots.remove(&mailbox)
         {
+            slots.octets -= kept.octets;
+        }
+    }
+
+    /// Forgets what is remembered of an address: it is asked for anew.
+    pub(super) fn ask_anew(&self, address: &Address) {
+        let mut slots = self.lock();
+        if let Some((_, kept)) = slots.slots.remove(&address.mailbox_key()) {
             slots.octets -= kept.octets;
         }
     }
@@ -240,7 +253,7 @@ async fn ask(
         saved = deadline.saturating_duration_since(Instant::now());
         let problem = match asked {
             Ok(Ok(values)) => {
-                let (found, problem) = read(&values, judge);
+                let (found, problem) = judged(values, judge.accept()).await;
                 if !found.is_empty() && judge.has_one(&found, last).await {
                     // Of those that fell before, nothing is used.
                     (answer.found, answer.had_one) = (found, true);
@@ -296,8 +309,19 @@ impl Found {
     }
 }
 
+/// [`read`], where nothing else waits for it.
+async fn judged(values: Vec<Vec<u8>>, accept: Accept) -> (Vec<Found>, Option<CertificateProblem>) {
+    let reading = tokio::task::spawn_blocking(move || read(&values, &*accept));
+    // Nothing in it panics; at the end of the process nobody waits for an answer.
+    let none = |_| (Vec::new(), Some(CertificateProblem::LookupFailed));
+    reading.await.unwrap_or_else(none)
+}
+
 /// The acceptable certificates among the values of an answer.
-fn read(values: &[Vec<u8>], judge: &dyn Judge) -> (Vec<Found>, Option<CertificateProblem>) {
+fn read(
+    values: &[Vec<u8>],
+    accept: &dyn Fn(&Parsed, &[Bytes]) -> Result<(), CertificateProblem>,
+) -> (Vec<Found>, Option<CertificateProblem>) {
     let mut problem = (values.len() > MAX_VALUES).then_some(CertificateProblem::LookupRefused);
     let (mut leaves, mut authorities) = (Vec::new(), Vec::new());
     let values = values.iter().take(MAX_VALUES);
@@ -318,7 +342,7 @@ fn read(values: &[Vec<u8>], judge: &dyn Judge) -> (Vec<Found>, Option<Certificat
     let mut found = Vec::new();
     for parsed in leaves {
         let issuers = issuers_for(&parsed, &authorities);
-        match judge.accept(&parsed, &issuers) {
+        match accept(&parsed, &issuers) {
             Err(broken) => problem = more_telling(problem, Some(broken)),
             Ok(()) if found.len() >= MAX_KEPT => break,
             Ok(()) => found.push(Found {

@@ -4,7 +4,7 @@
 //! acceptance apply: what they refuse is not stored. Authorities in a file are kept beside the
 //! certificates that they issued, for the chain and the revocation, and are never used themselves.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -25,10 +25,6 @@ pub struct ImportOptions {
     pub address: Option<Address>,
     /// They must have a chain to a configured authority, now and at each use.
     pub require_chain: bool,
-    /// Their owners read AES-GCM; `None`: not known.
-    pub gcm: Option<bool>,
-    /// Their owners read RSAES-OAEP; `None`: not known.
-    pub oaep: Option<bool>,
 }
 
 /// What became of one certificate of a file, for one address.
@@ -154,12 +150,18 @@ impl Planning<'_> {
             items: file.items,
             ..Plan::default()
         };
-        let authorities: Vec<Parsed> = file.authorities.iter().map(|it| it.1.clone()).collect();
-        let issued = |authority: &Parsed| {
-            let mut children = file.leaves.iter().chain(&file.authorities);
-            children.any(|(_, it)| {
-                it.issuer_der == authority.subject_der && it.fingerprint != authority.fingerprint
-            })
+        let authorities = Authorities::new(file.authorities.iter().map(|it| &it.1));
+        // The first that an authority of this name issued, and whether it issued others.
+        let mut issued: HashMap<&[u8], (Fingerprint, bool)> = HashMap::new();
+        for (_, it) in file.leaves.iter().chain(&file.authorities) {
+            let (first, others) = issued
+                .entry(&it.issuer_der)
+                .or_insert((it.fingerprint, false));
+            *others |= *first != it.fingerprint;
+        }
+        let issued = |authority: &Parsed| match issued.get(&authority.subject_der[..]) {
+            Some((first, others)) => *others || *first != authority.fingerprint,
+            None => false,
         };
         for (item, authority) in &file.authorities {
             let outcome = match issued(authority) {
@@ -171,9 +173,9 @@ impl Planning<'_> {
             let item = told(item.clone(), Some(authority), None, outcome);
             plan.items.push(item);
         }
-        for (item, leaf) in file.leaves {
-            let issuers = issuers_for(&leaf, &authorities);
-            self.leaf(&mut plan, store, &item, &leaf, &issuers);
+        for (item, leaf) in &file.leaves {
+            let issuers = authorities.of(leaf);
+            self.leaf(&mut plan, store, item, leaf, &issuers);
         }
         plan
     }
@@ -270,9 +272,6 @@ impl Planning<'_> {
             true => State::WaitsForApproval,
             false => State::InUse,
         };
-        let said = |new: Option<bool>, old: fn(&Row) -> Option<bool>| {
-            new.or_else(|| known.and_then(|it| old(&it.row)))
-        };
         let row = Row {
             address: address.clone(),
             der: leaf.der.clone(),
@@ -284,8 +283,6 @@ impl Planning<'_> {
                 && (self.options.pin || same_key || known.is_some_and(|it| it.row.pinned)),
             state,
             require_chain: self.options.require_chain,
-            gcm: said(self.options.gcm, |row| row.gcm),
-            oaep: said(self.options.oaep, |row| row.oaep),
             source: cut(self.source),
             imported: Change::new(self.by, self.now),
             approved: known.and_then(|it| it.row.approved.clone()),
@@ -322,26 +319,48 @@ fn is_same(one: &Row, other: &Row) -> bool {
     written(one) == written(other)
 }
 
-/// Of the authorities that stand beside a certificate, those that its chain may need: upwards by
-/// name, within bounds. Self-issued ones never help: an anchor is configured.
+/// Of the authorities that stand beside a certificate, those that its chain may need.
 pub(super) fn issuers_for(leaf: &Parsed, authorities: &[Parsed]) -> Vec<Bytes> {
-    let mut wanted = vec![leaf.issuer_der.as_slice()];
-    let (mut chosen, mut octets): (Vec<&Parsed>, usize) = (Vec::new(), 0);
-    while let Some(name) = wanted.pop() {
+    Authorities::new(authorities).of(leaf)
+}
+
+/// The authorities that stand beside certificates, by name. Self-issued ones never help: an anchor
+/// is configured.
+pub(super) struct Authorities<'a>(HashMap<&'a [u8], Vec<&'a Parsed>>);
+
+impl<'a> Authorities<'a> {
+    pub(super) fn new(authorities: impl IntoIterator<Item = &'a Parsed>) -> Self {
+        let mut seen = HashSet::new();
+        let mut by_name: HashMap<&[u8], Vec<&Parsed>> = HashMap::new();
         for authority in authorities {
-            let known = chosen
-                .iter()
-                .any(|it| it.fingerprint == authority.fingerprint);
-            if known || authority.is_self_issued() || authority.subject_der != name {
-                continue;
+            if !authority.is_self_issued() && seen.insert(authority.fingerprint) {
+                let named = by_name.entry(&authority.subject_der).or_default();
+                named.push(authority);
             }
-            octets += authority.der.len();
-            if chosen.len() >= MAX_ISSUERS || octets > MAX_ISSUER_OCTETS {
-                return chosen.iter().map(|it| it.der.clone()).collect();
-            }
-            chosen.push(authority);
-            wanted.push(&authority.issuer_der);
         }
+        Self(by_name)
     }
-    chosen.iter().map(|it| it.der.clone()).collect()
+
+    /// Those that the chain of a certificate may need: upwards by name, within bounds.
+    pub(super) fn of(&self, leaf: &Parsed) -> Vec<Bytes> {
+        let mut wanted = vec![leaf.issuer_der.as_slice()];
+        let (mut chosen, mut octets): (Vec<&Parsed>, usize) = (Vec::new(), 0);
+        while let Some(name) = wanted.pop() {
+            for authority in self.0.get(name).into_iter().flatten() {
+                let known = chosen
+                    .iter()
+                    .any(|it| it.fingerprint == authority.fingerprint);
+                if known {
+                    continue;
+                }
+                octets += authority.der.len();
+                if chosen.len() >= MAX_ISSUERS || octets > MAX_ISSUER_OCTETS {
+                    return chosen.iter().map(|it| it.der.clone()).collect();
+                }
+                chosen.push(authority);
+                wanted.push(&authority.issuer_der);
+            }
+        }
+        chosen.iter().map(|it| it.der.clone()).collect()
+    }
 }

@@ -52,14 +52,14 @@ pub(super) fn chain_of(
     settings.anchors.chain(parsed, issuers, domain, now)
 }
 
-/// What the owner of a certificate is known to read: by the row, else by the configuration for
-/// the domain, else by the certificate.
+/// What the owner of a certificate is known to read: by the configuration for the
+/// domain, else by the certificate.
 pub(super) fn reads(settings: &Settings, candidate: &Candidate, address: &Address) -> (bool, bool) {
     let mut partners = settings.partners.iter();
     let partner = partners.find(|it| it.domain == *address.domain());
     let by_partner = |what: fn(&Partner) -> Option<bool>| partner.and_then(what);
-    let gcm = candidate.gcm.or_else(|| by_partner(|it| it.gcm));
-    let oaep = candidate.oaep.or_else(|| by_partner(|it| it.oaep));
+    let gcm = by_partner(|it| it.gcm);
+    let oaep = by_partner(|it| it.oaep);
     (
         gcm.unwrap_or(candidate.parsed.reads_gcm),
         oaep.unwrap_or(candidate.parsed.reads_oaep),

@@ -1,6 +1,8 @@
 //! What is shown of the directory: lists, single certificates, everything that is known of an
 //! address.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -12,11 +14,15 @@ use super::folder::Filed;
 use super::issuers::way_up;
 use super::judge::{chain_of, judge, reads};
 use super::look::{found_candidates, status};
-use super::store::{Entry, State};
+use super::removed::RemovedCertificate;
+use super::store::{Entry, State, begins};
 use super::view::{CertificateView, Origin, RevocationView};
 use super::{ASKING_REVOCATION, Certificates, CertificatesError, RevocationMode, Settings, parse};
 use crate::directory::revocation::RevocationStatus;
 use crate::mail::{Address, CertificateFact, CertificateProblem, Domain, Fingerprint, Timestamp};
+
+/// Certificates of one page of a list.
+pub const MAX_PAGE: usize = 500;
 
 /// Which certificates are listed. What is `None` does not narrow.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +33,8 @@ pub struct Selection {
     pub domain: Option<Domain>,
     /// Those of this fingerprint.
     pub fingerprint: Option<Fingerprint>,
+    /// Only those that wait for approval.
+    pub waiting: bool,
 }
 
 impl Selection {
@@ -47,7 +55,20 @@ struct Listed {
     origin: Origin,
 }
 
+/// Where a certificate of the list lies.
+enum Lies<'a> {
+    Row(&'a Entry),
+    File(&'a Filed),
+}
+
 impl Listed {
+    fn of(place: Lies<'_>) -> Self {
+        match place {
+            Lies::Row(entry) => Self::of_entry(entry),
+            Lies::File(filed) => Self::of_filed(filed),
+        }
+    }
+
     fn of_entry(entry: &Entry) -> Self {
         Self {
             address: entry.row.address.clone(),
@@ -76,8 +97,24 @@ impl Listed {
 impl Certificates {
     /// The certificates of the table and the folder, by address; nobody is asked.
     pub fn list(&self, selection: &Selection, now: Timestamp) -> Vec<CertificateView> {
+        self.part(selection, 0, usize::MAX, now)
+    }
+
+    /// [`MAX_PAGE`] of the same, from the one with the number `from` on. What changes between two
+    /// pages may be in both of them or in none.
+    pub fn page(&self, selection: &Selection, from: usize, now: Timestamp) -> Vec<CertificateView> {
+        self.part(selection, from, MAX_PAGE, now)
+    }
+
+    fn part(
+        &self,
+        selection: &Selection,
+        from: usize,
+        most: usize,
+        now: Timestamp,
+    ) -> Vec<CertificateView> {
         let settings = self.settings();
-        let listed = self.listed(&settings, selection);
+        let listed = self.listed(&settings, selection, from, most);
         listed
             .into_iter()
             .map(|it| self.view(&settings, it, now))
@@ -99,7 +136,7 @@ impl Certificates {
             ..Selection::default()
         };
         let settings = self.settings();
-        let listed = self.listed(&settings, &selection);
+        let listed = self.listed(&settings, &selection, 0, usize::MAX);
         let Some(first) = listed.first() else {
             return Err(CertificatesError::Unknown);
         };
@@ -121,20 +158,22 @@ impl Certificates {
         Ok(views)
     }
 
-    /// Every certificate that is known of an address, those of the sources too, and what is
-    /// thought of each; with what [`Self::look_up`] chooses.
+    /// Every certificate that is known of an address, the acceptable ones of the sources too, and
+    /// what is thought of each; with what [`Self::look_up`] chooses. What was remembered of the
+    /// sources is forgotten, and they are asked anew.
     pub async fn consider(
         &self,
         address: &Address,
         now: Timestamp,
     ) -> (Vec<CertificateView>, Option<CertificateProblem>) {
+        self.settings().answers.ask_anew(address);
         let chosen = self.look_up(address, now).await;
         let settings = self.settings();
         let selection = Selection {
             address: Some(address.clone()),
             ..Selection::default()
         };
-        let mut listed = self.listed(&settings, &selection);
+        let mut listed = self.listed(&settings, &selection, 0, usize::MAX);
         let answer = self.ask(&settings, address, now).await;
         let found = found_candidates(&answer).into_iter().map(|it| Listed {
             address: address.clone(),
@@ -160,14 +199,41 @@ impl Certificates {
         (views, chosen.problem)
     }
 
-    fn listed(&self, settings: &Settings, selection: &Selection) -> Vec<Listed> {
-        let entries = self.0.store.all();
-        let rows = entries.iter().map(|it| Listed::of_entry(it));
+    /// What was removed, the newest first.
+    pub fn removed(&self, selection: &Selection) -> Vec<RemovedCertificate> {
+        self.0.removals.list(selection)
+    }
+
+    /// The certificates whose fingerprints begin with hexadecimal `digits`, in lower case.
+    pub fn beginning(&self, digits: &str) -> BTreeSet<Fingerprint> {
+        let mut found = self.0.store.beginning(digits);
+        let settings = self.settings();
         let filed = settings.folder.all();
-        let files = filed.iter().map(|it| Listed::of_filed(it));
-        rows.chain(files)
-            .filter(|it| selection.admits(&it.address, &it.fingerprint))
-            .collect()
+        let prints = filed.iter().map(|it| it.parsed.fingerprint);
+        found.extend(prints.filter(|it| begins(it, digits)));
+        found
+    }
+
+    fn listed(
+        &self,
+        settings: &Settings,
+        selection: &Selection,
+        from: usize,
+        most: usize,
+    ) -> Vec<Listed> {
+        let entries = self.0.store.all();
+        let rows = entries.iter().filter(|it| {
+            let waits = it.row.state == State::WaitsForApproval;
+            selection.admits(&it.row.address, &it.fingerprint) && (waits || !selection.waiting)
+        });
+        let filed = settings.folder.all();
+        let files = filed.iter().filter(|it| {
+            selection.admits(&it.address, &it.parsed.fingerprint) && !selection.waiting
+        });
+        let places = rows
+            .map(|it| Lies::Row(it))
+            .chain(files.map(|it| Lies::File(it)));
+        places.skip(from).take(most).map(Listed::of).collect()
     }
 
     /// What is thought of a certificate now.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::choice::{Candidate, more_telling};
 use super::examine::{self, Vouching};
-use super::found::{self, Answer, Found, Judge};
+use super::found::{self, Accept, Answer, Found, Judge};
 use super::issuers::{Way, way_up};
 use super::judge::{Passed, chosen, judge};
 use super::parse::Parsed;
@@ -133,7 +133,7 @@ impl Certificates {
     /// What the sources have, from memory or asked now.
     pub(super) async fn ask(
         &self,
-        in_force: &InForce,
+        in_force: &Arc<InForce>,
         address: &Address,
         now: Timestamp,
     ) -> Arc<Answer> {
@@ -221,20 +221,19 @@ impl Certificates {
 /// How what sources answer for an address is judged, under settings of one moment.
 struct Judging<'a> {
     certificates: &'a Certificates,
-    settings: &'a Settings,
+    settings: &'a Arc<InForce>,
     address: &'a Address,
     now: Timestamp,
 }
 
 impl Judge for Judging<'_> {
-    fn accept(&self, parsed: &Parsed, issuers: &[Bytes]) -> Result<(), CertificateProblem> {
-        examine::examine(parsed, self.address, self.now, Vouching::Chain)?;
-        let domain = self.address.domain();
-        let chain = self
-            .settings
-            .anchors
-            .chain(parsed, issuers, domain, self.now);
-        chain.map(drop)
+    fn accept(&self) -> Accept {
+        let (by, whose, now) = (Arc::clone(self.settings), self.address.clone(), self.now);
+        Arc::new(move |parsed: &Parsed, issuers: &[Bytes]| {
+            examine::examine(parsed, &whose, now, Vouching::Chain)?;
+            let chain = by.anchors.chain(parsed, issuers, whose.domain(), now);
+            chain.map(drop)
+        })
     }
 
     fn has_one<'a>(&'a self, found: &'a [Found], deadline: Instant) -> BoxFuture<'a, bool> {

@@ -1,6 +1,7 @@
 //! What the commands change: import, approve, remove.
 //!
-//! Every change has an actor and a reason; they are traced, and kept in the row. A change goes on
+//! Every change has an actor and a reason; they are traced, and kept in the row, or where it went
+//! among the removals. A change goes on
 //! to its end even if who asked for it goes away.
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::import::{self, ImportOptions, ImportOutcome, ImportedItem, Planning, 
 use super::judge::judge;
 use super::list::Selection;
 use super::pins::Pins;
+use super::removed::{Gone, RemovedCertificate};
 use super::store::{self, By, Change, Entry, MAX_ROWS, Row, State};
 use super::{Certificates, Settings};
 use crate::mail::{Address, CertificateProblem, Fingerprint, Timestamp};
@@ -62,15 +64,20 @@ impl Certificates {
             let file = tokio::task::spawn_blocking(move || import::read(&octets));
             let file = file.await.map_err(|_| CertificatesError::Ended)??;
             let _changing = this.0.store.changing.lock().await;
-            let settings = this.settings();
-            let planning = Planning {
-                options: &options,
-                anchors: &settings.anchors,
-                source: &source,
-                by: &by,
-                now,
-            };
-            let plan = planning.plan(file, &this.0.store);
+            // A large file has many signatures to check and rows to compare with.
+            let (planner, author) = (this.clone(), by.clone());
+            let plan = tokio::task::spawn_blocking(move || {
+                let settings = planner.settings();
+                let planning = Planning {
+                    options: &options,
+                    anchors: &settings.anchors,
+                    source: &source,
+                    by: &author,
+                    now,
+                };
+                planning.plan(file, &planner.0.store)
+            });
+            let plan = plan.await.map_err(|_| CertificatesError::Ended)?;
             if this.0.store.len() + plan.new > MAX_ROWS {
                 return Err(CertificatesError::Full);
             }
@@ -151,8 +158,6 @@ impl Certificates {
                 pinned: false,
                 state: State::InUse,
                 require_chain: false,
-                gcm: None,
-                oaep: None,
                 source: store::cut(&filed.file),
                 imported: Change::new(by, now),
                 approved: None,
@@ -174,7 +179,7 @@ impl Certificates {
         let rows = self.0.store.of(&address.mailbox_key());
         for old in rows.iter().filter(|it| is_pinned(it)) {
             if old.fingerprint != fingerprint && key(old) != key(entry) {
-                self.0.store.delete(old).await?;
+                self.bury(old, Gone::Replaced, by, now).await?;
                 trace("certificate replaced", &address, &old.fingerprint, by);
             }
         }
@@ -190,6 +195,7 @@ impl Certificates {
         fingerprint: &Fingerprint,
         address: Option<&Address>,
         by: &By,
+        now: Timestamp,
     ) -> Result<Vec<Address>, CertificatesError> {
         let (this, by) = (self.clone(), by.clone());
         let selection = Selection {
@@ -201,7 +207,7 @@ impl Certificates {
             let _changing = this.0.store.changing.lock().await;
             let mut removed = Vec::new();
             for entry in this.chosen(&selection)? {
-                this.0.store.delete(&entry).await?;
+                this.bury(&entry, Gone::Removed, &by, now).await?;
                 let address = entry.row.address.clone();
                 trace("certificate removed", &address, &entry.fingerprint, &by);
                 removed.push(address);
@@ -209,6 +215,20 @@ impl Certificates {
             Ok(removed)
         };
         finish(change).await
+    }
+
+    /// Takes a row out, and keeps that it was there. If that is cut short the row is there still,
+    /// and taking it out again ends it.
+    async fn bury(
+        &self,
+        entry: &Entry,
+        gone: Gone,
+        by: &By,
+        now: Timestamp,
+    ) -> Result<(), TableError> {
+        let removed = RemovedCertificate::new(entry, gone, Change::new(by, now));
+        self.0.removals.add(removed).await?;
+        self.0.store.delete(entry).await
     }
 
     /// The rows that a change is for: at least one.

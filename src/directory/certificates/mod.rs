@@ -35,6 +35,7 @@ mod names;
 mod offline;
 mod parse;
 mod pins;
+mod removed;
 mod store;
 mod verdicts;
 mod view;
@@ -58,11 +59,12 @@ pub use formats::{FormatError, MAX_FILE_CERTIFICATES, MAX_FILE_OCTETS};
 pub use fuzz::check_fuzz_input;
 pub use import::{ImportOptions, ImportOutcome, ImportedItem};
 pub use key::KeyKind;
-pub use list::Selection;
+pub use list::{MAX_PAGE, Selection};
 pub use manage::CertificatesError;
 pub use names::MailNames;
 pub use offline::known_in_folder;
 pub use parse::{MAX_CERTIFICATE_OCTETS, Parsed};
+pub use removed::{Gone, MAX_REMOVED, RemovedCertificate};
 pub use store::{By, Change, State};
 pub use view::{CertificateView, Origin, RevocationView};
 
@@ -116,6 +118,7 @@ pub struct Certificates(Arc<Shared>);
 struct Shared {
     store: store::Store,
     in_force: RwLock<Arc<InForce>>,
+    removals: removed::Removals,
     verdicts: verdicts::Verdicts,
 }
 
@@ -162,6 +165,7 @@ impl Certificates {
         Ok(Self(Arc::new(Shared {
             store: store::Store::open(tables)?,
             in_force: RwLock::new(InForce::new(settings)),
+            removals: removed::Removals::open(tables)?,
             verdicts: verdicts::Verdicts::default(),
         })))
     }

@@ -4,7 +4,7 @@
 //! first, then seen; changes go one after the other. Answers come from the index alone: what a
 //! message costs does not grow with the number of rows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -82,9 +82,6 @@ pub(super) struct Row {
     pub state: State,
     /// A chain to a configured authority is demanded of it at every use.
     pub require_chain: bool,
-    /// Where the operator said so: whether its owner reads AES-GCM, OAEP.
-    pub gcm: Option<bool>,
-    pub oaep: Option<bool>,
     /// The name of the file it came in.
     pub source: String,
     pub imported: Change,
@@ -199,6 +196,13 @@ impl Store {
         all
     }
 
+    /// The certificates whose fingerprints begin with hexadecimal `digits`, each once.
+    pub(super) fn beginning(&self, digits: &str) -> BTreeSet<Fingerprint> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        let prints = index.values().flatten().map(|entry| entry.fingerprint);
+        prints.filter(|it| begins(it, digits)).collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.table.len()
     }
@@ -253,6 +257,14 @@ fn insert(index: &mut Index, entry: Entry) {
     let entries = index.entry(entry.row.address.mailbox_key()).or_default();
     entries.retain(|it| it.fingerprint != entry.fingerprint);
     entries.push(Arc::new(entry));
+}
+
+/// Whether a fingerprint begins with these digits, lower case.
+pub(super) fn begins(fingerprint: &Fingerprint, digits: &str) -> bool {
+    let octets = fingerprint.as_bytes();
+    let nibbles = octets.iter().flat_map(|it| [it >> 4, it & 15]);
+    let mut its = nibbles.filter_map(|it| char::from_digit(it.into(), 16));
+    digits.chars().all(|digit| its.next() == Some(digit))
 }
 
 /// A text cut to its bound, on one line.

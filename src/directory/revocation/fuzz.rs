@@ -1,7 +1,5 @@
 //! What must hold of reading any octets as what others say of revocation.
 
-use bytes::Bytes;
-
 use super::asn1::{Der, tag};
 use super::certificate::Certificate;
 use super::crl::CheckedList;
@@ -42,9 +40,9 @@ pub fn check_fuzz_input(octets: &[u8]) {
     let from = certificate.lists.first().cloned();
     let from = from.or_else(|| Url::parse("http://crl.b.example/").ok());
     if let Some(from) = from
-        && let Ok(list) = CheckedList::check(Bytes::copy_from_slice(said), &issuer, &from, NOW)
+        && let Ok(list) = CheckedList::check(said, &issuer, &from, NOW)
     {
-        assert_eq!(list.len(), said.len());
+        assert!(list.len() <= said.len(), "more than came");
         let _readable = list.has(&certificate).is_ok();
     }
 }

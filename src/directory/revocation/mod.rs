@@ -203,7 +203,7 @@ impl Revocation {
         // The digest over a large list takes a while: not on the runtime's threads.
         let checking = tokio::task::spawn_blocking(move || {
             let issuer = Certificate::parse(&issuer)?;
-            CheckedList::check(octets, &issuer, &from, now)
+            CheckedList::check(&octets, &issuer, &from, now)
         });
         match checking.await {
             Ok(Ok(list)) => Ok(list),

@@ -141,7 +141,7 @@ async fn of_what_is_found_the_newest_acceptable_is_chosen() {
     let (views, problem) = home.consider(&kim, NOW).await;
     assert_eq!((views.len(), problem), (2, None));
     assert!(views[0].chosen && views[0].origin == Origin::Found && !views[1].chosen);
-    assert_eq!(told.asked(), 1);
+    assert_eq!(told.asked(), 2, "once for all messages, once by hand");
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,6 +213,20 @@ async fn many_ask_once_for_one_address() {
         assert_eq!(outcome(found), Ok((Valid, leaf.clone())));
     }
     assert_eq!(told.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_look_by_hand_asks_anew_and_what_it_finds_is_used_from_then_on() {
+    let source = Told::new("clinic.example", Answers::With(Vec::new()));
+    let scene = off(&[&source]);
+    assert_eq!(scene.home.finds(KIM, NOW).await, Err(None));
+    let good = scene.root.issue(KIM, 1);
+    source.now_answers(Answers::With(vec![good.to_vec()]));
+    assert_eq!(scene.home.finds(KIM, NOW).await, Err(None));
+    let (views, _) = scene.home.consider(&address(KIM), NOW).await;
+    assert!(views.len() == 1 && views[0].chosen);
+    assert_eq!(scene.home.finds(KIM, NOW).await, Ok((Valid, good)));
+    assert_eq!(source.asked(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,7 +338,7 @@ async fn what_was_removed_does_not_stand() {
     assert_eq!(home.stands(&kim, &print(&own), NOW).await, Ok(()));
     let jo = address("jo@clinic.example");
     assert_eq!(home.stands(&jo, &print(&own), NOW).await, Err(NoChain));
-    home.remove(&print(&own), None, &by()).await.unwrap();
+    home.remove(&print(&own), None, &by(), NOW).await.unwrap();
     assert_eq!(home.stands(&kim, &print(&own), NOW).await, Err(NoChain));
 }
 
@@ -340,4 +354,31 @@ async fn an_address_in_the_subject_alone_is_not_found_elsewhere() {
     let items = home.take(&[&leaf], ImportOptions::default()).await;
     assert_eq!(items, [ImportOutcome::Imported]);
     assert_eq!(home.finds(KIM, NOW).await, Ok((Directory, leaf)));
+}
+
+#[tokio::test]
+async fn of_an_answer_sixteen_values_are_judged_and_not_on_the_runtime() {
+    let ca = Ca::root("Root");
+    let good = ca.issue(KIM, 1);
+    let bad = |_| Make::new(&["eve@other.example"]).unsigned().to_vec();
+    for (before, found) in [(15, true), (16, false)] {
+        let mut values: Vec<Vec<u8>> = (0..before).map(bad).collect();
+        values.push(good.to_vec());
+        values.extend((before..300).map(bad));
+        let source = Told::new("clinic.example", Answers::With(values));
+        let sources: Vec<Arc<dyn Source>> = vec![source];
+        let here = std::thread::current().id();
+        let right = print(&good);
+        let accept: found::Accept = Arc::new(move |parsed: &Parsed, _: &[Bytes]| {
+            assert_ne!(std::thread::current().id(), here);
+            match parsed.fingerprint == right {
+                true => Ok(()),
+                false => Err(OtherAddress),
+            }
+        });
+        let answers = found::Answers::default();
+        let answer = answers.get(&sources, &address(KIM), NOW, &accept).await;
+        assert_eq!(!answer.found.is_empty(), found);
+        assert_eq!(answer.problem, Some(LookupRefused));
+    }
 }

@@ -28,10 +28,7 @@ async fn what_is_imported_is_known_after_a_restart() {
     let home = open(directory.path(), Settings::default());
     let der = kim("26", 1);
     assert_eq!(home.knows(KIM), Err(None));
-    let options = ImportOptions {
-        gcm: Some(true),
-        ..ImportOptions::default()
-    };
+    let options = ImportOptions::default();
     assert_eq!(home.take(&[&der], options.clone()).await, [Imported]);
     assert_eq!(home.take(&[&der], options).await, [Unchanged]);
     assert_eq!(home.knows(KIM), Ok((Directory, der.clone())));
@@ -52,10 +49,12 @@ async fn what_is_imported_is_known_after_a_restart() {
     };
     assert_eq!((source.as_str(), &imported.by), ("file.pem", &by()));
     let known = home.known(&address(KIM), NOW).certificate.unwrap();
-    assert!(known.gcm && !known.oaep);
+    assert!(!known.gcm && !known.oaep);
     assert_eq!(known.fingerprint, fingerprint(&der));
     assert_eq!(
-        home.remove(&known.fingerprint, None, &by()).await.unwrap(),
+        home.remove(&known.fingerprint, None, &by(), NOW)
+            .await
+            .unwrap(),
         [address(KIM)]
     );
     assert_eq!(home.knows(KIM), Err(None));
@@ -125,7 +124,10 @@ async fn a_certificate_is_for_each_of_its_addresses_or_for_the_one_that_is_wante
     );
     let print = fingerprint(&both);
     let jo = address("jo@clinic.example");
-    assert_eq!(home.remove(&print, Some(&jo), &by()).await.unwrap(), [jo]);
+    assert_eq!(
+        home.remove(&print, Some(&jo), &by(), NOW).await.unwrap(),
+        [jo]
+    );
     assert_eq!(home.knows(KIM), Ok((Directory, both)));
 }
 
@@ -265,7 +267,7 @@ async fn orders_on_what_is_not_there_or_may_not_be_used_are_refused() {
     let unknown = home.approve(&print, None, &by(), NOW).await;
     assert!(matches!(unknown, Err(CertificatesError::Unknown)));
     assert!(matches!(
-        home.remove(&print, None, &by()).await,
+        home.remove(&print, None, &by(), NOW).await,
         Err(CertificatesError::Unknown)
     ));
     assert!(matches!(
@@ -318,14 +320,21 @@ async fn a_chain_is_demanded_where_it_was_asked_for_and_shown_where_it_is_known(
 }
 
 #[tokio::test]
-async fn what_partners_read_is_by_row_then_configuration_then_certificate() {
+async fn what_partners_read_is_by_configuration_then_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let settings = Settings {
-        partners: vec![Partner {
-            domain: "clinic.example".parse().unwrap(),
-            gcm: Some(true),
-            oaep: None,
-        }],
+        partners: vec![
+            Partner {
+                domain: "clinic.example".parse().unwrap(),
+                gcm: Some(true),
+                oaep: None,
+            },
+            Partner {
+                domain: "old.example".parse().unwrap(),
+                gcm: Some(false),
+                oaep: Some(true),
+            },
+        ],
         ..Settings::default()
     };
     let home = open(directory.path(), settings);
@@ -336,26 +345,21 @@ async fn what_partners_read_is_by_row_then_configuration_then_certificate() {
         Make::new(&[address]).and(says).unsigned()
     };
     let silent = |address: &str| Make::new(&[address]).unsigned();
-    let no = ImportOptions {
-        gcm: Some(false),
-        oaep: Some(true),
-        ..ImportOptions::default()
-    };
     home.take(
         &[
             &silent("a@clinic.example"),
             &silent("b@other.example"),
             &says("c@other.example"),
+            &says("d@old.example"),
         ],
         ImportOptions::default(),
     )
     .await;
-    home.take(&[&says("d@clinic.example")], no).await;
     for (text, gcm, oaep) in [
         ("a@clinic.example", true, false),
         ("b@other.example", false, false),
         ("c@other.example", true, false),
-        ("d@clinic.example", false, true),
+        ("d@old.example", false, true),
     ] {
         let known = home.known(&address(text), NOW).certificate.unwrap();
         assert_eq!((known.gcm, known.oaep), (gcm, oaep), "{text}");
@@ -386,4 +390,77 @@ async fn many_certificates_are_imported_at_once_and_found_one_by_one() {
         ..Selection::default()
     };
     assert_eq!(home.list(&of_none, NOW).len(), 0);
+}
+
+#[tokio::test]
+async fn what_was_removed_or_replaced_is_kept_on_record_and_is_no_pin() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = open(directory.path(), Settings::default());
+    let (old, new) = (kim("25", 1), kim("26", 2));
+    home.take(&[&old], pin()).await;
+    home.take(&[&new], pin()).await;
+    let later = NOW + std::time::Duration::from_secs(1);
+    let (old, print) = (fingerprint(&old), fingerprint(&new));
+    home.approve(&print, None, &by(), NOW).await.unwrap();
+    let why = By {
+        actor: "ops".to_owned(),
+        reason: "left the clinic".to_owned(),
+    };
+    home.remove(&print, None, &why, later).await.unwrap();
+    let kept = home.removed(&Selection::default());
+    drop(home);
+
+    let home = open(directory.path(), Settings::default());
+    assert_eq!(home.removed(&Selection::default()), kept);
+    let told: Vec<_> = kept
+        .iter()
+        .map(|it| (it.fingerprint, it.gone, it.pinned, &it.removed.by))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (print, Gone::Removed, true, &why),
+            (old, Gone::Replaced, true, &by())
+        ]
+    );
+    assert!(kept[0].approved.is_some() && kept[0].removed.at == later);
+    let of_another = Selection {
+        address: Some(address("jo@clinic.example")),
+        ..Selection::default()
+    };
+    assert_eq!(home.removed(&of_another), []);
+    // Nothing keeps another key out any more.
+    let third = kim("26", 3);
+    assert_eq!(
+        home.take(&[&third], ImportOptions::default()).await,
+        [Imported]
+    );
+    assert_eq!(home.knows(KIM), Ok((Directory, third)));
+}
+
+#[tokio::test]
+async fn a_fingerprint_is_completed_and_a_list_comes_in_pages() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = open(directory.path(), Settings::default());
+    let made: Vec<Bytes> = (0..MAX_PAGE + 7)
+        .map(|at| Make::new(&[&format!("u{at}@clinic.example")]).unsigned())
+        .collect();
+    let all: Vec<&Bytes> = made.iter().collect();
+    home.take(&all, ImportOptions::default()).await;
+    let everything = Selection::default();
+    let first = home.page(&everything, 0, NOW);
+    assert_eq!(first.len(), MAX_PAGE);
+    let second = home.page(&everything, MAX_PAGE, NOW);
+    assert_eq!(second.len(), 7);
+    let whole: Vec<_> = first.into_iter().chain(second).collect();
+    assert_eq!(home.list(&everything, NOW), whole);
+
+    let print = fingerprint(&made[3]);
+    let digits = print.to_string();
+    for length in [16, 17, 64] {
+        let found = home.beginning(&digits[..length]);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [print]);
+    }
+    assert_eq!(home.beginning("").len(), made.len());
+    assert_eq!(home.beginning(&format!("{digits}0")).len(), 0);
 }

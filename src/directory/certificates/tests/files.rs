@@ -185,7 +185,7 @@ async fn the_folder_is_read_and_what_is_not_used_is_said() {
     assert_eq!(shown[0].chain, ["CN=Between", "CN=Root"]);
     let file = "a.pem".to_owned();
     assert_eq!(shown[0].origin, Origin::Folder { file });
-    let removed = home.remove(&print, None, &by()).await;
+    let removed = home.remove(&print, None, &by(), NOW).await;
     assert!(matches!(removed, Err(CertificatesError::InFolder)));
     // Another key that is pinned keeps what lies in the folder out.
     let pinned = Make::new(&[KIM]).key(good_rsa(2)).unsigned();
