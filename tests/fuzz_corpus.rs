@@ -11,22 +11,32 @@
 mod cms;
 #[path = "../fuzz/src/ldap.rs"]
 mod ldap;
+#[path = "../fuzz/src/seal.rs"]
+mod seal;
 #[path = "../fuzz/src/smtp.rs"]
 mod smtp;
 
-fn replay(target: &str, check: fn(&[u8])) {
+fn corpus(target: &str) -> Vec<Vec<u8>> {
     let directory = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
-    let mut replayed = 0;
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let octets = std::fs::read(entry.unwrap().path()).unwrap();
+    let entries = std::fs::read_dir(directory).unwrap();
+    let read = entries.map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    let read: Vec<Vec<u8>> = read.collect();
+    assert!(read.len() >= 5, "{target}: {} inputs", read.len());
+    read
+}
+
+fn replay(target: &str, check: fn(&[u8])) {
+    replay_by(3, target, check);
+}
+
+fn replay_by(step: usize, target: &str, check: fn(&[u8])) {
+    for octets in corpus(target) {
         check(&octets);
         // Cut short anywhere they must hold as well.
-        for end in (0..octets.len()).step_by(3) {
+        for end in (0..octets.len()).step_by(step) {
             check(&octets[..end]);
         }
-        replayed += 1;
     }
-    assert!(replayed >= 5, "{target}: {replayed} inputs");
 }
 
 #[test]
@@ -60,4 +70,30 @@ fn revocation() {
         "revocation",
         sealpost::directory::revocation::check_fuzz_input,
     );
+}
+
+#[test]
+fn seal() {
+    replay_by(17, "seal", seal::seal);
+}
+
+/// With a few octets changed.
+#[test]
+fn seal_damaged() {
+    let mut state = 0x9E37_79B9_u32;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        usize::try_from(state >> 8).unwrap() % below
+    };
+    let odd = b"\r\n:;=\"(\\ \t<>-\x80\0Hh";
+    for octets in corpus("seal") {
+        for _ in 0..50 {
+            let mut damaged = octets.clone();
+            for _ in 0..=next(4) {
+                let at = next(damaged.len());
+                damaged[at] = odd[next(odd.len())];
+            }
+            seal::seal(&damaged);
+        }
+    }
 }

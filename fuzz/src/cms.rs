@@ -3,12 +3,12 @@
 
 use sealpost::mail::ContentCipher;
 use sealpost::proto::cms::{
-    CmsError, InspectedCipher, MAX_BUNDLE, MAX_CERTIFICATE_OCTETS, RecipientKey, begin,
-    certificates_of, decrypt, der, inspect, verify_detached,
+    CmsError, MAX_BUNDLE, MAX_CERTIFICATE_OCTETS, RecipientKey, begin, certificates_of, decrypt,
+    der, inspect, verify_detached,
 };
 
 /// Carlos of RFC 9216, to whom two of the seeds are sealed.
-const CARLOS: &[u8] = include_bytes!("../corpus/cms/certificate-x25519");
+pub(crate) const CARLOS: &[u8] = include_bytes!("../corpus/cms/certificate-x25519");
 const CARLOS_SEED: [u8; 32] = [
     0x81, 0xf9, 0xef, 0xcd, 0x87, 0xfe, 0x8b, 0x6b, 0x84, 0xbc, 0xbd, 0x0e, 0xdb, 0xf3, 0xb7, 0xbf,
     0x5f, 0x7e, 0xcb, 0xe9, 0x71, 0x55, 0xe0, 0x75, 0x47, 0x33, 0x4d, 0xd5, 0x2f, 0x49, 0x0b, 0x0a,
@@ -50,24 +50,21 @@ fn certificate(octets: &[u8]) {
     }
 }
 
-fn sealed(octets: &[u8]) {
+/// His key, as PKCS #8.
+pub(crate) fn carlos_key() -> Vec<u8> {
     let key = der::octet_string(&der::octet_string(&CARLOS_SEED));
     let algorithm = der::algorithm(X25519, &[]);
-    let key = der::sequence(&[&der::small(0), &algorithm, &key]);
-    let opened = decrypt(octets, CARLOS, &key);
+    der::sequence(&[&der::small(0), &algorithm, &key])
+}
+
+fn sealed(octets: &[u8]) {
+    let opened = decrypt(octets, CARLOS, &carlos_key());
     match inspect(octets) {
         Err(error) => assert_eq!(opened, Err(error)),
-        Ok(inspected) => {
+        Ok(_) => {
             let longer = [octets, b"\0"].concat();
             assert!(inspect(&longer).is_err());
             assert!(opened.is_ok() || opened == Err(CmsError::Undecryptable));
-            if inspected.is_strong() {
-                assert_ne!(inspected.cipher(), InspectedCipher::Other);
-                assert!(inspected.recipients() > 0);
-            }
-            if inspected.is_for(CARLOS) {
-                assert_eq!(inspected.recipients(), 1);
-            }
         }
     }
 }

@@ -3,4 +3,5 @@
 
 pub mod cms;
 pub mod ldap;
+pub mod seal;
 pub mod smtp;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::macros::format_description;
 
 /// RFC 3339, UTC, microseconds: the delivery log's `time`.
@@ -53,7 +53,16 @@ impl Timestamp {
 
     /// Reads RFC 3339, with any offset; `None` if it is none, or lies before 1970.
     pub fn from_rfc3339(text: &str) -> Option<Self> {
-        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        Self::since_1970(OffsetDateTime::parse(text, &Rfc3339).ok()?)
+    }
+
+    /// Reads the date-time of a `Date` field (RFC 5322 §3.3, §4.3); `None` if it is none, or lies
+    /// before 1970.
+    pub fn from_rfc5322(text: &str) -> Option<Self> {
+        Self::since_1970(OffsetDateTime::parse(text, &Rfc2822).ok()?)
+    }
+
+    fn since_1970(moment: OffsetDateTime) -> Option<Self> {
         let micros = moment.unix_timestamp_nanos() / 1000;
         u64::try_from(micros).ok().map(Self)
     }

@@ -3,51 +3,43 @@
 //! The type in the header is not believed, and neither is the name: the whole body has to be
 //! base64 and nothing else, and what it decodes to has to be one CMS structure that is encrypted
 //! strongly, to the very certificate that we would seal to. A reader that passes over what is not
-//! base64 must find nothing there to pass over. What the sender's program left in the open is the
-//! sender's choice, as long as nothing has asked for more: then a Subject or a file name that says
-//! something makes the message content like any other, and it is sealed.
+//! base64 must find nothing there to pass over. And the header has to be silent: every field one
+//! that our own sealing would show outside just as it is, the Subject and the file names ones that
+//! say nothing, without parameters and comments that nobody knows. What says more is content like
+//! any other, and is sealed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::content_type::ContentType;
-use crate::mail::message::{Header, MAX_LINE_OCTETS, split};
+use super::fields;
+use crate::mail::message::{Field, Header, MAX_LINE_OCTETS, split};
 use crate::mail::{AlreadySealed, RecipientCertificate};
 use crate::proto::cms;
 
 /// What programs write where they hide a Subject.
 const NEUTRAL: [&str; 4] = ["", "...", "[...]", "Encrypted Message"];
-/// Fields of text that somebody wrote (RFC 5322 §3.6.5, RFC 2045 §8; Exchange's copy of the
-/// Subject).
-const TEXTS: [&str; 5] = [
-    "Subject",
-    "Comments",
-    "Keywords",
-    "Content-Description",
-    "Thread-Topic",
+/// What a program calls the one part there is (Content-Description).
+const DESCRIPTION: &str = "S/MIME Encrypted Message";
+/// The types (RFC 8551 §3.2; the older name too).
+const KINDS: [&str; 2] = ["application/pkcs7-mime", "application/x-pkcs7-mime"];
+/// Their parameters.
+const PARAMETERS: [(&str, &str); 4] = [
+    ("smime-type", "enveloped-data"),
+    ("smime-type", "authEnveloped-data"),
+    ("name", "smime.p7m"),
+    ("name", ""),
 ];
-/// Names that say nothing.
-const NAMES: [&str; 2] = ["", "smime.p7m"];
+const DISPOSITIONS: [&str; 2] = ["attachment", "inline"];
+/// Their parameters.
+const FILE_NAMES: [(&str, &str); 2] = [("filename", "smime.p7m"), ("filename", "")];
 
-/// What the header of content that is sealed already may say to anybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outside {
-    /// What its sender chose to show.
-    AsChosen,
-    /// Nothing: no Subject, no file name.
-    Silent,
-}
-
-/// Whether the content is sealed already, strongly and to this certificate alone. Memory: the
-/// decoded body, three quarters of the content. CPU-bound.
-pub fn already_sealed(
-    content: &[u8],
-    to: &RecipientCertificate,
-    outside: Outside,
-) -> Option<AlreadySealed> {
+/// Whether the content is sealed already, strongly and to this certificate alone, and its header
+/// says nothing that ours would not. Memory: the decoded body, three quarters of the content.
+/// CPU-bound.
+pub fn already_sealed(content: &[u8], to: &RecipientCertificate) -> Option<AlreadySealed> {
     let (block, body) = split(content);
     let header = Header::parse_stored(block).ok()?;
-    if !is_sealed_by_name(&header)? || (outside == Outside::Silent && shows_text(&header)?) {
+    if !is_sealed_by_name(&header) || !is_silent(&header) {
         return None;
     }
     let der = decode(body)?;
@@ -56,53 +48,47 @@ pub fn already_sealed(
         .then(|| AlreadySealed::attested(to.fingerprint))
 }
 
-/// Whether the header says base64 of encrypted CMS, once and plainly.
-fn is_sealed_by_name(header: &Header<'_>) -> Option<bool> {
-    let body = only(header, "Content-Type")??.body();
-    let read = ContentType::parse(body).ok()?;
-    let encoding = only(header, "Content-Transfer-Encoding")??.value();
-    let encrypted = read.values("smime-type").all(|value| {
-        let names = ["enveloped-data", "authEnveloped-data"];
-        names
-            .iter()
-            .any(|name| value.eq_ignore_ascii_case(name.as_bytes()))
-    });
-    Some(read.is_pkcs7() && encrypted && encoding.eq_ignore_ascii_case("base64"))
+/// Whether the header says once what the body is, and how it is encoded; [`is_silent`] looks at
+/// the values.
+fn is_sealed_by_name(header: &Header<'_>) -> bool {
+    let mut names = ["Content-Type", "Content-Transfer-Encoding"].into_iter();
+    names.all(|name| header.all(name).count() == 1)
 }
 
-/// Whether a field that anybody reads on the way holds text.
-fn shows_text(header: &Header<'_>) -> Option<bool> {
-    let told = header.fields().any(|field| {
-        TEXTS.iter().any(|name| field.is(name)) && !is_one_of(&NEUTRAL, field.value().as_bytes())
-    });
-    let typed = only(header, "Content-Type")??.body();
-    let typed = names(typed, "name")?;
-    let disposition = match only(header, "Content-Disposition")? {
-        // As a Content-Type is built, but that it has one word before its parameters.
-        Some(field) => names(&[b"x/", field.body().trim_ascii()].concat(), "filename")?,
-        None => true,
+/// Whether no field tells anybody on the way more than our own sealing would.
+fn is_silent(header: &Header<'_>) -> bool {
+    header.fields().enumerate().all(|(at, field)| {
+        let says = |value: &str| field.value().eq_ignore_ascii_case(value);
+        match field.name().to_ascii_lowercase().as_str() {
+            "subject" => NEUTRAL.into_iter().any(says),
+            "mime-version" => says("1.0"),
+            "content-type" => is_plain(field, &KINDS, &PARAMETERS),
+            "content-transfer-encoding" => says("base64"),
+            "content-disposition" => is_plain(field, &DISPOSITIONS, &FILE_NAMES),
+            "content-description" => says(DESCRIPTION),
+            _ => fields::leaves_as_it_is(at, field),
+        }
+    })
+}
+
+/// Whether a field holds one of these words and nothing but these parameters behind it.
+fn is_plain(field: Field<'_>, words: &[&str], parameters: &[(&str, &str)]) -> bool {
+    let value = field.value();
+    let mut parts = value.split(';').map(|part| part.trim_matches([' ', '\t']));
+    let is_word = |part: &str| words.iter().any(|word| part.eq_ignore_ascii_case(word));
+    parts.next().is_some_and(is_word)
+        && parts.all(|part| part.is_empty() || knows(parameters, part))
+}
+
+fn knows(parameters: &[(&str, &str)], part: &str) -> bool {
+    let Some((name, value)) = part.split_once('=') else {
+        return false;
     };
-    Some(told || !typed || !disposition)
-}
-
-/// Whether the names in a field say nothing. `None` if that cannot be told.
-fn names(body: &[u8], parameter: &str) -> Option<bool> {
-    let read = ContentType::parse(body).ok()?;
-    let plain = read.values(parameter).all(|name| is_one_of(&NAMES, name));
-    // RFC 2231 hides names behind asterisks.
-    Some(plain && !read.has_extended(parameter))
-}
-
-fn is_one_of(words: &[&str], value: &[u8]) -> bool {
-    let mut words = words.iter();
-    words.any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
-}
-
-/// The field of this name. `None` where there are several.
-fn only<'a>(header: &Header<'a>, name: &str) -> Option<Option<crate::mail::message::Field<'a>>> {
-    let mut found = header.all(name);
-    let first = found.next();
-    found.next().is_none().then_some(first)
+    let unquoted = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    let value = unquoted.unwrap_or(value);
+    parameters
+        .iter()
+        .any(|it| name.eq_ignore_ascii_case(it.0) && value.eq_ignore_ascii_case(it.1))
 }
 
 /// Decodes lines of base64, with padding at the very end and empty lines behind it; `None` where
@@ -182,9 +168,11 @@ mod tests {
 
     #[test]
     fn what_a_header_shows_is_seen() {
-        let shows = |fields: &str| {
-            let block = format!("Content-Type: application/pkcs7-mime; name=smime.p7m\r\n{fields}");
-            shows_text(&Header::parse(block.as_bytes()).unwrap())
+        let silent = |fields: &str| {
+            let block = format!(
+                "Received: from a\r\nContent-Type: application/pkcs7-mime; name=smime.p7m\r\n{fields}"
+            );
+            is_silent(&Header::parse(block.as_bytes()).unwrap())
         };
         for fields in [
             "",
@@ -192,31 +180,64 @@ mod tests {
             "Subject: [...]\r\n",
             "subject: encrypted message\r\n",
             "Content-Disposition: attachment; filename=\"SMIME.p7m\"\r\n",
-            "Content-Disposition: inline\r\n",
-            "From: Kim <kim@clinic.example>\r\n",
+            "Content-Disposition: inline;\r\n filename=\"\";\r\n",
+            "Content-Description: S/MIME Encrypted Message\r\n",
+            "Mime-Version: 1.0\r\n",
+            "From: Kim <kim@clinic.example>\r\nTo: jo@clinic.example\r\n",
+            "Message-ID: <1@clinic.example>\r\nReferences: <2@a> <3@b>\r\n",
+            "Date: Sun, 22 Nov 2026 00:30:07 +0000\r\n",
+            "Importance: high\r\nAuto-Submitted: no\r\n",
         ] {
-            assert_eq!(shows(fields), Some(false), "{fields}");
+            assert!(silent(fields), "{fields}");
         }
         for fields in [
             "Subject: Results\r\n",
+            "Subject: ...\r\nSubject: Results\r\n",
             "Keywords: results\r\n",
             "Comments: results\r\n",
             "Thread-Topic: Results\r\n",
+            "X-Patient: Miller\r\n",
+            "X-Mailer: x\r\n",
+            "Organization: Clinic\r\n",
+            "Received: from results\r\n",
+            "Bcc: lab@clinic.example\r\n",
+            "DKIM-Signature: v=1; bh=x\r\n",
+            "HP-Outer: Subject: Results\r\n",
+            "Message-ID: results <1@clinic.example>\r\n",
+            "References: results <2@a>\r\n",
+            "Date: Sun, 22 Nov 2026 00:30:07 +0000 (results)\r\n",
+            "Date: results\r\n",
+            "Importance: high (results)\r\n",
+            "Precedence: results\r\n",
+            "From: K\u{ef}m <kim@clinic.example>\r\n",
+            "MIME-Version: 1.0 (results)\r\n",
+            "Content-ID: <results>\r\n",
             "Content-Description: results\r\n",
             "Content-Disposition: attachment; filename=results.p7m\r\n",
             "Content-Disposition: attachment; filename*=utf-8''results.p7m\r\n",
             "Content-Disposition: attachment; filename*0=results\r\n",
+            "Content-Disposition: attachment; filename=smime.p7m; results=yes\r\n",
+            "Content-Disposition: attachment; filename=smime.p7m results\r\n",
+            "Content-Disposition: attachment; filename=\"smime.p7m\" (results)\r\n",
+            "Content-Disposition: attachment; filename=\"smime.p7m;results\"\r\n",
+            "Content-Disposition: attachment (results)\r\n",
+            "Content-Disposition: results\r\n",
         ] {
-            assert_eq!(shows(fields), Some(true), "{fields}");
+            assert!(!silent(fields), "{fields}");
         }
-        for fields in [
-            "Content-Disposition: attachment; filename=\"x\r\n",
-            "Content-Disposition: inline\r\nContent-Disposition: inline\r\n",
-            "Content-Type: application/pkcs7-mime\r\n",
+        for kind in [
+            "application/pkcs7-mime; name=\"Miller.p7m\"",
+            "application/pkcs7-mime; name=smime.p7m (results)",
+            "application/pkcs7-mime; x=results",
+            "application/pkcs7-mime; smime-type=signed-data",
+            "application/pkcs7-mime (results)",
+            "multipart/mixed",
         ] {
-            assert_eq!(shows(fields), None, "{fields}");
+            let block = format!("Content-Type: {kind}\r\n");
+            assert!(
+                !is_silent(&Header::parse(block.as_bytes()).unwrap()),
+                "{kind}"
+            );
         }
-        let named = b"Content-Type: application/pkcs7-mime; name=\"Miller.p7m\"\r\n";
-        assert_eq!(shows_text(&Header::parse(named).unwrap()), Some(true));
     }
 }

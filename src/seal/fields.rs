@@ -6,14 +6,18 @@
 //! stands inside alone: Comments, Keywords, Thread-Topic, the Content-* fields with their file
 //! names, and every field nobody has heard of. Display names stay outside: they are what the
 //! sender shows of people, not of the matter. Where a field's value has words of its own choosing
-//! (Importance, Auto-Submitted) only one of the known ones goes outside, and where it has message
-//! ids (References) nothing but message ids.
+//! (Importance, Auto-Submitted) only one of the known ones goes outside; where it has message ids
+//! (Message-ID, References) nothing but message ids, and where it has a date nothing but a date. Of
+//! the Received fields only the one on top is ours; those below can hold anything.
+//!
+//! The same rule judges the header of what its sender has sealed already ([`leaves_as_it_is`]).
 //!
 //! Only the header of the message itself is read: what looks like a header further down, in a
 //! `message/rfc822` part or a signed one, is body.
 
 use super::SealError;
 use super::content_type::ContentType;
+use crate::mail::Timestamp;
 use crate::mail::message::{Field, Header, unfold};
 
 /// What stands outside for a Subject, whatever it was, and where there was none (RFC 9788 §3.2.1).
@@ -30,13 +34,18 @@ const MAX_LINE_OCTETS: usize = 998;
 enum Rule {
     /// Inside and outside, as it is.
     Shown,
+    /// Inside; outside as well if it holds one message id and nothing else.
+    MessageId,
     /// Inside; outside as well if it holds message ids and nothing else.
     MessageIds,
+    /// Inside; outside as well without comments, if it holds a date and nothing else.
+    Date,
     /// Inside; outside with its first word, if that is one of these.
     Word(&'static [&'static str]),
     /// Inside; outside the three dots.
     Subject,
-    /// Outside alone: written by servers on the way, and read by servers.
+    /// The first field of all, which submission wrote, outside alone: servers read it. Others
+    /// inside alone.
     Trace,
     /// Inside, with the parameter of RFC 9788.
     ContentType,
@@ -47,23 +56,23 @@ enum Rule {
 /// Every field with a rule; all others stand inside alone.
 const RULES: &[(&str, Rule)] = &[
     // RFC 5322 §3.6.1 to §3.6.5
-    ("Date", Rule::Shown),
+    ("Date", Rule::Date),
     ("From", Rule::Shown),
     ("Sender", Rule::Shown),
     ("Reply-To", Rule::Shown),
     ("To", Rule::Shown),
     ("Cc", Rule::Shown),
-    ("Message-ID", Rule::Shown),
+    ("Message-ID", Rule::MessageId),
     ("In-Reply-To", Rule::MessageIds),
     ("References", Rule::MessageIds),
     ("Subject", Rule::Subject),
     // RFC 5322 §3.6.6: who sent it on, and when; like From and To.
-    ("Resent-Date", Rule::Shown),
+    ("Resent-Date", Rule::Date),
     ("Resent-From", Rule::Shown),
     ("Resent-Sender", Rule::Shown),
     ("Resent-To", Rule::Shown),
     ("Resent-Cc", Rule::Shown),
-    ("Resent-Message-ID", Rule::Shown),
+    ("Resent-Message-ID", Rule::MessageId),
     // What programs that answer by themselves look for (RFC 3834 §5, RFC 2076 §3.9).
     (
         "Auto-Submitted",
@@ -118,8 +127,22 @@ pub(super) struct Divided {
     pub(super) cryptographic: bool,
 }
 
-/// Divides a header. `eight_bit`: whether the body has octets above 127.
-pub(super) fn divide(header: &Header<'_>, eight_bit: bool) -> Result<Divided, SealError> {
+/// What stands outside for a field.
+#[derive(Debug, PartialEq, Eq)]
+enum Shown {
+    /// The field.
+    AsItIs,
+    /// Another line, with its CRLF.
+    Line(Vec<u8>),
+}
+
+/// Divides a header. `eight_bit`: whether the body has octets above 127; `now` stands outside
+/// where a Date says something else than a date, since a message without one is refused by many.
+pub(super) fn divide(
+    header: &Header<'_>,
+    eight_bit: bool,
+    now: Timestamp,
+) -> Result<Divided, SealError> {
     for name in ["Content-Type", "Content-Transfer-Encoding"] {
         if header.all(name).nth(1).is_some() {
             return Err(SealError::Repeated(name));
@@ -136,10 +159,12 @@ pub(super) fn divide(header: &Header<'_>, eight_bit: bool) -> Result<Divided, Se
     };
     // What the outside shows, once more, for the inside.
     let mut shown = Vec::new();
-    for field in header.fields() {
-        match rule(field) {
+    let mut dated = false;
+    for (at, field) in header.fields().enumerate() {
+        let rule = rule(field);
+        match rule {
             Some(Rule::Dropped) => continue,
-            Some(Rule::Trace) => {
+            Some(Rule::Trace) if at == 0 => {
                 divided.outer.extend_from_slice(field.raw());
                 continue;
             }
@@ -147,15 +172,19 @@ pub(super) fn divide(header: &Header<'_>, eight_bit: bool) -> Result<Divided, Se
                 divided.content_type(field, content_type.as_ref());
                 continue;
             }
-            Some(Rule::Shown) if is_printable(field.raw()) => divided.show(field, &mut shown),
-            Some(Rule::MessageIds) if is_message_ids(field.body()) => {
-                divided.show(field, &mut shown);
-            }
-            Some(Rule::Word(words)) => divided.show_word(field, words, &mut shown),
-            Some(Rule::Subject) => divided.show_line(SUBJECT, &mut shown),
-            Some(Rule::Shown | Rule::MessageIds) | None => {}
+            Some(_) | None => {}
         }
+        match rule.and_then(|rule| outside(field, rule)) {
+            Some(Shown::AsItIs) => divided.show(field, &mut shown),
+            Some(Shown::Line(line)) => divided.show_line(&line, &mut shown),
+            None => {}
+        }
+        dated |= field.is("Date") && date(field).is_some();
         divided.inner.extend_from_slice(field.raw());
+    }
+    if header.first("Date").is_some() && !dated {
+        let line = format!("Date: {}\r\n", now.to_rfc5322());
+        divided.show_line(line.as_bytes(), &mut shown);
     }
     if header.first("Subject").is_none() {
         divided.show_line(SUBJECT, &mut shown);
@@ -170,14 +199,58 @@ pub(super) fn divide(header: &Header<'_>, eight_bit: bool) -> Result<Divided, Se
     Ok(divided)
 }
 
-/// Whether a field of the message stands nowhere inside.
-pub(super) fn is_gone(field: Field<'_>) -> bool {
-    matches!(rule(field), Some(Rule::Dropped | Rule::Trace))
+/// Whether we would show this field outside just as it is; `at` is its place in the header.
+/// A Subject never is: it would be replaced.
+pub(super) fn leaves_as_it_is(at: usize, field: Field<'_>) -> bool {
+    match rule(field) {
+        Some(Rule::Trace) => at == 0,
+        Some(rule) => outside(field, rule) == Some(Shown::AsItIs),
+        None => false,
+    }
 }
 
 fn rule(field: Field<'_>) -> Option<Rule> {
     let found = RULES.iter().find(|(name, _)| field.is(name));
     found.map(|(_, rule)| *rule)
+}
+
+/// What stands outside for a field with this rule, if anything does.
+fn outside(field: Field<'_>, rule: Rule) -> Option<Shown> {
+    let as_it_is = |good: bool| good.then_some(Shown::AsItIs);
+    match rule {
+        Rule::Shown => as_it_is(is_printable(field.raw())),
+        Rule::MessageId => as_it_is(message_ids(field.body()) == Some(1)),
+        Rule::MessageIds => as_it_is(message_ids(field.body()).is_some()),
+        Rule::Date => date(field),
+        Rule::Word(words) => word(field, words),
+        Rule::Subject => Some(Shown::Line(SUBJECT.to_vec())),
+        Rule::Trace | Rule::ContentType | Rule::Dropped => None,
+    }
+}
+
+/// A date and time. What a comment says behind it ("(CET)") stays inside.
+fn date(field: Field<'_>) -> Option<Shown> {
+    let value = field.value();
+    let (date, comment) = value.split_at(value.find('(').unwrap_or(value.len()));
+    let date = date.trim_ascii_end();
+    Timestamp::from_rfc5322(date)?;
+    Some(match comment {
+        "" => Shown::AsItIs,
+        _ => Shown::Line(format!("{}: {date}\r\n", field.name()).into_bytes()),
+    })
+}
+
+/// One of the known words, with nothing behind it.
+fn word(field: Field<'_>, words: &[&str]) -> Option<Shown> {
+    let value = field.value();
+    let end = value.find([' ', '\t', ';', '(']).unwrap_or(value.len());
+    let (first, rest) = value.split_at(end);
+    let mut words = words.iter();
+    let word = words.find(|word| first.eq_ignore_ascii_case(word))?;
+    Some(match rest {
+        "" => Shown::AsItIs,
+        _ => Shown::Line(format!("{}: {word}\r\n", field.name()).into_bytes()),
+    })
 }
 
 impl Divided {
@@ -197,22 +270,6 @@ impl Divided {
     fn show(&mut self, field: Field<'_>, shown: &mut Vec<u8>) {
         self.outer.extend_from_slice(field.raw());
         hp_outer(field.name(), field.body(), shown);
-    }
-
-    /// One of the known words, with nothing behind it.
-    fn show_word(&mut self, field: Field<'_>, words: &[&str], shown: &mut Vec<u8>) {
-        let value = field.value();
-        let end = value.find([' ', '\t', ';', '(']).unwrap_or(value.len());
-        let (first, rest) = value.split_at(end);
-        let Some(word) = words.iter().find(|word| first.eq_ignore_ascii_case(word)) else {
-            return;
-        };
-        if rest.is_empty() {
-            self.show(field, shown);
-        } else {
-            let line = format!("{}: {word}\r\n", field.name());
-            self.show_line(line.as_bytes(), shown);
-        }
     }
 
     /// A whole line of our own.
@@ -244,18 +301,20 @@ pub(super) fn is_printable(raw: &[u8]) -> bool {
         .all(|octet| matches!(octet, b' '..=b'~' | b'\t' | b'\r' | b'\n'))
 }
 
-/// `1*msg-id` (RFC 5322 §3.6.4) and white space. The obsolete phrases of §4.5.4 quote anything.
-fn is_message_ids(body: &[u8]) -> bool {
+/// How many there are, where there is nothing but `1*msg-id` (RFC 5322 §3.6.4) and white space. The
+/// obsolete phrases of §4.5.4 quote anything.
+fn message_ids(body: &[u8]) -> Option<usize> {
     let text = unfold(body);
     let mut rest = text.trim_ascii();
-    let found = !rest.is_empty();
+    let mut found = 0;
     while let Some((id, behind)) = message_id(rest) {
         if !id.iter().all(|octet| matches!(octet, b'!'..=b'~')) {
-            return false;
+            return None;
         }
+        found += 1;
         rest = behind.trim_ascii_start();
     }
-    found && rest.is_empty()
+    (found > 0 && rest.is_empty()).then_some(found)
 }
 
 /// What stands between the `<` that `text` begins with and the first `>`, and what follows.

@@ -28,7 +28,6 @@
 mod already;
 mod content_type;
 mod fields;
-mod fuzz;
 mod identity;
 mod payload;
 
@@ -38,9 +37,8 @@ use crate::mail::message::{Header, HeaderError, mailboxes, split};
 use crate::mail::{Address, Sealed, Timestamp};
 use crate::proto::cms::CmsError;
 
-pub use already::{Outside, already_sealed};
+pub use already::already_sealed;
 pub use content_type::ContentTypeError;
-pub use fuzz::check_fuzz_input;
 pub use identity::{Owner, OwnerError, SigningIdentity};
 pub use payload::Payload;
 
@@ -117,15 +115,6 @@ impl Sealer {
         Self { identities }
     }
 
-    /// The identity that signs for an author at `now`: one of the very address before one of the
-    /// very domain; `None` if there is none, or none that has not expired.
-    pub fn identity_for(&self, author: &Address, now: Timestamp) -> Option<&SigningIdentity> {
-        match identity::find(&self.identities, author, now) {
-            identity::Found::Signs(identity) => Some(identity),
-            identity::Found::Expired(_) | identity::Found::Nothing => None,
-        }
-    }
-
     /// Prepares a message for sealing: divides its header, and signs it for `author`, the address
     /// in From that submission found to be the account's own. Once a message, whatever the number
     /// of its recipients. CPU-bound: the caller puts it on a blocking thread.
@@ -146,7 +135,7 @@ impl Sealer {
         if !fields::is_printable(from.raw()) {
             return Err(SealError::From);
         }
-        let divided = fields::divide(&header, !body.is_ascii())?;
+        let divided = fields::divide(&header, !body.is_ascii(), now)?;
         let found = match author {
             None => identity::Found::Nothing,
             Some(author) => {

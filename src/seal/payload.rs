@@ -50,11 +50,6 @@ impl fmt::Debug for Payload {
 }
 
 impl Payload {
-    /// The address or domain whose identity signed inside.
-    pub fn signer(&self) -> Option<&str> {
-        self.signer.as_deref().ok()
-    }
-
     /// Why nobody signed inside, where nobody did.
     pub fn unsigned(&self) -> Option<&Unsigned> {
         self.signer.as_ref().err()

@@ -354,22 +354,43 @@ def run_checks(check, w, binary, people, elsewhere):
         return subprocess.run(["openssl", "cms", "-encrypt", "-aes256", "-outform", "DER", "-binary", "-recip",
                                f"{people.directory / who}.crt", *kdf], input=plain, capture_output=True, timeout=60, check=True).stdout
 
-    def untouched():
-        address = "p256@selfsigned.test"
+    def sealed_by_sender(address, who, subject):
+        """A mail, its id, and what is inside it: the header's text and the structure are the sender's own."""
         inner = f"Content-Type: text/plain\r\n\r\n{CANARY}\r\n".encode()
         id_ = f"<{secrets.token_hex(12)}@clinic.test>"
-        body = base64.encodebytes(envelope(inner, "p256")).replace(b"\n", b"\r\n")
-        head = (f"From: <{SENDER}>\r\nTo: <{address}>\r\nSubject: hello\r\nMessage-ID: {id_}\r\nMIME-Version: 1.0\r\n"
+        body = base64.encodebytes(envelope(inner, who)).replace(b"\n", b"\r\n")
+        head = (f"From: <{SENDER}>\r\nTo: <{address}>\r\nSubject: {subject}\r\nMessage-ID: {id_}\r\nMIME-Version: 1.0\r\n"
                 "Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\r\n"
                 "Content-Transfer-Encoding: base64\r\n\r\n").encode()
-        qid = send(head + body, [address])
+        return head + body, id_, inner
+
+    def delivered_at_any(content, id_, address):
+        qid = send(content, [address])
         delivered = daemon.await_event(qid, "delivered", limit=40)
         equal((delivered["method"], delivered["grade"]), ("smime", "any"), "method and grade")
-        mail = arrived(id_)
-        equal(body_of(mail), body, "the body")
+        return arrived(id_)
+
+    def untouched():
+        address = "p256@selfsigned.test"
+        content, id_, inner = sealed_by_sender(address, "p256", "...")
+        mail = delivered_at_any(content, id_, address)
+        equal(body_of(mail), body_of(content), "the body")
         equal(opened(people, "p256", mail), inner, "what is inside")
 
-    check("what its sender has sealed to this recipient goes as it is", untouched)
+    check("what its sender has sealed to this recipient, with a silent header, goes as it is", untouched)
+
+    def speaking():
+        address = "p256@selfsigned.test"
+        content, id_, inner = sealed_by_sender(address, "p256", f"Results of {CANARY}")
+        mail = delivered_at_any(content, id_, address)
+        holds(CANARY.encode() not in mail, "the Subject is in the mail as it arrived")
+        equal(email.message_from_bytes(mail, policy=email.policy.SMTP)["subject"], "[...]", "outer Subject")
+        entity = opened(people, "p256", mail)
+        equal(body_of(entity), body_of(content), "the sender's structure")
+        equal(email.message_from_bytes(entity, policy=email.policy.SMTP)["subject"], f"Results of {CANARY}", "inner Subject")
+        equal(opened(people, "p256", entity), inner, "what is inside the sender's structure")
+
+    check("the same with a Subject that speaks is sealed once more, the sender's structure whole", speaking)
 
     def for_another():
         id_ = f"<{secrets.token_hex(12)}@clinic.test>"

@@ -27,7 +27,7 @@ fn world() -> (World, Web, HttpsSource) {
 }
 
 async fn ask(source: &HttpsSource, address: &str) -> Result<Vec<Vec<u8>>, LookupError> {
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let address = Address::parse(address).unwrap();
     source.certificates(&address, deadline).await
 }

@@ -16,13 +16,13 @@ use super::super::plans::Decided;
 use super::PrepareError;
 use super::consider::Considered;
 use crate::mail::{
-    Asker, CertificateProblem, Decision, Demand, Domain, Envelope, Level, MessageClass,
+    CertificateProblem, Decision, Demand, Domain, Envelope, Level, MessageClass,
     RecipientCertificate, Rendition, Sealed, Terms, Timestamp,
 };
 use crate::policy::{MessageFacts, Wanted, wanted};
 use crate::proto::cms::CmsError;
 use crate::queue::Preparation;
-use crate::seal::{Outside, Payload, SealError, Sealing, Unsigned, already_sealed};
+use crate::seal::{Payload, SealError, Sealing, Unsigned, already_sealed};
 use crate::sign::{SignError, Signature, Signer};
 
 /// Octets of what a message's sealed renditions are made from, all recipients together: they stand
@@ -181,7 +181,6 @@ struct Job {
     at: usize,
     level: Level,
     terms: Terms,
-    outside: Outside,
     certificate: RecipientCertificate,
 }
 
@@ -225,23 +224,10 @@ fn jobs(considered: &Considered, class: MessageClass) -> Vec<Job> {
                 at,
                 level: decision.level,
                 terms: decision.terms.clone(),
-                outside: outside(decision),
                 certificate: considered.certificate(at)?.clone(),
             })
         })
         .collect()
-}
-
-/// What a sender's own sealing may leave in the open. That it could not be read is in its nature
-/// and raises the level; if anything else did, nothing is told to those who carry it.
-fn outside(decision: &Decision) -> Outside {
-    let asked = decision.reasons.iter().any(|reason| {
-        reason.level > Level::Protected && !matches!(reason.asker, Asker::Unscannable(_))
-    });
-    match asked {
-        true => Outside::Silent,
-        false => Outside::AsChosen,
-    }
 }
 
 /// What sealing works on.
@@ -312,11 +298,10 @@ impl Work {
         let Job {
             level,
             terms,
-            outside,
             certificate,
             ..
         } = job;
-        if let Some(attested) = already_sealed(&self.content, &certificate, outside) {
+        if let Some(attested) = already_sealed(&self.content, &certificate) {
             let sign =
                 |signer: &Signer, author: &Domain| signer.sign(self.now, author, &self.content);
             let Signature { prefix, domains } = self.signature(sign)?;

@@ -12,7 +12,7 @@ use super::{CmsError, MAX_RECIPIENTS, oid};
 
 /// How sealed content is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InspectedCipher {
+pub(super) enum InspectedCipher {
     /// AES-128-CBC.
     Aes128Cbc,
     /// AES-192-CBC.
@@ -59,7 +59,8 @@ pub fn inspect(der: &[u8]) -> Result<Inspected<'_>, CmsError> {
 
 impl Inspected<'_> {
     /// How the content is encrypted.
-    pub const fn cipher(&self) -> InspectedCipher {
+    #[cfg(test)]
+    pub(super) const fn cipher(&self) -> InspectedCipher {
         self.parsed.cipher
     }
 
@@ -71,7 +72,8 @@ impl Inspected<'_> {
     }
 
     /// How many recipients can open it.
-    pub const fn recipients(&self) -> usize {
+    #[cfg(test)]
+    pub(super) const fn recipients(&self) -> usize {
         self.parsed.recipients.len()
     }
 

@@ -35,7 +35,7 @@ mod tests;
 
 pub use bundle::certificates_of;
 pub use envelope::{Beginning, begin};
-pub use inspect::{Inspected, InspectedCipher, inspect};
+pub use inspect::{Inspected, inspect};
 pub use open::decrypt;
 pub use recipient::RecipientKey;
 pub use sign::{ContentDigest, Identity, sign_detached};

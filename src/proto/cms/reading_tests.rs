@@ -1,8 +1,9 @@
 //! Inspecting sealed content that others might send, and taking bundles apart.
 
 use super::der::{self, tag};
+use super::inspect::InspectedCipher;
 use super::made::{Authority, Kind, Made, Subject};
-use super::{CmsError, InspectedCipher, MAX_BUNDLE, MAX_RECIPIENTS, certificates_of, inspect, oid};
+use super::{CmsError, MAX_BUNDLE, MAX_RECIPIENTS, certificates_of, inspect, oid};
 
 const NULL: &[u8] = &[tag::NULL, 0];
 const SHA1: &[u8] = &[0x2b, 0x0e, 3, 2, 0x1a];

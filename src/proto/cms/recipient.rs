@@ -74,11 +74,6 @@ impl RecipientKey {
         self.oaep
     }
 
-    /// Whether its key is RSA: for others OAEP has no meaning.
-    pub const fn is_rsa(&self) -> bool {
-        matches!(self.kind, Kind::Rsa(_))
-    }
-
     /// The version of `EnvelopedData` with this as the only recipient (RFC 5652 §6.1).
     pub(super) const fn enveloped_version(&self) -> u8 {
         match self.kind {

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
+use super::inspect::InspectedCipher;
 use super::made::{self, Authority, Kind, Made, Subject};
 use super::*;
 use crate::mail::{ContentCipher, ContentKey, Fingerprint, Sealed, Timestamp};

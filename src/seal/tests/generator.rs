@@ -127,6 +127,9 @@ impl Maker<'_> {
             "Precedence",
             "Priority",
             "X-Matter",
+            "Received",
+            "Resent-Message-ID",
+            "Resent-Date",
         ];
         for name in inside {
             if self.rng.one_in(3) {

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::generator::Rng;
-use super::reader::{der, sent};
+use super::reader::{der, open, sent};
 use super::sample::unpem;
 use super::*;
 
@@ -34,7 +34,7 @@ fn lines(der: &[u8], octets: usize) -> String {
 
 fn is_sealed(content: &str, kind: usize) -> bool {
     let to = recipient(&WORLD.recipients[kind], false, false);
-    let sealed = already_sealed(content.as_bytes(), &to, Outside::Silent);
+    let sealed = already_sealed(content.as_bytes(), &to);
     if let Some(sealed) = sealed {
         assert_eq!(sealed.certificate(), to.fingerprint);
     }
@@ -66,26 +66,41 @@ fn what_is_sealed_to_this_certificate_is() {
         HEADER.replace("enveloped-data", "AuthEnveloped-Data"),
         HEADER.replace("base64", "Base64"),
         HEADER.replace("Subject: ...\r\n", ""),
-        HEADER.replace("; name=smime.p7m", ";\r\n name=\"smime.p7m\" (x)"),
+        HEADER.replace("; name=smime.p7m", ";\r\n name=\"smime.p7m\""),
+        HEADER.replace("To: ", "Message-ID: <1@clinic.example>\r\nTo: "),
     ] {
         assert!(is_sealed(&format!("{header}\r\n{body}\r\n"), 1), "{header}");
     }
 }
 
 #[test]
-fn a_subject_in_the_open_counts_where_more_was_asked_for() {
-    let to = recipient(&WORLD.recipients[0], false, false);
-    let body = lines(&structure(0, false), 76);
+fn a_header_that_speaks_makes_it_content_that_is_sealed_whole() {
+    let to = recipient(&WORLD.recipients[1], false, false);
+    let body = lines(&structure(1, false), 76);
     for header in [
         HEADER.replace("Subject: ...", "Subject: your results"),
         HEADER.replace("smime.p7m", "results.p7m"),
+        HEADER.replace("To: ", "Message-ID: results <x@y>\r\nTo: "),
+        format!("{HEADER}X-Matter: results\r\n"),
     ] {
         let content = format!("{header}\r\n{body}");
-        let sealed = |outside| already_sealed(content.as_bytes(), &to, outside).is_some();
         assert!(
-            sealed(Outside::AsChosen) && !sealed(Outside::Silent),
+            already_sealed(content.as_bytes(), &to).is_none(),
             "{header}"
         );
+        let payload = sealer(&WORLD.signers[0])
+            .payload(content.as_bytes(), Some(&author()), NOW)
+            .unwrap();
+        assert_eq!(payload.unsigned(), Some(&Unsigned::Protected));
+        let sealing = payload.seal(content.as_bytes(), &to).unwrap();
+        let wire = sent(&sealing.sealed, content.as_bytes(), &mut Rng(3));
+        assert!(
+            memchr::memmem::find(&wire, b"results").is_none(),
+            "{header}"
+        );
+        let keys = &WORLD.recipients[1];
+        let opened = open(&wire, &keys.certificate, &keys.pkcs8);
+        assert_eq!(String::from_utf8(opened.root).unwrap(), content);
     }
 }
 
@@ -101,7 +116,7 @@ fn what_we_sealed_is() {
         content,
         &mut Rng(3),
     );
-    assert!(already_sealed(&wire, &to, Outside::Silent).is_some());
+    assert!(already_sealed(&wire, &to).is_some());
 }
 
 #[test]
@@ -158,7 +173,7 @@ fn anything_else_is_content() {
     ]
     .concat();
     let to = recipient(&WORLD.recipients[1], false, false);
-    assert!(already_sealed(&content, &to, Outside::AsChosen).is_none());
+    assert!(already_sealed(&content, &to).is_none());
     // A signature is no seal.
     let signer = &WORLD.signers[1];
     let identity = identity(signer, AUTHOR, LATER).identity;
@@ -178,12 +193,5 @@ fn the_sample_of_the_rfc_is_content() {
         pkcs8: Vec::new(),
     };
     let to = recipient(&bob, true, true);
-    assert!(
-        already_sealed(
-            sample.replace('\n', "\r\n").as_bytes(),
-            &to,
-            Outside::AsChosen
-        )
-        .is_none()
-    );
+    assert!(already_sealed(sample.replace('\n', "\r\n").as_bytes(), &to).is_none());
 }

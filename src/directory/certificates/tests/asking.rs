@@ -356,6 +356,23 @@ async fn an_address_in_the_subject_alone_is_not_found_elsewhere() {
     assert_eq!(home.finds(KIM, NOW).await, Ok((Directory, leaf)));
 }
 
+/// Accepts as it is told, and whoever is accepted is good.
+struct Only(found::Accept);
+
+impl found::Judge for Only {
+    fn accept(&self) -> found::Accept {
+        Arc::clone(&self.0)
+    }
+
+    fn has_one<'a>(
+        &'a self,
+        _: &'a [found::Found],
+        _: tokio::time::Instant,
+    ) -> crate::world::BoxFuture<'a, bool> {
+        Box::pin(async { true })
+    }
+}
+
 #[tokio::test]
 async fn of_an_answer_sixteen_values_are_judged_and_not_on_the_runtime() {
     let ca = Ca::root("Root");
@@ -377,7 +394,7 @@ async fn of_an_answer_sixteen_values_are_judged_and_not_on_the_runtime() {
             }
         });
         let answers = found::Answers::default();
-        let answer = answers.get(&sources, &address(KIM), NOW, &accept).await;
+        let answer = answers.get(&sources, &address(KIM), NOW, &Only(accept)).await;
         assert_eq!(!answer.found.is_empty(), found);
         assert_eq!(answer.problem, Some(LookupRefused));
     }

@@ -399,7 +399,7 @@ async fn what_was_removed_or_replaced_is_kept_on_record_and_is_no_pin() {
     let (old, new) = (kim("25", 1), kim("26", 2));
     home.take(&[&old], pin()).await;
     home.take(&[&new], pin()).await;
-    let later = NOW + std::time::Duration::from_secs(1);
+    let later = NOW + Duration::from_secs(1);
     let (old, print) = (fingerprint(&old), fingerprint(&new));
     home.approve(&print, None, &by(), NOW).await.unwrap();
     let why = By {
