@@ -103,6 +103,8 @@ pub struct Preparation {
     pub previous: Option<Arc<Prepared>>,
     /// Whom to decide. Never empty; each at most once.
     pub recipients: Vec<ToDecide>,
+    /// The recipients that have ended: nothing that was made for them is needed any more.
+    pub ended: Vec<u32>,
 }
 
 /// A recipient to be decided, and what the queue knows for that.

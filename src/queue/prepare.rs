@@ -70,6 +70,7 @@ impl Queue {
                 envelope: Arc::clone(&message.envelope),
                 previous: message.prepared.clone(),
                 recipients,
+                ended: message.in_phase(Phase::Ended),
             }));
             for at in waiting {
                 self.set_phase(id, at, Phase::Preparing);

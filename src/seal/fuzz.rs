@@ -100,23 +100,23 @@ fn round(keys: &Keys, content: &[u8], signed: bool) -> Result<(), &'static str> 
     let (outer, body) = split(&wire);
     let der = super::already::decode(body).ok_or("not base64")?;
     let entity = cms::decrypt(&der, &to.der, &keys.pkcs8).map_err(|_| "not decrypted")?;
-    let inside = entity.strip_prefix(sealed.head.as_slice());
-    let inside = inside.and_then(|rest| rest.strip_suffix(sealed.tail.as_slice()));
+    let inside = entity.strip_prefix(sealed.shape.head.as_slice());
+    let inside = inside.and_then(|rest| rest.strip_suffix(sealed.shape.tail.as_slice()));
     let (block, body) = split(content);
     if inside != Some(body) {
         return Err("another body");
     }
-    if payload.signer().is_some() == sealed.tail.is_empty() {
+    if payload.signer().is_some() == sealed.shape.tail.is_empty() {
         return Err("signed and not signed");
     }
     // The root: behind the first empty line and the boundary where it is signed.
     let root = match payload.signer() {
         Some(_) => {
-            let (_, rest) = split(&sealed.head);
+            let (_, rest) = split(&sealed.shape.head);
             let line = memchr::memchr(b'\n', rest).ok_or("no boundary")?;
             rest.get(line + 1..).unwrap_or_default()
         }
-        None => sealed.head.as_slice(),
+        None => sealed.shape.head.as_slice(),
     };
     headers(outer, split(root).0, block)
 }
