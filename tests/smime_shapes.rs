@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use sealpost::mail::{ContentCipher, Fingerprint, Sealed, Shape, Timestamp};
+use sealpost::mail::{ContentCipher, Fingerprint, Sealed, Timestamp, sealed};
 use sealpost::proto::cms::{
     CmsError, Identity, RecipientKey, SealStream, begin, decrypt, der, inspect, measure,
     sign_detached, verify_detached,
@@ -158,7 +158,7 @@ impl Shape {
         let to = RecipientKey::of_certificate(&self.to.certificate).unwrap();
         let octets = self.plain.len() as u64;
         let beginning = begin(&to, self.oaep, self.cipher, octets).unwrap();
-        let shape = Shape {
+        let shape = sealed::Shape {
             header: header.into_bytes(),
             head: Vec::new(),
             skip: 0,

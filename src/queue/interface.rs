@@ -116,6 +116,8 @@ pub struct ToDecide {
     pub tls: TlsStanding,
     /// A downgrade has been suspected, in this turn or before, and not been seen to be over.
     pub suspected: bool,
+    /// Sealed it was larger than a server takes, in this turn.
+    pub unsealable: bool,
     /// The holds that a person has released, by name.
     pub released: Vec<Arc<str>>,
 }

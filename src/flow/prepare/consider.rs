@@ -283,7 +283,7 @@ mod tests {
         }
     }
 
-    async fn asked(names: &[String], turns: usize) -> (Vec<usize>, usize, Duration) {
+    async fn asked(names: &[String], at_once: usize) -> (Vec<usize>, usize, Duration) {
         let slow = Arc::new(Slow::default());
         let clock = Clock::starting_at(Timestamp::from_secs(1000));
         let address = |name: &String| Address::parse(&format!("{name}@b.example")).unwrap();
@@ -291,7 +291,7 @@ mod tests {
         let crowd = Crowd::new(1);
         let questions = Questions {
             clock,
-            turns: Arc::new(Semaphore::new(turns)),
+            turns: Arc::new(Semaphore::new(at_once)),
             certificates: Arc::clone(&slow) as Arc<dyn KnowsCertificates>,
             open: turns(&crowd, clock, open).await,
         };

@@ -160,6 +160,7 @@ fn recipient_facts(
         let mut facts = facts::of_recipient(envelope.recipients.get(index)?, now);
         facts.tls = to_decide.tls.clone();
         facts.suspected = to_decide.suspected;
+        facts.unsealable = to_decide.unsealable;
         facts.released.clone_from(&to_decide.released);
         if envelope.class == MessageClass::Submitted {
             memory.recall(&machinery.policy, envelope, &mut facts);
