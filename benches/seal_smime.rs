@@ -20,9 +20,10 @@ use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sealpost::mail::{ContentCipher, Fingerprint, Sealed, Timestamp};
+use sealpost::mail::{ContentCipher, Fingerprint, Sealed, Shape, Timestamp};
 use sealpost::proto::cms::{
     Identity, MAX_GCM_OCTETS, RecipientKey, SealStream, begin, der, measure, sign_detached,
 };
@@ -97,20 +98,23 @@ fn content(octets: usize) -> Vec<u8> {
 fn recipe(made: &Made, oaep: bool, cipher: ContentCipher, content: &[u8]) -> Sealed {
     let to = RecipientKey::of_certificate(&made.certificate).unwrap();
     let beginning = begin(&to, oaep, cipher, content.len() as u64).unwrap();
-    let mut sealed = Sealed {
+    let shape = Shape {
         header: b"Subject: [...]\r\n\r\n".to_vec(),
+        head: Vec::new(),
+        skip: 0,
+        tail: Vec::new(),
+        signer: None,
+    };
+    let mut sealed = Sealed {
+        shape: Arc::new(shape),
         envelope: beginning.envelope,
         cipher,
         key: beginning.key,
         iv: beginning.iv,
-        head: Vec::new(),
-        skip: 0,
-        tail: Vec::new(),
         octets: 0,
         sha256: [0; 32],
         certificate: Fingerprint::new([0; 32]),
         expires: NOW,
-        signer: None,
     };
     measure(&mut sealed, content).unwrap();
     sealed

@@ -10,12 +10,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use sealpost::mail::{ContentCipher, Fingerprint, Sealed, Timestamp};
+use sealpost::mail::{ContentCipher, Fingerprint, Sealed, Timestamp, sealed};
 use sealpost::proto::cms::{
     CmsError, Identity, RecipientKey, SealStream, begin, decrypt, der, inspect, measure,
     sign_detached, verify_detached,
@@ -157,20 +158,23 @@ impl Shape {
         let to = RecipientKey::of_certificate(&self.to.certificate).unwrap();
         let octets = self.plain.len() as u64;
         let beginning = begin(&to, self.oaep, self.cipher, octets).unwrap();
-        let mut sealed = Sealed {
+        let shape = sealed::Shape {
             header: header.into_bytes(),
+            head: Vec::new(),
+            skip: 0,
+            tail: Vec::new(),
+            signer: None,
+        };
+        let mut sealed = Sealed {
+            shape: Arc::new(shape),
             envelope: beginning.envelope,
             cipher: self.cipher,
             key: beginning.key,
             iv: beginning.iv,
-            head: Vec::new(),
-            skip: 0,
-            tail: Vec::new(),
             octets: 0,
             sha256: [0; 32],
             certificate: Fingerprint::new([0; 32]),
             expires: NOW,
-            signer: None,
         };
         measure(&mut sealed, &self.plain).unwrap();
         let mut out = Vec::new();

@@ -119,20 +119,20 @@ fn round(keys: &Keys, content: &[u8], signed: bool) {
     let (outer, body) = split(&wire);
     let der = unbase64(body).expect("base64");
     let entity = cms::decrypt(&der, &to.der, &keys.pkcs8).unwrap();
-    let inside = entity.strip_prefix(sealed.head.as_slice());
-    let inside = inside.and_then(|rest| rest.strip_suffix(sealed.tail.as_slice()));
+    let inside = entity.strip_prefix(sealed.shape.head.as_slice());
+    let inside = inside.and_then(|rest| rest.strip_suffix(sealed.shape.tail.as_slice()));
     let (block, body) = split(content);
     assert_eq!(inside, Some(body));
-    assert_eq!(sealed.signer.is_some(), !sealed.tail.is_empty());
-    assert_eq!(sealed.signer.is_none(), payload.unsigned().is_some());
+    assert_eq!(sealed.shape.signer.is_some(), !sealed.shape.tail.is_empty());
+    assert_eq!(sealed.shape.signer.is_none(), payload.unsigned().is_some());
     // The root: behind the first empty line and the boundary where it is signed.
-    let root = match sealed.signer {
+    let root = match sealed.shape.signer {
         Some(_) => {
-            let (_, rest) = split(&sealed.head);
+            let (_, rest) = split(&sealed.shape.head);
             let line = rest.iter().position(|octet| *octet == b'\n').unwrap();
             &rest[line + 1..]
         }
-        None => sealed.head.as_slice(),
+        None => sealed.shape.head.as_slice(),
     };
     headers(outer, split(root).0, block);
 }

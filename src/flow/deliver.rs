@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::crowd::TURN_TIME;
 use super::line::{Line, Machinery};
 use super::prepare::NOT_PREPARED;
 use crate::mail::{
@@ -16,7 +17,7 @@ use crate::policy::certificate_carries;
 use crate::queue::{Attempt, Input};
 use crate::relay::Job;
 
-/// How long it may take to find out whether a certificate still stands.
+/// How long it may take to find out whether the certificates of an attempt still stand.
 const CHECK_TIME: Duration = Duration::from_secs(45);
 
 /// Runs an attempt and tells the queue. Whatever happens, each recipient gets an outcome.
@@ -97,8 +98,21 @@ async fn fallen(
         return Vec::new();
     };
     let mut fallen = Vec::new();
+    // One directory that does not answer must not take all attempts.
+    let soon = line.clock.now() + TURN_TIME;
+    let turn = line
+        .checking
+        .turn(&attempt.destination, line.clock, soon)
+        .await;
+    let among_all = match &turn {
+        Some(_) => line.checking.among_all(line.clock, soon).await,
+        None => None,
+    };
+    // Without a turn there is no time to ask: what is known at once has to do.
+    let time = among_all.as_ref().map_or(Duration::ZERO, |_| CHECK_TIME);
+    let limit = line.clock.now() + time;
     for at in std::mem::take(&mut attempt.recipients) {
-        match lost(line, machinery, rendition, &certificate, attempt, at).await {
+        match lost(line, machinery, rendition, &certificate, attempt, at, limit).await {
             None => attempt.recipients.push(at),
             Some(why) => {
                 tracing::info!(queue_id = %attempt.id, %certificate, %why, "what was sealed is not sent; its recipient is decided again");
@@ -109,7 +123,8 @@ async fn fallen(
     fallen
 }
 
-/// Why a certificate does not carry what was sealed to it; `None` if it does.
+/// Why a certificate does not carry what was sealed to it; `None` if it does. What is not known by
+/// `limit` is unknown.
 async fn lost(
     line: &Line,
     machinery: &Machinery,
@@ -117,6 +132,7 @@ async fn lost(
     certificate: &Fingerprint,
     attempt: &Attempt,
     at: u32,
+    limit: Timestamp,
 ) -> Option<String> {
     let now = line.clock.now();
     let (Some(plan), Some(address), Some(smime)) = (
@@ -137,7 +153,7 @@ async fn lost(
     let stands = tokio::select! {
         biased;
         stands = smime.certificates.stands(address, certificate, now) => stands,
-        () = line.clock.sleep_until(now + CHECK_TIME) => {
+        () = line.clock.sleep_until(limit) => {
             let at_hand = smime.certificates.known(address, now).certificate;
             match at_hand.is_some_and(|known| known.fingerprint == *certificate) {
                 true => smime.certificates.unanswered(certificate, now),

@@ -6,6 +6,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::certificates::Smime;
 use super::contacts::{Contacts, Volumes};
+use super::crowd::Crowd;
 use super::known::Known;
 use super::office::Message;
 use super::recorded::Recorder;
@@ -25,6 +26,12 @@ const PREPARE_BUDGET_KIB: u32 = 256 * 1024;
 const MAX_SEALING: usize = 4;
 /// Look-ups of certificates under way, all messages together.
 const MAX_LOOK_UPS: usize = 64;
+/// Messages that wait for look-ups at a time: half of those that are prepared at a time, so that
+/// mail which asks nobody goes on when nobody answers.
+const MAX_ASKING: usize = 32;
+/// Attempts that wait at a time to hear whether a certificate still stands: less than a third of
+/// all attempts.
+const MAX_CHECKING: usize = 64;
 /// Settlements that are worked on at a time; each may hold a bounce.
 const MAX_SETTLEMENTS: usize = 256;
 
@@ -61,6 +68,10 @@ pub(super) struct Line {
     settlements: Semaphore,
     sealing: Semaphore,
     look_ups: Arc<Semaphore>,
+    /// Turns of messages to look certificates up.
+    pub(super) asking: Crowd,
+    /// Turns of attempts to ask whether certificates still stand.
+    pub(super) checking: Crowd,
 }
 
 impl Line {
@@ -81,6 +92,8 @@ impl Line {
             settlements: Semaphore::new(MAX_SETTLEMENTS),
             sealing: Semaphore::new(MAX_SEALING),
             look_ups: Arc::new(Semaphore::new(MAX_LOOK_UPS)),
+            asking: Crowd::new(MAX_ASKING),
+            checking: Crowd::new(MAX_CHECKING),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod accept;
 mod bounce;
 pub mod certificates;
 pub mod contacts;
+mod crowd;
 mod deliver;
 pub mod facts;
 mod known;

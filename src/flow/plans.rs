@@ -1,11 +1,10 @@
 //! A new decision for some recipients of a message, put beside the plans of the others.
 //!
-//! Renditions that no plan refers to any more are dropped, and equal ones are one (sealed ones never
-//! are equal): there are never
-//! more than recipients, however often a message is decided again. Attempts in flight keep the
+//! Renditions that no plan refers to any more are dropped, and so are sealed ones of recipients that
+//! have ended; equal ones are one (sealed ones never are equal): there are never more than recipients, however often a message is decided again. Attempts in flight keep the
 //! `Prepared` that they were given, so numbers may change.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::mail::{Decision, Prepared, RecipientPlan, Rendition, Sealed};
@@ -17,12 +16,18 @@ pub(super) struct Decided {
     pub(super) rendition: Option<Rendition>,
 }
 
-/// The plans of `previous`, with what was decided now in place of what was decided before.
-pub(super) fn merge(previous: Option<&Prepared>, decided: Vec<Decided>) -> Prepared {
+/// The plans of `previous`, with what was decided now in place of what was decided before. Of
+/// recipients in `ended` the decision stays, and nothing that was sealed.
+pub(super) fn merge(previous: Option<&Prepared>, decided: Vec<Decided>, ended: &[u32]) -> Prepared {
+    let ended: HashSet<u32> = ended.iter().copied().collect();
     let mut plans: BTreeMap<u32, (Arc<Decision>, Option<&Rendition>)> = BTreeMap::new();
     if let Some(previous) = previous {
         for plan in &previous.plans {
-            let kept = (Arc::clone(&plan.decision), previous.rendition(plan));
+            let needed = |rendition: &&Rendition| {
+                rendition.recipe().is_none() || !ended.contains(&plan.recipient)
+            };
+            let rendition = previous.rendition(plan).filter(needed);
+            let kept = (Arc::clone(&plan.decision), rendition);
             plans.insert(plan.recipient, kept);
         }
     }
@@ -79,6 +84,7 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::sealed::sample;
     use crate::mail::{Course, Demand, Level, Method, Terms};
 
     fn decided(recipient: u32, policy: &str, prefix: Option<&str>) -> Decided {
@@ -116,11 +122,13 @@ mod tests {
                 decided(0, "1", Some("a")),
                 decided(1, "1", Some("a")),
             ],
+            &[],
         );
         assert_eq!(first.renditions.len(), 2, "equal ones are one");
         let second = merge(
             Some(&first),
             vec![decided(0, "2", None), decided(1, "2", Some("b"))],
+            &[2],
         );
         let expected = [
             (0, "2".to_owned(), None),
@@ -132,11 +140,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sealed_for_those_who_have_ended_is_dropped() {
+        let sealed = |recipient| Decided {
+            rendition: Some(Rendition::sealed(
+                Level::Protected,
+                Terms::default(),
+                Arc::new(sample()),
+            )),
+            ..decided(recipient, "1", None)
+        };
+        let first = merge(None, (0..3).map(sealed).collect(), &[]);
+        assert_eq!(first.renditions.len(), 3);
+        let second = merge(Some(&first), vec![sealed(1)], &[0]);
+        assert_eq!(second.renditions.len(), 2);
+        let left: Vec<_> = second.plans.iter().map(|plan| plan.rendition).collect();
+        assert_eq!(left, [None, Some(0), Some(1)]);
+        assert_eq!(*second.plans[0].decision.policy, *"1", "the decision stays");
+    }
+
+    #[test]
     fn renditions_do_not_pile_up_however_often_it_is_decided_again() {
-        let mut prepared = merge(None, (0..3).map(|at| decided(at, "0", Some("x"))).collect());
+        let first = (0..3).map(|at| decided(at, "0", Some("x"))).collect();
+        let mut prepared = merge(None, first, &[]);
         for round in 0..100 {
             let new = decided(round % 3, "1", Some(&round.to_string()));
-            prepared = merge(Some(&prepared), vec![new]);
+            prepared = merge(Some(&prepared), vec![new], &[]);
             assert!(prepared.renditions.len() <= 3);
         }
         let prefixes: Vec<_> = shown(&prepared).into_iter().map(|plan| plan.2).collect();

@@ -39,7 +39,7 @@ pub use id::MessageId;
 pub use outcome::{Hop, Outcome, RecipientOutcome, ShortHost};
 pub use pattern::{AddressPattern, DomainPattern, PatternError};
 pub use rendition::{Body, Prepared, RecipientPlan, Rendition};
-pub use sealed::{AlreadySealed, ContentCipher, ContentKey, Sealed};
+pub use sealed::{AlreadySealed, ContentCipher, ContentKey, Sealed, Shape};
 pub use secret::SecretBytes;
 pub use state::{DeferReason, Final, RecipientRecord, RecipientState};
 pub use status::{EnhancedCode, Source, Status};

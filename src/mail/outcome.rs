@@ -43,6 +43,9 @@ pub enum Outcome {
     },
     /// Never.
     Bounced(Status),
+    /// Sealed it is larger than the server takes: policy looks again for another method. Where there
+    /// is none, it is the end.
+    TooLarge(Status),
     /// The policy has changed since the message was prepared: nothing was tried.
     Replan,
     /// No reachable host was good enough: policy looks again.
@@ -70,4 +73,15 @@ pub struct RecipientOutcome {
     pub hop: Option<Hop>,
     /// The content was sent whole and the reply never came: the peer may have it (RFC 1047).
     pub duplicate_possible: bool,
+}
+
+impl RecipientOutcome {
+    /// The same where no other method is left: what is too large when sealed is bounced.
+    pub fn ended(self) -> Self {
+        let outcome = match self.outcome {
+            Outcome::TooLarge(status) => Outcome::Bounced(status),
+            other => other,
+        };
+        Self { outcome, ..self }
+    }
 }

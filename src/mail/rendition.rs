@@ -28,6 +28,8 @@
 //! }
 //! ```
 
+mod stored;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -38,7 +40,7 @@ use super::{
 };
 
 /// What stands behind the prefix of a rendition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// The accepted content, which is referred to and not copied.
     Accepted,
@@ -50,8 +52,7 @@ pub enum Body {
 
 /// The bytes for a group of recipients. For method `tls`: header fields to put in front of the
 /// accepted content; for method `smime`: those, and what the sealed octets are made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Stored")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendition {
     demand: Demand,
     /// What else the channel must be.
@@ -61,49 +62,6 @@ pub struct Rendition {
     /// The domains that signed, for the log.
     pub signed_by: Vec<String>,
     body: Body,
-}
-
-/// The same as it is read back, before it is known to hold together.
-#[derive(Deserialize)]
-struct Stored {
-    demand: Demand,
-    terms: Terms,
-    prefix: Vec<u8>,
-    signed_by: Vec<String>,
-    body: Body,
-}
-
-/// What was read back demands what its body does not allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a stored rendition has a demand of another class than its body")]
-struct Incoherent;
-
-impl TryFrom<Stored> for Rendition {
-    type Error = Incoherent;
-
-    fn try_from(stored: Stored) -> Result<Self, Incoherent> {
-        let Stored {
-            demand,
-            terms,
-            prefix,
-            signed_by,
-            body,
-        } = stored;
-        let is_sealed = demand.class() == RenditionClass::Sealed;
-        let coherent = match &body {
-            Body::Accepted => !is_sealed,
-            Body::Sealed(_) | Body::Untouched(_) => is_sealed,
-        };
-        coherent
-            .then_some(Self {
-                demand,
-                terms,
-                prefix,
-                signed_by,
-                body,
-            })
-            .ok_or(Incoherent)
-    }
 }
 
 impl Rendition {
@@ -187,7 +145,7 @@ impl Rendition {
 
     /// The address or domain whose identity signed inside, where one of ours did.
     pub fn signer(&self) -> Option<&str> {
-        self.recipe()?.signer.as_deref()
+        self.recipe()?.shape.signer.as_deref()
     }
 }
 
@@ -204,6 +162,7 @@ pub struct RecipientPlan {
 
 /// The outcome of preparing a message: durable before anything is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "stored::Stored", try_from = "stored::Stored")]
 pub struct Prepared {
     /// What was made.
     pub renditions: Vec<Rendition>,
@@ -243,28 +202,5 @@ mod tests {
         assert_eq!(demand.least(), crate::mail::Grade::Any);
         let content = Rendition::content(demand, Terms::default(), Vec::new(), Vec::new());
         assert_eq!(content, None);
-    }
-
-    #[test]
-    fn reads_back_what_holds_together_and_nothing_else() {
-        let terms = Terms::default();
-        let demand = Demand::content(Level::Protected).unwrap();
-        let plain = Rendition::content(demand, terms.clone(), b"A: b\r\n".to_vec(), Vec::new());
-        let attested = AlreadySealed::attested(sample().certificate);
-        let untouched = Rendition::untouched(Level::Sealed, terms, attested);
-        for whole in [plain.unwrap(), rendition(), untouched] {
-            let stored = postcard::to_allocvec(&whole).unwrap();
-            assert_eq!(postcard::from_bytes::<Rendition>(&stored), Ok(whole));
-        }
-        let lie = |demand: Demand, body: Body| {
-            let terms = Terms::default();
-            let empty: (Vec<u8>, Vec<String>) = Default::default();
-            let lie = postcard::to_allocvec(&(demand, terms, empty.0, empty.1, body)).unwrap();
-            postcard::from_bytes::<Rendition>(&lie)
-        };
-        let sealed = rendition();
-        assert!(lie(sealed.demand(), sealed.body().clone()).is_ok());
-        assert!(lie(sealed.demand(), Body::Accepted).is_err());
-        assert!(lie(demand, sealed.body().clone()).is_err());
     }
 }

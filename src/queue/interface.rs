@@ -103,6 +103,8 @@ pub struct Preparation {
     pub previous: Option<Arc<Prepared>>,
     /// Whom to decide. Never empty; each at most once.
     pub recipients: Vec<ToDecide>,
+    /// The recipients that have ended: nothing that was made for them is needed any more.
+    pub ended: Vec<u32>,
 }
 
 /// A recipient to be decided, and what the queue knows for that.
@@ -114,6 +116,8 @@ pub struct ToDecide {
     pub tls: TlsStanding,
     /// A downgrade has been suspected, in this turn or before, and not been seen to be over.
     pub suspected: bool,
+    /// Sealed it was larger than a server takes, in this turn.
+    pub unsealable: bool,
     /// The holds that a person has released, by name.
     pub released: Vec<Arc<str>>,
 }

@@ -36,6 +36,8 @@ pub(super) struct Turn {
     pub(super) standing: TlsStanding,
     /// Methods that fell short in it; the same one a second time ends the turn.
     pub(super) short: Vec<Method>,
+    /// Sealed it was larger than a server takes.
+    pub(super) unsealable: bool,
     /// What the last attempt of it came to: the cause if no method is left.
     pub(super) outcome: Option<RecipientOutcome>,
     /// Times that the policy had changed when it was to be sent.

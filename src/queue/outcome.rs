@@ -120,13 +120,24 @@ impl Queue {
                     return Some(Next::Decide(at));
                 }
             }
+            Outcome::TooLarge(status)
+                if class == MessageClass::Submitted && !over && !recipient.turn().unsealable =>
+            {
+                // It is counted with what comes of it.
+                recipient.record.last = Some(status.clone());
+                let turn = recipient.turn();
+                turn.unsealable = true;
+                turn.outcome = Some(outcome);
+                return Some(Next::Decide(at));
+            }
             Outcome::Replan
             | Outcome::Shortfall { .. }
+            | Outcome::TooLarge(_)
             | Outcome::Delivered(_)
             | Outcome::Bounced(_)
             | Outcome::Deferred { .. } => {}
         }
-        let change = self.record(now, id, outcome, stretch)?;
+        let change = self.record(now, id, outcome.ended(), stretch)?;
         Some(Next::Settle(Box::new(change)))
     }
 
@@ -144,12 +155,18 @@ impl Queue {
             (Outcome::Bounced(_), MessageClass::Dsn) => {
                 wish.is_some_and(|order| order.operation == Operation::Cancel)
             }
-            (Outcome::Deferred { .. } | Outcome::Shortfall { .. } | Outcome::Replan, _) => true,
+            (
+                Outcome::Deferred { .. }
+                | Outcome::Shortfall { .. }
+                | Outcome::TooLarge(_)
+                | Outcome::Replan,
+                _,
+            ) => true,
         }
     }
 
     /// The record that follows from an outcome that ends the turn.
-    fn record(
+    pub(super) fn record(
         &self,
         now: Timestamp,
         id: MessageId,
@@ -175,7 +192,7 @@ impl Queue {
                 suspected_since = suspected_since.filter(|_| !by_tls);
                 Ok(RecipientState::Final(Final::Delivered))
             }
-            Outcome::Bounced(_) => Ok(end(message, Final::Bounced)),
+            Outcome::Bounced(_) | Outcome::TooLarge(_) => Ok(end(message, Final::Bounced)),
             Outcome::Deferred { reason, .. } => Err(*reason),
             Outcome::Shortfall { .. } if suspected_since.is_some() => {
                 Err(DeferReason::DowngradeSuspected)
@@ -274,7 +291,9 @@ impl Queue {
 /// What an outcome says, if anything was tried.
 pub(super) fn status_of(outcome: &Outcome) -> Option<&Status> {
     match outcome {
-        Outcome::Delivered(status) | Outcome::Bounced(status) => Some(status),
+        Outcome::Delivered(status) | Outcome::Bounced(status) | Outcome::TooLarge(status) => {
+            Some(status)
+        }
         Outcome::Deferred { status, .. } | Outcome::Shortfall { status, .. } => Some(status),
         Outcome::Replan => None,
     }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::mail::{
-    Course, DeferReason, EnhancedCode, MessageId, Prepared, RecipientRecord, RecipientState,
-    Status, Timestamp,
+    Course, DeferReason, EnhancedCode, MessageId, Outcome, Prepared, RecipientOutcome,
+    RecipientRecord, RecipientState, Status, Timestamp,
 };
 
 use super::core::Queue;
@@ -56,6 +56,7 @@ impl Queue {
                     recipient: *at,
                     tls: turn.map(|turn| turn.standing.clone()).unwrap_or_default(),
                     suspected: recipient.record.suspected_since.is_some(),
+                    unsealable: turn.is_some_and(|turn| turn.unsealable),
                     released: recipient.record.released.clone(),
                 })
             };
@@ -70,6 +71,7 @@ impl Queue {
                 envelope: Arc::clone(&message.envelope),
                 previous: message.prepared.clone(),
                 recipients,
+                ended: message.in_phase(Phase::Ended),
             }));
             for at in waiting {
                 self.set_phase(id, at, Phase::Preparing);
@@ -144,6 +146,10 @@ impl Queue {
                     (DeferReason::DowngradeSuspected, suspected, Some(*until))
                 }
                 Some(Course::Send(_) | Course::NoMethod) | None => {
+                    if let Some(end) = too_large(message, at) {
+                        changes.extend(self.record(now, id, end, stretch));
+                        continue;
+                    }
                     (DeferReason::Security, none, None)
                 }
             };
@@ -193,6 +199,15 @@ impl Queue {
         };
         let waiting = message.in_phase(Phase::Queued);
         self.line_up_for_preparation(id, waiting);
+    }
+}
+
+/// The end of a recipient for whom it was too large when sealed, and no other method is left.
+fn too_large(message: &Message, at: u32) -> Option<RecipientOutcome> {
+    let learnt = message.recipient(at)?.turn.as_deref()?.outcome.as_ref()?;
+    match &learnt.outcome {
+        Outcome::TooLarge(_) => Some(learnt.clone().ended()),
+        _ => None,
     }
 }
 

@@ -14,6 +14,7 @@
 //! | not good enough, broken TLS | all | next host, judged on its own; a shortfall at the end if every host fell short |
 //! | good enough by an exception only | all | put aside; used when no host gives verified TLS |
 //! | content unfit for the server | all | bounced |
+//! | sealed it is too large for the server | all | decided again, for another method |
 //! | content unreadable | all | deferred; no other host |
 //!
 //! An exception lets content travel below `pkix`, and never makes it: all hosts are asked for
@@ -306,7 +307,13 @@ impl Attempt<'_> {
                 }
                 Transacted::Unfit { grade, unfit } => {
                     hop.grade = grade;
-                    let outcome = Outcome::Bounced(unfit_status(&unfit, host));
+                    let status = unfit_status(&unfit, host);
+                    // What is sealed is a good third larger than the content.
+                    let is_sealed = job.rendition.recipe().is_some();
+                    let outcome = match unfit {
+                        Unfit::TooLarge { .. } if is_sealed => Outcome::TooLarge(status),
+                        Unfit::TooLarge { .. } | Unfit::EightBit => Outcome::Bounced(status),
+                    };
                     self.settle_all(&batch, &outcome, &hop);
                     self.relay.pool.put(connection);
                     return Used::Over;
@@ -498,6 +505,7 @@ fn unsettled(outcome: Outcome, told: &str) -> Outcome {
         other @ (Outcome::Delivered(_)
         | Outcome::Bounced(_)
         | Outcome::Shortfall { .. }
+        | Outcome::TooLarge(_)
         | Outcome::Replan) => other,
     }
 }

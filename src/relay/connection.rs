@@ -3,12 +3,8 @@
 //! Drives `proto::smtp::client`; owns no rule of SMTP. Content is read from the spool only after
 //! the server has said 354 to a transaction that a permit began.
 
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
-
 use super::address::Leg;
-use super::outgoing::{Outgoing, Sharing};
+use super::outgoing::{Memory, Outgoing, Sharing};
 use super::pool::Key;
 use super::tls::{TlsClient, TlsError};
 use super::wire::{Until, Wire};
@@ -27,7 +23,7 @@ pub(super) struct Opener<'a> {
     pub(super) tls: &'a TlsClient,
     pub(super) clock: Clock,
     /// Room for what is sealed whole.
-    pub(super) sealing: &'a Arc<Semaphore>,
+    pub(super) sealing: &'a Memory,
 }
 
 /// Why there is no connection.
@@ -71,7 +67,7 @@ pub(super) struct Connection {
     wire: Wire,
     clock: Clock,
     quit_within: std::time::Duration,
-    sealing: Arc<Semaphore>,
+    sealing: Memory,
     /// Transactions begun.
     pub(super) transactions: u32,
 }
@@ -127,7 +123,7 @@ impl Opener<'_> {
                         wire,
                         clock,
                         quit_within,
-                        sealing: Arc::clone(self.sealing),
+                        sealing: self.sealing.clone(),
                         transactions: 0,
                     });
                 }
@@ -190,7 +186,7 @@ impl Connection {
         let grade = permit.grade();
         let recipients = mail.recipients.len();
         let sharing = Sharing {
-            room: &self.sealing,
+            memory: &self.sealing,
             clock,
             limit,
         };

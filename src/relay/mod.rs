@@ -29,7 +29,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ring::rand::SecureRandom as _;
-use tokio::sync::Semaphore;
 
 pub use address::MAX_ADDRESSES_PER_HOST;
 pub use attempt::{MAX_LEGS, MAX_SESSIONS};
@@ -87,7 +86,7 @@ struct Shared {
     seed: AtomicU64,
     injections: AtomicU64,
     /// Room for what is sealed whole.
-    sealing: Arc<Semaphore>,
+    sealing: outgoing::Memory,
 }
 
 impl Relay {
@@ -127,7 +126,7 @@ impl Relay {
                 sightings: Mutex::default(),
                 seed: AtomicU64::new(seed),
                 injections: AtomicU64::new(0),
-                sealing: Arc::new(Semaphore::new(outgoing::WHOLE_BUDGET_KIB)),
+                sealing: outgoing::Memory::new(),
             }),
         }
     }

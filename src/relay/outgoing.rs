@@ -5,6 +5,7 @@
 //! says; where they are not, the message is never ended, so it is never delivered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,9 +20,16 @@ const INLINE_OCTETS: usize = 64 * 1024;
 /// Octets that are given out at a time.
 const PIECE_OCTETS: usize = 128 * 1024;
 
-/// Memory for messages that are sealed with AES-GCM, which holds them whole: in KiB, all
+/// Memory for large messages that are sealed with AES-GCM, which holds them whole: in KiB, all
 /// connections together.
-pub(super) const WHOLE_BUDGET_KIB: usize = 256 * 1024;
+const LARGE_BUDGET_KIB: usize = 224 * 1024;
+/// The same for small ones: peers that take large ones slowly cannot keep it from them.
+const SMALL_BUDGET_KIB: usize = 32 * 1024;
+/// Up to this many octets sent a message is small.
+const SMALL_OCTETS: u64 = 1024 * 1024;
+/// How long that memory is waited for, before MAIL: it is held until the message is sent, and the
+/// connection has better to do than to wait for that.
+const ROOM_TIME: Duration = Duration::from_secs(10);
 /// What of it a message takes, in octets for each octet sent: the content, and what is made of it.
 const WHOLE_SHARE: u64 = 2;
 
@@ -45,17 +53,32 @@ pub(super) struct Outgoing {
     seal: Option<Seal>,
     /// Sealed, and not given out yet.
     ready: Bytes,
-    /// What it may take of the memory for messages held whole.
+    /// What it takes of the memory for messages held whole, to the end of its transfer.
     _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What sealing shares with other connections.
 pub(super) struct Sharing<'a> {
-    /// [`WHOLE_BUDGET_KIB`] permits.
-    pub(super) room: &'a Arc<Semaphore>,
+    pub(super) memory: &'a Memory,
     pub(super) clock: Clock,
-    /// Until when room is waited for.
+    /// The end of the attempt; memory is not waited for longer.
     pub(super) limit: Timestamp,
+}
+
+/// Memory for messages that are held whole. Cheap to clone; clones share it.
+#[derive(Clone)]
+pub(super) struct Memory {
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self {
+            small: Arc::new(Semaphore::new(SMALL_BUDGET_KIB)),
+            large: Arc::new(Semaphore::new(LARGE_BUDGET_KIB)),
+        }
+    }
 }
 
 impl Sharing<'_> {
@@ -66,12 +89,17 @@ impl Sharing<'_> {
         }
         let kib = sealed.octets.saturating_mul(WHOLE_SHARE) / 1024 + 1;
         let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        let (share, all) = match sealed.octets <= SMALL_OCTETS {
+            true => (&self.memory.small, SMALL_BUDGET_KIB),
+            false => (&self.memory.large, LARGE_BUDGET_KIB),
+        };
         // One that is larger than all of it waits for all of it.
-        let kib = kib.min(u32::try_from(WHOLE_BUDGET_KIB).unwrap_or(u32::MAX));
+        let kib = kib.min(u32::try_from(all).unwrap_or(u32::MAX));
+        let limit = self.limit.min(self.clock.now() + ROOM_TIME);
         tokio::select! {
             biased;
-            room = Arc::clone(self.room).acquire_many_owned(kib) => Ok(room.ok()),
-            () = self.clock.sleep_until(self.limit) => Err(Unreadable::NoRoom),
+            room = Arc::clone(share).acquire_many_owned(kib) => Ok(room.ok()),
+            () = self.clock.sleep_until(limit) => Err(Unreadable::NoRoom),
         }
     }
 }
@@ -189,38 +217,36 @@ async fn working<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::mail::sealed::sample;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_sealed_whole_waits_for_room_and_not_for_ever() {
-        let room = Arc::new(Semaphore::new(WHOLE_BUDGET_KIB));
+    async fn what_is_sealed_whole_waits_for_room_and_not_for_long() {
+        let memory = Memory::new();
         let clock = Clock::starting_at(Timestamp::from_secs(1000));
         let sharing = Sharing {
-            room: &room,
+            memory: &memory,
             clock,
-            limit: clock.now() + Duration::from_secs(60),
+            limit: clock.now() + Duration::from_secs(600),
         };
         let streamed = sample();
         assert_eq!(streamed.cipher, ContentCipher::Aes256Cbc);
         assert!(sharing.room_for(&streamed).await.unwrap().is_none());
-        let large = Sealed {
+        let of = |octets| Sealed {
             cipher: ContentCipher::Aes256Gcm,
-            octets: u64::MAX,
+            octets,
             ..sample()
         };
-        let all = sharing.room_for(&large).await.unwrap().unwrap();
-        assert_eq!(room.available_permits(), 0);
-        let small = Sealed {
-            octets: 4096,
-            ..large
-        };
-        let waited = sharing.room_for(&small).await;
+        let all = sharing.room_for(&of(u64::MAX)).await.unwrap().unwrap();
+        assert_eq!(memory.large.available_permits(), 0);
+        let begun = clock.now();
+        let waited = sharing.room_for(&of(SMALL_OCTETS + 1)).await;
         assert!(matches!(waited, Err(Unreadable::NoRoom)), "{waited:?}");
+        assert_eq!(clock.now(), begun + ROOM_TIME);
+        // However many large ones are under way, small ones pass.
+        let small = sharing.room_for(&of(4096)).await.unwrap().unwrap();
+        assert_eq!((small.num_permits(), clock.now()), (9, begun + ROOM_TIME));
         drop(all);
-        let some = sharing.room_for(&small).await.unwrap().unwrap();
-        assert_eq!(some.num_permits(), 9);
+        assert!(sharing.room_for(&of(SMALL_OCTETS + 1)).await.is_ok());
     }
 }

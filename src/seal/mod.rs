@@ -40,7 +40,7 @@ use crate::proto::cms::CmsError;
 pub use already::already_sealed;
 pub use content_type::ContentTypeError;
 pub use identity::{Owner, OwnerError, SigningIdentity};
-pub use payload::Payload;
+pub use payload::{Begun, Payload};
 
 /// Why a message is not sealed. It goes out in no other shape because of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

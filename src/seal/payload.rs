@@ -4,16 +4,18 @@
 //! The body itself is referred to, never copied.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem::Finder;
 use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroizing;
 
 use super::fields::Divided;
 use super::identity::SigningIdentity;
 use super::{SealError, Sealing, Unsigned};
-use crate::mail::{ContentCipher, RecipientCertificate, Sealed, Timestamp};
+use crate::mail::{ContentCipher, RecipientCertificate, Sealed, Shape, Timestamp};
 use crate::proto::cms;
 
 /// Random octets of a boundary, written in hexadecimal.
@@ -29,14 +31,18 @@ pub struct Payload {
     /// The outer header without the fields of MIME.
     outer: Vec<u8>,
     /// Inside, before the body.
-    head: Vec<u8>,
+    head: Zeroizing<Vec<u8>>,
     /// Inside, behind the body.
-    tail: Vec<u8>,
+    tail: Zeroizing<Vec<u8>>,
     /// Octets of the accepted content.
     octets: usize,
     /// Octets at its front that `head` stands for.
     skip: usize,
     signer: Result<String, Unsigned>,
+    /// What is common to all that is sealed with AES-CBC, once there is one.
+    cbc: OnceLock<Arc<Shape>>,
+    /// The same for AES-GCM.
+    gcm: OnceLock<Arc<Shape>>,
 }
 
 impl fmt::Debug for Payload {
@@ -55,13 +61,10 @@ impl Payload {
         self.signer.as_ref().err()
     }
 
-    /// Seals the message to one recipient's certificate: with AES-GCM where its owner reads that
-    /// and the message is not too large for it, with AES-CBC otherwise. `content` is the one that
-    /// the payload was made of. CPU-bound: it encrypts the content once, to measure it.
-    pub fn seal(&self, content: &[u8], to: &RecipientCertificate) -> Result<Sealing, SealError> {
-        if content.len() != self.octets {
-            return Err(SealError::OtherContent);
-        }
+    /// Begins to seal the message to one recipient's certificate: with AES-GCM where its owner
+    /// reads that and the message is not too large for it, with AES-CBC otherwise. Costs no more
+    /// than the envelope.
+    pub fn begin(&self, to: &RecipientCertificate) -> Result<Begun, SealError> {
         let body = self.octets - self.skip;
         let plain = octets(self.head.len() + body + self.tail.len());
         let cipher = if to.gcm && plain <= cms::MAX_GCM_OCTETS {
@@ -71,26 +74,86 @@ impl Payload {
         };
         let key = cms::RecipientKey::of_certificate(&to.der)?;
         let beginning = cms::begin(&key, to.oaep, cipher, plain)?;
-        let mut sealed = Sealed {
-            header: [self.outer.as_slice(), mime_fields(cipher)].concat(),
+        let sealed = Sealed {
+            shape: self.shape(cipher),
             envelope: beginning.envelope,
             cipher,
             key: beginning.key,
             iv: beginning.iv,
-            head: self.head.clone(),
-            skip: octets(self.skip),
-            tail: self.tail.clone(),
             octets: 0,
             sha256: [0; 32],
             certificate: to.fingerprint,
             expires: to.expires,
-            signer: self.signer.clone().ok(),
         };
+        let content_octets = self.octets;
+        Ok(Begun {
+            sealed,
+            content_octets,
+        })
+    }
+
+    /// Begins and finishes. CPU-bound.
+    pub fn seal(&self, content: &[u8], to: &RecipientCertificate) -> Result<Sealing, SealError> {
+        self.begin(to)?.finish(content)
+    }
+
+    /// What all that is sealed with this cipher has in common.
+    fn shape(&self, cipher: ContentCipher) -> Arc<Shape> {
+        let made = match cipher {
+            ContentCipher::Aes256Cbc => &self.cbc,
+            ContentCipher::Aes256Gcm => &self.gcm,
+        };
+        let make = || {
+            Arc::new(Shape {
+                header: [self.outer.as_slice(), mime_fields(cipher)].concat(),
+                head: self.head.to_vec(),
+                skip: octets(self.skip),
+                tail: self.tail.to_vec(),
+                signer: self.signer.clone().ok(),
+            })
+        };
+        Arc::clone(made.get_or_init(make))
+    }
+}
+
+/// A message for which an envelope was made, and nothing more.
+pub struct Begun {
+    /// Not measured yet.
+    sealed: Sealed,
+    /// Octets of the accepted content.
+    content_octets: usize,
+}
+
+impl Begun {
+    /// What it shares with those of other recipients.
+    pub const fn shape(&self) -> &Arc<Shape> {
+        &self.sealed.shape
+    }
+
+    /// Octets that it takes by itself, in memory and in the spool.
+    pub const fn kept_octets(&self) -> usize {
+        self.sealed.kept_octets()
+    }
+
+    /// Measures it. `content` is the one that the payload was made of. CPU-bound: it encrypts the
+    /// content once.
+    pub fn finish(self, content: &[u8]) -> Result<Sealing, SealError> {
+        let mut sealed = self.sealed;
+        if content.len() != self.content_octets {
+            return Err(SealError::OtherContent);
+        }
         let body_sha256 = cms::measure(&mut sealed, content)?;
         Ok(Sealing {
             sealed,
             body_sha256,
         })
+    }
+}
+
+impl fmt::Debug for Begun {
+    /// Says nothing of what is inside.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Begun").field(&self.sealed).finish()
     }
 }
 
@@ -120,7 +183,7 @@ fn octets(count: usize) -> u64 {
 pub(super) struct Draft {
     outer: Vec<u8>,
     /// The root's header with its empty line.
-    root: Vec<u8>,
+    root: Zeroizing<Vec<u8>>,
     octets: usize,
     skip: usize,
 }
@@ -134,7 +197,7 @@ impl Draft {
         inner.extend_from_slice(b"\r\n");
         Self {
             outer,
-            root: inner,
+            root: Zeroizing::new(inner),
             octets,
             skip: octets.saturating_sub(body.len()),
         }
@@ -145,10 +208,12 @@ impl Draft {
         Payload {
             outer: self.outer,
             head: self.root,
-            tail: Vec::new(),
+            tail: Zeroizing::default(),
             octets: self.octets,
             skip: self.skip,
             signer: Err(why),
+            cbc: OnceLock::new(),
+            gcm: OnceLock::new(),
         }
     }
 
@@ -190,11 +255,13 @@ impl Draft {
         tail.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
         Ok(Payload {
             outer: self.outer,
-            head,
-            tail,
+            head: Zeroizing::new(head),
+            tail: Zeroizing::new(tail),
             octets: self.octets,
             skip: self.skip,
             signer: Ok(signer.owner.to_string()),
+            cbc: OnceLock::new(),
+            gcm: OnceLock::new(),
         })
     }
 }

@@ -229,7 +229,7 @@ async fn it_is_too_large_by_what_it_is_when_sealed() {
     let job = sealed_job(recipe, &content, Terms::default());
     let outcome = deliver(&world.relay(), job).await.remove(0);
     assert!(
-        brief(&outcome).starts_with("bounced: 5.3.4"),
+        brief(&outcome).starts_with("too large sealed: 5.3.4"),
         "{}",
         brief(&outcome)
     );

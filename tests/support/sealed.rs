@@ -10,7 +10,7 @@ use sealpost::flow::KnowsCertificates;
 use sealpost::flow::certificates::Answer;
 use sealpost::mail::{
     Address, CertificateFact, CertificateProblem, ContentCipher, Fingerprint, FoundCertificate,
-    RecipientCertificate, Sealed, Timestamp,
+    RecipientCertificate, Sealed, Shape, Timestamp,
 };
 use sealpost::proto::cms::{Beginning, RecipientKey, begin, decrypt, measure};
 
@@ -65,20 +65,23 @@ impl Owner {
         let key = RecipientKey::of_certificate(&self.made.certificate).unwrap();
         let octets = (content.len() + TAIL.len()) as u64;
         let Beginning { envelope, key, iv } = begin(&key, false, cipher, octets).unwrap();
-        let mut sealed = Sealed {
+        let shape = Shape {
             header: HEADER.to_vec(),
+            head: Vec::new(),
+            skip: 0,
+            tail: TAIL.to_vec(),
+            signer: None,
+        };
+        let mut sealed = Sealed {
+            shape: Arc::new(shape),
             envelope,
             cipher,
             key,
             iv,
-            head: Vec::new(),
-            skip: 0,
-            tail: TAIL.to_vec(),
             octets: 0,
             sha256: [0; 32],
             certificate: self.fingerprint(),
             expires: Timestamp::from_secs(2_000_000_000),
-            signer: None,
         };
         measure(&mut sealed, content).unwrap();
         Arc::new(sealed)

@@ -4,6 +4,7 @@
 //! were revoked, is asked only where the answer could change what is decided. So a message that
 //! goes by another method tells no directory of its recipients.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::super::certificates::{KnowsCertificates, Smime};
+use super::super::crowd::{Crowd, TURN_TIME, Turn};
 use super::super::line::{Line, Machinery};
 use crate::mail::{
-    Address, CertificateProblem, Course, Decision, FoundCertificate, MessageClass, Method,
+    Address, CertificateProblem, Course, Decision, Domain, FoundCertificate, MessageClass, Method,
     RecipientCertificate, Timestamp,
 };
 use crate::policy::{MessageFacts, Policy, RecipientFacts, could_seal};
@@ -88,16 +90,22 @@ impl Considered {
             return;
         };
         let address = |at: usize| Some((at, self.recipients.get(at)?.address.clone()));
+        let addresses = open.iter().copied().filter_map(address).collect();
         let questions = Questions {
             clock: line.clock,
             turns: line.look_ups(),
             certificates: Arc::clone(&smime.certificates),
-            open: open.iter().copied().filter_map(address).collect(),
+            open: turns(&line.asking, line.clock, addresses).await,
         };
         let mut unanswered = open;
-        for (at, answer) in questions.ask(now).await {
-            unanswered.retain(|&other| other != at);
-            self.take(at, answer);
+        let limit = line.clock.now() + TURN_TIME;
+        if !questions.open.is_empty()
+            && let Some(_turn) = line.asking.among_all(line.clock, limit).await
+        {
+            for (at, answer) in questions.ask(now).await {
+                unanswered.retain(|&other| other != at);
+                self.take(at, answer);
+            }
         }
         for at in unanswered {
             self.give_up(smime, at, now);
@@ -112,7 +120,7 @@ impl Considered {
         }
     }
 
-    /// No answer came in time. Whether a certificate that is at hand is used then is the
+    /// No answer came in time, or there was no turn to ask. Whether a certificate that is at hand is used then is the
     /// operator's choice: nobody has said that it was not revoked.
     fn give_up(&mut self, smime: &Smime, at: usize, now: Timestamp) {
         let unanswered = match self.certificate(at) {
@@ -157,13 +165,40 @@ fn in_use(machinery: &Machinery, class: MessageClass) -> Option<&Smime> {
     (machinery.policy.source().smime && class == MessageClass::Submitted).then_some(smime)
 }
 
+/// Those about whom may be asked now: of a domain that many messages ask about there are none.
+async fn turns(crowd: &Crowd, clock: Clock, open: Vec<(usize, Address)>) -> Vec<Question> {
+    let limit = clock.now() + TURN_TIME;
+    let mut turns: HashMap<Domain, Option<Arc<Turn>>> = HashMap::new();
+    let mut questions = Vec::with_capacity(open.len());
+    for (at, address) in open {
+        let turn = match turns.get(address.domain()) {
+            Some(turn) => turn.clone(),
+            None => {
+                let turn = crowd.turn(address.domain(), clock, limit).await;
+                let turn = turn.map(Arc::new);
+                turns.insert(address.domain().clone(), turn.clone());
+                turn
+            }
+        };
+        questions.extend(turn.map(|turn| Question { at, address, turn }));
+    }
+    questions
+}
+
+/// A question about a recipient, with the turn that its domain has given to the message.
+struct Question {
+    at: usize,
+    address: Address,
+    turn: Arc<Turn>,
+}
+
 /// Questions to whoever can be asked.
 struct Questions {
     clock: Clock,
     /// Turns to ask, shared by all messages.
     turns: Arc<Semaphore>,
     certificates: Arc<dyn KnowsCertificates>,
-    open: Vec<(usize, Address)>,
+    open: Vec<Question>,
 }
 
 impl Questions {
@@ -175,11 +210,12 @@ impl Questions {
         let mut answers = Vec::new();
         loop {
             while asked.len() < MAX_LOOK_UPS
-                && let Some((at, address)) = waiting.next()
+                && let Some(Question { at, address, turn }) = waiting.next()
             {
                 let (certificates, turns) =
                     (Arc::clone(&self.certificates), Arc::clone(&self.turns));
                 asked.spawn(async move {
+                    let _question = turn.question().await;
                     let _turn = turns.acquire_owned().await.ok();
                     (at, certificates.look_up(&address, now).await)
                 });
@@ -258,14 +294,17 @@ mod tests {
         }
     }
 
-    async fn asked(names: &[String], turns: usize) -> (Vec<usize>, usize, Duration) {
+    async fn asked(names: &[String], at_once: usize) -> (Vec<usize>, usize, Duration) {
         let slow = Arc::new(Slow::default());
+        let clock = Clock::starting_at(Timestamp::from_secs(1000));
         let address = |name: &String| Address::parse(&format!("{name}@b.example")).unwrap();
+        let open = names.iter().map(address).enumerate().collect();
+        let crowd = Crowd::new(1);
         let questions = Questions {
-            clock: Clock::starting_at(Timestamp::from_secs(1000)),
-            turns: Arc::new(Semaphore::new(turns)),
+            clock,
+            turns: Arc::new(Semaphore::new(at_once)),
             certificates: Arc::clone(&slow) as Arc<dyn KnowsCertificates>,
-            open: names.iter().map(address).enumerate().collect(),
+            open: turns(&crowd, clock, open).await,
         };
         let begun = tokio::time::Instant::now();
         let answers = questions.ask(Timestamp::from_secs(1000)).await;
@@ -326,6 +365,37 @@ mod tests {
             assert_eq!(considered.certificate(0).is_some(), expected.is_none());
             assert_eq!(considered.recipients[0].certificate_problem, expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_domain_whose_directory_is_mute_holds_up_no_other() {
+        let clock = Clock::starting_at(Timestamp::from_secs(1000));
+        let crowd = Crowd::new(64);
+        let shared = Arc::new(Semaphore::new(64));
+        let ask = async |names: &[&str]| {
+            let parse = |name: &&str| Address::parse(name).unwrap();
+            let open = names.iter().map(parse).enumerate().collect();
+            Questions {
+                clock,
+                turns: Arc::clone(&shared),
+                certificates: Arc::new(Slow::default()),
+                open: turns(&crowd, clock, open).await,
+            }
+        };
+        let many: Vec<String> = (0..100).map(|n| format!("mute{n}@a.example")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let mut others = JoinSet::new();
+        for _ in 0..8 {
+            others.spawn(ask(&many).await.ask(clock.now()));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        // Of that domain there are no more turns; the other one is asked about at once.
+        let begun = clock.now();
+        let both = ask(&["p@b.example", "mute@a.example"]).await;
+        assert_eq!(both.open.len(), 1);
+        assert_eq!(both.ask(clock.now()).await.len(), 1);
+        assert_eq!(clock.now(), begun + TURN_TIME + Duration::from_secs(1));
+        assert_eq!(others.len(), 8, "they still wait");
     }
 
     #[tokio::test(start_paused = true)]

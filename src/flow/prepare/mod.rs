@@ -92,16 +92,20 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
         decisions,
         ..
     } = considered;
-    let prepared = Arc::new(plans::merge(preparation.previous.as_deref(), decided));
+    let previous = preparation.previous.as_deref();
+    let prepared = Arc::new(plans::merge(previous, decided, &preparation.ended));
     // The record first: recovery acts on what the spool has, and that must be on record by then.
     let news = news(&line, &preparation, &recipients, &decisions);
     record(&line, &machinery, envelope, &message, &news, now).await?;
-    let change = Change::Prepared {
-        id: envelope.id,
-        prepared: Arc::clone(&prepared),
-    };
-    let stored = line.spool.commit(vec![change]).await;
-    stored.map_err(PrepareError::Store)?;
+    // What is in the spool already is not written again.
+    if previous != Some(&*prepared) {
+        let change = Change::Prepared {
+            id: envelope.id,
+            prepared: Arc::clone(&prepared),
+        };
+        let stored = line.spool.commit(vec![change]).await;
+        stored.map_err(PrepareError::Store)?;
+    }
     for (recipient, _, decision) in news {
         line.known.recorded(envelope.id, recipient, &decision);
         if let Some(plan) = prepared.plan(recipient) {
@@ -156,6 +160,7 @@ fn recipient_facts(
         let mut facts = facts::of_recipient(envelope.recipients.get(index)?, now);
         facts.tls = to_decide.tls.clone();
         facts.suspected = to_decide.suspected;
+        facts.unsealable = to_decide.unsealable;
         facts.released.clone_from(&to_decide.released);
         if envelope.class == MessageClass::Submitted {
             memory.recall(&machinery.policy, envelope, &mut facts);

@@ -17,7 +17,7 @@ use super::PrepareError;
 use super::consider::Considered;
 use crate::mail::{
     CertificateProblem, Decision, Demand, Domain, Envelope, Level, MessageClass,
-    RecipientCertificate, Rendition, Sealed, Terms, Timestamp,
+    RecipientCertificate, Rendition, Shape, Terms, Timestamp,
 };
 use crate::policy::{MessageFacts, Wanted, wanted};
 use crate::proto::cms::CmsError;
@@ -26,8 +26,13 @@ use crate::seal::{Payload, SealError, Sealing, Unsigned, already_sealed};
 use crate::sign::{SignError, Signature, Signer};
 
 /// Octets of what a message's sealed renditions are made from, all recipients together: they stand
-/// in one record of the spool, and in memory for as long as the message waits.
+/// in one record of the spool, and in memory for as long as the message waits. What they share counts once, and those of recipients
+/// that have ended do not count, so that hardly any message comes near it.
 const MAX_RECIPE_OCTETS: usize = 24 * 1024 * 1024;
+/// Octets that are encrypted in one turn to seal, one recipient's at least.
+const SLICE_OCTETS: usize = 32 * 1024 * 1024;
+/// Recipients that are sealed to in one turn.
+const SLICE_RECIPIENTS: usize = 64;
 
 /// The accepted content, read when somebody has to see it, with the room that it was given in
 /// memory.
@@ -86,7 +91,8 @@ pub(super) async fn render(
             signing: signing_domain(line, machinery, envelope),
             content: octets,
             now,
-            room: MAX_RECIPE_OCTETS.saturating_sub(kept(preparation)),
+            room: Room::new(preparation),
+            payload: None,
         };
         let mut refused = false;
         for (at, made) in seal(line, work, jobs).await? {
@@ -238,63 +244,106 @@ struct Work {
     signing: Option<Domain>,
     content: Bytes,
     now: Timestamp,
-    /// Octets that recipes may take.
-    room: usize,
+    /// What recipes may take.
+    room: Room,
+    /// What is to be sealed, once there is one.
+    payload: Option<Result<Payload, SealError>>,
 }
 
-/// Octets of recipes that stay, of recipients that are not decided now.
-fn kept(preparation: &Preparation) -> usize {
-    let Some(previous) = &preparation.previous else {
-        return 0;
-    };
-    let decided = preparation.recipients.iter().map(|it| it.recipient);
-    let decided: HashSet<u32> = decided.collect();
-    let stays = previous
-        .plans
-        .iter()
-        .filter(|plan| !decided.contains(&plan.recipient));
-    let recipes = stays.filter_map(|plan| previous.rendition(plan)?.recipe());
-    recipes.map(|recipe| octets_of(recipe)).sum()
+/// What is left of [`MAX_RECIPE_OCTETS`], and the shapes that have been counted, by
+/// where they stand.
+struct Room {
+    left: usize,
+    shapes: HashSet<usize>,
+    /// Those shapes, so that no other one comes to stand where one of them stood.
+    held: Vec<Arc<Shape>>,
 }
 
-/// Octets of a recipe.
-const fn octets_of(sealed: &Sealed) -> usize {
-    let inside = sealed.head.len() + sealed.tail.len();
-    sealed.header.len() + sealed.envelope.len() + inside
+impl Room {
+    /// Beside what stays: of recipients that live and are not decided now.
+    fn new(preparation: &Preparation) -> Self {
+        let mut room = Self {
+            left: MAX_RECIPE_OCTETS,
+            shapes: HashSet::new(),
+            held: Vec::new(),
+        };
+        let Some(previous) = &preparation.previous else {
+            return room;
+        };
+        let decided = preparation.recipients.iter().map(|it| it.recipient);
+        let gone: HashSet<u32> = decided.chain(preparation.ended.iter().copied()).collect();
+        let stays = previous
+            .plans
+            .iter()
+            .filter(|plan| !gone.contains(&plan.recipient));
+        for recipe in stays.filter_map(|plan| previous.rendition(plan)?.recipe()) {
+            if !room.take(&recipe.shape, recipe.kept_octets()) {
+                room.left = 0;
+            }
+        }
+        room
+    }
+
+    /// Takes room for a recipe, and for its shape if that is a new one. Whether there was enough.
+    fn take(&mut self, shape: &Arc<Shape>, octets: usize) -> bool {
+        let is_new = !self.shapes.contains(&Arc::as_ptr(shape).addr());
+        let shared = if is_new { shape.kept_octets() } else { 0 };
+        let Some(left) = self.left.checked_sub(shared.saturating_add(octets)) else {
+            return false;
+        };
+        self.left = left;
+        if is_new {
+            self.shapes.insert(Arc::as_ptr(shape).addr());
+            self.held.push(Arc::clone(shape));
+        }
+        true
+    }
 }
 
 type Made = Vec<(usize, Result<Rendition, Unsealed>)>;
 
-/// Seals on a thread for that, in its turn: each may hold another copy of a message (AES-GCM).
+/// Seals on a thread for that, a slice to a turn: each turn may hold another copy of a message
+/// (AES-GCM), and a message with many recipients lets others come between its slices.
 async fn seal(line: &Line, work: Work, jobs: Vec<Job>) -> Result<Made, PrepareError> {
-    let _turn = line.turn_to_seal().await;
-    let sealing = tokio::task::spawn_blocking(move || work.all(jobs));
-    let made = sealing.await.map_err(|_| PrepareError::Interrupted)?;
-    made.map_err(PrepareError::Sign)
+    let (mut work, mut jobs) = (work, jobs.into_iter());
+    let mut made = Vec::with_capacity(jobs.len());
+    let recipients = slice(work.content.len());
+    loop {
+        let now: Vec<Job> = jobs.by_ref().take(recipients).collect();
+        if now.is_empty() {
+            return Ok(made);
+        }
+        let _turn = line.turn_to_seal().await;
+        let sealing = tokio::task::spawn_blocking(move || {
+            let made = work.all(now);
+            (work, made)
+        });
+        let (returned, sealed) = sealing.await.map_err(|_| PrepareError::Interrupted)?;
+        work = returned;
+        made.extend(sealed.map_err(PrepareError::Sign)?);
+    }
+}
+
+/// How many recipients a message of so many octets is sealed to in one turn.
+fn slice(octets: usize) -> usize {
+    let fit = SLICE_OCTETS.checked_div(octets);
+    fit.unwrap_or(SLICE_RECIPIENTS).clamp(1, SLICE_RECIPIENTS)
 }
 
 impl Work {
-    fn all(&self, jobs: Vec<Job>) -> Result<Made, SignError> {
-        let Some(smime) = &self.machinery.smime else {
+    fn all(&mut self, jobs: Vec<Job>) -> Result<Made, SignError> {
+        let machinery = Arc::clone(&self.machinery);
+        let Some(smime) = &machinery.smime else {
             return Ok(Vec::new());
         };
-        let mut payload = None;
-        let mut room = self.room;
         let mut made = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let at = job.at;
-            made.push((at, self.one(smime, &mut payload, &mut room, job)?));
+            made.push((job.at, self.one(smime, job)?));
         }
         Ok(made)
     }
 
-    fn one(
-        &self,
-        smime: &Smime,
-        payload: &mut Option<Result<Payload, SealError>>,
-        room: &mut usize,
-        job: Job,
-    ) -> Result<Result<Rendition, Unsealed>, SignError> {
+    fn one(&mut self, smime: &Smime, job: Job) -> Result<Result<Rendition, Unsealed>, SignError> {
         let Job {
             level,
             terms,
@@ -308,27 +357,40 @@ impl Work {
             let rendition = Rendition::untouched(level, terms, attested);
             return Ok(Ok(rendition.with_signature(prefix, domains)));
         }
-        let payload = match payload.get_or_insert_with(|| self.payload(smime)) {
-            Ok(payload) => payload,
-            Err(error) => return Ok(Err(Unsealed::message(*error))),
-        };
         let Sealing {
             sealed,
             body_sha256,
-        } = match payload.seal(&self.content, &certificate) {
+        } = match self.seal(smime, &certificate) {
             Ok(sealing) => sealing,
-            Err(error) => return Ok(Err(Unsealed::envelope(error))),
+            Err(unsealed) => return Ok(Err(unsealed)),
         };
-        match room.checked_sub(octets_of(&sealed)) {
-            Some(left) => *room = left,
-            None => return Ok(Err(Unsealed::message(CmsError::TooLarge.into()))),
-        }
         let sign = |signer: &Signer, author: &Domain| {
-            signer.sign_hashed(self.now, author, &sealed.header, body_sha256)
+            signer.sign_hashed(self.now, author, &sealed.shape.header, body_sha256)
         };
         let Signature { prefix, domains } = self.signature(sign)?;
         let rendition = Rendition::sealed(level, terms, Arc::new(sealed));
         Ok(Ok(rendition.with_signature(prefix, domains)))
+    }
+
+    /// Seals to one certificate; where there is no room for the recipe, nothing is encrypted.
+    fn seal(
+        &mut self,
+        smime: &Smime,
+        certificate: &RecipientCertificate,
+    ) -> Result<Sealing, Unsealed> {
+        if self.payload.is_none() {
+            self.payload = Some(self.payload(smime));
+        }
+        let payload = match &self.payload {
+            Some(Ok(payload)) => payload,
+            Some(Err(error)) => return Err(Unsealed::message(*error)),
+            None => return Err(Unsealed::message(CmsError::Library.into())),
+        };
+        let begun = payload.begin(certificate).map_err(Unsealed::envelope)?;
+        if !self.room.take(begun.shape(), begun.kept_octets()) {
+            return Err(Unsealed::message(CmsError::TooLarge.into()));
+        }
+        begun.finish(&self.content).map_err(Unsealed::envelope)
     }
 
     fn payload(&self, smime: &Smime) -> Result<Payload, SealError> {
@@ -348,5 +410,41 @@ impl Work {
             Some(author) => sign(&self.machinery.signer, author),
             None => Ok(Signature::default()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::sealed::sample;
+
+    #[test]
+    fn what_is_shared_takes_room_once() {
+        let mut room = Room {
+            left: MAX_RECIPE_OCTETS,
+            shapes: HashSet::new(),
+            held: Vec::new(),
+        };
+        let shape = |octets| {
+            let header = vec![b'h'; octets];
+            Arc::new(Shape {
+                header,
+                head: Vec::new(),
+                skip: 0,
+                tail: Vec::new(),
+                signer: None,
+            })
+        };
+        let common = shape(MAX_RECIPE_OCTETS / 2);
+        let own = sample().kept_octets();
+        assert!((0..1000).all(|_| room.take(&common, own)));
+        assert!(!room.take(&shape(MAX_RECIPE_OCTETS / 2), own));
+        assert!(room.take(&common, own), "a refusal takes nothing");
+    }
+
+    #[test]
+    fn a_turn_ends_after_so_much_work() {
+        let sizes = [0, 1, 1024 * 1024, 20_000_000, 50_000_000];
+        assert_eq!(sizes.map(slice), [64, 64, 32, 1, 1]);
     }
 }

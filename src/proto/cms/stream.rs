@@ -39,7 +39,7 @@ impl<R: Deref<Target = Sealed>> SealStream<R> {
     pub fn new(sealed: R) -> Result<Self, CmsError> {
         let maker = Maker::new(sealed, false)?;
         let sealed = &maker.sealed;
-        let header = sealed.header.len() as u64;
+        let header = sealed.shape.header.len() as u64;
         if maker.body.layout.base64_octets().checked_add(header) == Some(sealed.octets) {
             Ok(Self { maker })
         } else {
@@ -125,7 +125,7 @@ impl<R: Deref<Target = Sealed>> Maker<R> {
         Ok(Self {
             body,
             started: false,
-            skip: sealed.skip,
+            skip: sealed.shape.skip,
             sealed,
         })
     }
@@ -137,9 +137,9 @@ impl<R: Deref<Target = Sealed>> Maker<R> {
         }
         self.started = true;
         let sealed = &*self.sealed;
-        self.body.lines.header(&sealed.header, out);
+        self.body.lines.header(&sealed.shape.header, out);
         self.body.lines.raw.extend_from_slice(&sealed.envelope);
-        self.body.encrypt(&sealed.head, out)
+        self.body.encrypt(&sealed.shape.head, out)
     }
 
     fn push(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<(), CmsError> {
@@ -157,7 +157,7 @@ impl<R: Deref<Target = Sealed>> Maker<R> {
         let Self {
             sealed, mut body, ..
         } = self;
-        body.encrypt(&sealed.tail, out)?;
+        body.encrypt(&sealed.shape.tail, out)?;
         let expected = match sealed.cipher {
             ContentCipher::Aes256Cbc => padded_octets(body.taken),
             ContentCipher::Aes256Gcm => body.taken,

@@ -1,6 +1,6 @@
 //! Every shape that is written is opened again; whatever is changed is refused.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::inspect::InspectedCipher;
 use super::made::{self, Authority, Kind, Made, Subject};
 use super::*;
-use crate::mail::{ContentCipher, ContentKey, Fingerprint, Sealed, Timestamp};
+use crate::mail::{ContentCipher, ContentKey, Fingerprint, Sealed, Shape, Timestamp};
 
 const HEADER: &[u8] = b"Subject: [...]\r\nContent-Transfer-Encoding: base64\r\n\r\n";
 
@@ -55,20 +55,23 @@ fn recipe(made: &Made, oaep: bool, cipher: ContentCipher, head: &[u8], content: 
     let skip = content.len().min(5);
     let plain = (head.len() + content.len() - skip + tail.len()) as u64;
     let Beginning { envelope, key, iv } = begin(&key, oaep, cipher, plain).unwrap();
-    let mut sealed = Sealed {
+    let shape = Shape {
         header: HEADER.to_vec(),
+        head: head.to_vec(),
+        skip: skip as u64,
+        tail: tail.to_vec(),
+        signer: None,
+    };
+    let mut sealed = Sealed {
+        shape: Arc::new(shape),
         envelope,
         cipher,
         key,
         iv,
-        head: head.to_vec(),
-        skip: skip as u64,
-        tail: tail.to_vec(),
         octets: 0,
         sha256: [0; 32],
         certificate: Fingerprint::new([0; 32]),
         expires: Timestamp::from_secs(0),
-        signer: None,
     };
     measure(&mut sealed, content).unwrap();
     sealed
@@ -214,7 +217,7 @@ fn a_recipe_that_does_not_fit_itself_is_refused() {
         |sealed| sealed.envelope.truncate(sealed.envelope.len() - 1),
         |sealed| sealed.envelope.push(0),
         |sealed| sealed.envelope[1] ^= 1,
-        |sealed| sealed.header.clear(),
+        |sealed| Arc::make_mut(&mut sealed.shape).header.clear(),
     ];
     for (at, change) in changes.iter().enumerate() {
         let mut bad = good.clone();
@@ -223,10 +226,10 @@ fn a_recipe_that_does_not_fit_itself_is_refused() {
     }
     let later: [fn(&mut Sealed); 5] = [
         |sealed| sealed.sha256[0] ^= 1,
-        |sealed| sealed.header[0] ^= 1,
+        |sealed| Arc::make_mut(&mut sealed.shape).header[0] ^= 1,
         |sealed| sealed.key = ContentKey::new([0; 32]),
-        |sealed| sealed.skip = 101,
-        |sealed| sealed.tail[0] ^= 1,
+        |sealed| Arc::make_mut(&mut sealed.shape).skip = 101,
+        |sealed| Arc::make_mut(&mut sealed.shape).tail[0] ^= 1,
     ];
     for (at, change) in later.iter().enumerate() {
         let mut bad = good.clone();
@@ -235,7 +238,7 @@ fn a_recipe_that_does_not_fit_itself_is_refused() {
     }
     // One octet fewer fits the same blocks; it must not fit the digest.
     let mut bad = good.clone();
-    bad.skip = 6;
+    Arc::make_mut(&mut bad.shape).skip = 6;
     assert_eq!(sent(&bad, &content), Err(CmsError::Differs));
 }
 
@@ -304,8 +307,15 @@ fn a_wrong_key_is_the_same_error_as_a_wrong_padding() {
 #[test]
 fn the_octets_of_a_recipe_stay_what_they_are() {
     for (cipher, envelope, expected) in PINNED {
-        let mut sealed = Sealed {
+        let shape = Shape {
             header: HEADER.to_vec(),
+            head: b"Subject: inside\r\n".to_vec(),
+            skip: 3,
+            tail: b"tail".to_vec(),
+            signer: None,
+        };
+        let mut sealed = Sealed {
+            shape: Arc::new(shape),
             envelope: STANDARD.decode(envelope).unwrap(),
             cipher: *cipher,
             key: ContentKey::new(std::array::from_fn(|at| u8::try_from(at).unwrap())),
@@ -313,14 +323,10 @@ fn the_octets_of_a_recipe_stay_what_they_are() {
                 ContentCipher::Aes256Cbc => (0..16).collect(),
                 ContentCipher::Aes256Gcm => (0..12).collect(),
             },
-            head: b"Subject: inside\r\n".to_vec(),
-            skip: 3,
-            tail: b"tail".to_vec(),
             octets: 0,
             sha256: [0; 32],
             certificate: Fingerprint::new([0; 32]),
             expires: Timestamp::from_secs(0),
-            signer: None,
         };
         let body = measure(&mut sealed, b"...content\r\n").unwrap();
         let message = sent(&sealed, b"...content\r\n").unwrap();

@@ -75,6 +75,7 @@ fn a_shortfall_is_decided_again_at_once_and_waits_with_its_hosts_if_nothing_is_l
                 required: Grade::Pkix
             },
             suspected: false,
+            unsealable: false,
             released: Vec::new(),
         }]
     );
@@ -100,6 +101,38 @@ fn a_shortfall_is_decided_again_at_once_and_waits_with_its_hosts_if_nothing_is_l
     assert_eq!(asked.recipients[0].tls, TlsStanding::Untried);
     let input = planned(Course::Send(Method::Tls), None, Some(0));
     assert_eq!(attempts(bench.tell(due, input))[0].attempt, 2);
+}
+
+#[test]
+fn what_is_too_large_when_sealed_goes_by_another_method_or_ends() {
+    let too_large = || came_to(0, Outcome::TooLarge(status(5)));
+    let seal = || planned(Course::Send(Method::Smime), None, Some(0));
+    let begun = || {
+        let mut bench = Bench::new();
+        bench.accept(envelope(1, &["a@x.example"]));
+        assert_eq!(attempts(bench.tell(Duration::ZERO, seal())).len(), 1);
+        let asked = preparation(attempted(&mut bench, MINUTE, too_large()));
+        assert!(asked.recipients[0].unsealable);
+        bench
+    };
+    let mut bench = begun();
+    let tls = planned(Course::Send(Method::Tls), Some(Refusal::NotSealed), Some(0));
+    assert_eq!(attempts(bench.tell(MINUTE, tls))[0].attempt, 1);
+
+    let mut bench = begun();
+    let none = planned(Course::NoMethod, Some(Refusal::NotSealed), None);
+    let end = settlement(bench.tell(MINUTE, none));
+    let bounced = came_to(0, Outcome::Bounced(status(5)));
+    assert_eq!(end.changes[0].cause, Cause::Attempted(bounced.clone()));
+    assert_eq!(end.changes[0].record.attempts, 1);
+    let state = &end.changes[0].record.state;
+    assert_eq!(*state, RecipientState::Final(Final::Bounced));
+
+    // It is not decided for that a second time.
+    let mut bench = begun();
+    bench.tell(MINUTE, seal());
+    let end = settlement(attempted(&mut bench, MINUTE, too_large()));
+    assert_eq!(end.changes[0].cause, Cause::Attempted(bounced));
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn check(made: &Made, rng: &mut Rng, signed: bool, kind: usize, gcm: bool, oaep:
         ContentCipher::Aes256Cbc
     };
     assert_eq!(sealed.cipher, cipher);
-    assert_eq!(sealed.signer.as_deref(), signed.then_some(AUTHOR));
+    assert_eq!(sealed.shape.signer.as_deref(), signed.then_some(AUTHOR));
     let wire = sent(&sealed, content, rng);
     // Made again, in other pieces, it is the same.
     assert_eq!(wire, sent(&sealed, content, rng));

@@ -325,7 +325,7 @@ fn a_signature_covers_root_and_body() {
         let payload = sealer(signer).payload(with("").as_bytes(), Some(&author()), NOW);
         let to = recipient(&WORLD.recipients[1], false, false);
         let sealing = payload.unwrap().seal(with("").as_bytes(), &to).unwrap();
-        let head = String::from_utf8(sealing.sealed.head.clone()).unwrap();
+        let head = String::from_utf8(sealing.sealed.shape.head.clone()).unwrap();
         let start = format!(
             "Content-Type: multipart/signed; protocol=\"application/pkcs7-signature\";\r\n \
             micalg={micalg};\r\n boundary=\"=_"
@@ -354,7 +354,7 @@ fn one_payload_serves_every_recipient() {
             } else {
                 "enveloped-data"
             };
-            let header = String::from_utf8(sealed.header.clone()).unwrap();
+            let header = String::from_utf8(sealed.shape.header.clone()).unwrap();
             assert!(header.contains(&format!(
                 "pkcs7-mime; smime-type={name};\r\n name=\"smime.p7m\"\r\n"
             )));
@@ -390,7 +390,7 @@ fn what_is_too_large_for_gcm_is_cbc() {
         let payload = Sealer::default().payload(&content, None, NOW).unwrap();
         let to = recipient(&WORLD.recipients[1], true, false);
         let sealed = payload.seal(&content, &to).unwrap().sealed;
-        (sealed.cipher, sealed.head.len())
+        (sealed.cipher, sealed.shape.head.len())
     };
     let (small, head) = cipher(0);
     assert_eq!(small, ContentCipher::Aes256Gcm);
@@ -526,7 +526,7 @@ fn the_identity_is_the_authors_own() {
         let payload = payload.unwrap();
         let to = recipient(&WORLD.recipients[1], false, false);
         let sealed = payload.seal(content.as_bytes(), &to).unwrap().sealed;
-        let found = sealed.signer.as_deref();
+        let found = sealed.shape.signer.as_deref();
         assert_eq!(found, wanted.as_ref().ok().copied());
         assert_eq!(payload.unsigned(), wanted.as_ref().err());
     }

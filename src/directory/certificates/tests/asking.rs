@@ -394,7 +394,9 @@ async fn of_an_answer_sixteen_values_are_judged_and_not_on_the_runtime() {
             }
         });
         let answers = found::Answers::default();
-        let answer = answers.get(&sources, &address(KIM), NOW, &Only(accept)).await;
+        let answer = answers
+            .get(&sources, &address(KIM), NOW, &Only(accept))
+            .await;
         assert_eq!(!answer.found.is_empty(), found);
         assert_eq!(answer.problem, Some(LookupRefused));
     }
