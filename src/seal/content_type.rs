@@ -3,7 +3,7 @@
 //!
 //! The parameter goes right behind the type, where nothing that follows (a trailing semicolon, a
 //! comment, a parameter without a value) can swallow it. A field in which two readers could find
-//! different types or parameters is refused.
+//! different types or parameters is not read.
 
 use std::ops::Range;
 

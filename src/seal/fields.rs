@@ -150,7 +150,10 @@ pub(super) fn divide(
     }
     let content_type = header.first("Content-Type");
     let body = content_type.map(|field| field.body());
-    let content_type = body.map(ContentType::parse).transpose()?;
+    let content_type = body.and_then(|body| ContentType::parse(body).ok());
+    // It is sealed all the same, and stands inside as it came: what cannot be read has no place
+    // for `hp`, and `HP-Outer` means nothing without it.
+    let unmarked = body.is_some() && content_type.is_none();
     let mut divided = Divided {
         cryptographic: content_type
             .as_ref()
@@ -189,11 +192,11 @@ pub(super) fn divide(
     if header.first("Subject").is_none() {
         divided.show_line(SUBJECT, &mut shown);
     }
-    if content_type.is_none() {
+    if body.is_none() {
         let plain = if eight_bit { PLAIN_8BIT } else { PLAIN };
         divided.inner.extend_from_slice(plain);
     }
-    if !divided.cryptographic {
+    if !divided.cryptographic && !unmarked {
         divided.inner.extend_from_slice(&shown);
     }
     Ok(divided)

@@ -38,7 +38,6 @@ use crate::mail::{Address, Sealed, Timestamp};
 use crate::proto::cms::CmsError;
 
 pub use already::already_sealed;
-pub use content_type::ContentTypeError;
 pub use identity::{Owner, OwnerError, SigningIdentity};
 pub use payload::{Begun, Payload};
 
@@ -57,9 +56,6 @@ pub enum SealError {
     /// A field that says what the body is stands there twice.
     #[error("the message has more than one {0} field")]
     Repeated(&'static str),
-    /// What the body is cannot be told.
-    #[error("{0}")]
-    ContentType(#[from] ContentTypeError),
     /// The content is not the one that the payload was made of.
     #[error("the content is not the one that was prepared")]
     OtherContent,

@@ -311,17 +311,14 @@ impl Found {
 
 /// [`read`], where nothing else waits for it.
 async fn judged(values: Vec<Vec<u8>>, accept: Accept) -> (Vec<Found>, Option<CertificateProblem>) {
-    let reading = tokio::task::spawn_blocking(move || read(&values, &*accept));
+    let reading = tokio::task::spawn_blocking(move || read(&values, &accept));
     // Nothing in it panics; at the end of the process nobody waits for an answer.
     let none = |_| (Vec::new(), Some(CertificateProblem::LookupFailed));
     reading.await.unwrap_or_else(none)
 }
 
 /// The acceptable certificates among the values of an answer.
-fn read(
-    values: &[Vec<u8>],
-    accept: &dyn Fn(&Parsed, &[Bytes]) -> Result<(), CertificateProblem>,
-) -> (Vec<Found>, Option<CertificateProblem>) {
+fn read(values: &[Vec<u8>], accept: &Accept) -> (Vec<Found>, Option<CertificateProblem>) {
     let mut problem = (values.len() > MAX_VALUES).then_some(CertificateProblem::LookupRefused);
     let (mut leaves, mut authorities) = (Vec::new(), Vec::new());
     let values = values.iter().take(MAX_VALUES);

@@ -358,7 +358,7 @@ fn an_anchor_vouches_for_its_domains_only() {
         (&between, "lab.example", Err(Constrained)),
     ] {
         let leaf = Parsed::read(&issuer.issue(&format!("kim@{of}"), 1)).unwrap();
-        let chain = anchors.chain(&leaf, &[between.der.clone()], &domain(of), NOW);
+        let chain = anchors.chain(&leaf, std::slice::from_ref(&between.der), &domain(of), NOW);
         assert_eq!(chain.map(|it| it.len()), expected, "{of}");
     }
     let stranger = Parsed::read(&Ca::root("Stranger").issue(KIM, 1)).unwrap();
