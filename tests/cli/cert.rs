@@ -318,8 +318,18 @@ fn what_is_no_file_of_certificates_and_no_name_of_one_is_said_so() {
         text.err.contains("neither PEM, DER, PKCS #7 nor LDIF"),
         "{text:?}"
     );
-    let absent = cert(at, &["import", "absent.pem"]);
+    // What cannot be read does not keep the others out, and is not forgotten.
+    put(at, "other.pem", &other.pem, 0o644);
+    let absent = cert(at, &["import", "absent.pem", "other.pem"]);
     assert_eq!(absent.code, Some(2), "{absent:?}");
+    assert!(
+        absent.err.contains("absent.pem cannot be read"),
+        "{absent:?}"
+    );
+    assert!(
+        absent.out.contains("1 imported, 1 unreadable"),
+        "{absent:?}"
+    );
 
     for (args, code, says) in [
         (

@@ -74,17 +74,20 @@ impl Import {
             refused: 0,
             unreadable: 0,
         };
+        let mut skipped = false;
         let mut daemon = Conversation::begin(socket).map_err(|error| explain(&error))?;
         for file in &self.files {
             let octets = match read_bounded(file, MAX_FILE_OCTETS as u64) {
                 Ok(octets) if !octets.is_empty() => octets,
                 Ok(_) => {
                     report.skip(file, "it is empty");
+                    skipped = true;
                     continue;
                 }
                 // The others are imported all the same; the exit says that not all were.
                 Err(error) => {
                     report.skip(file, &error.to_string());
+                    skipped = true;
                     continue;
                 }
             };
@@ -102,6 +105,9 @@ impl Import {
             output::json(&report)?;
         } else {
             output::say(&report.sum())?;
+        }
+        if skipped {
+            return Err(Failure::silent(Exit::Usage));
         }
         if report.refused + report.unreadable > 0 {
             return Err(Failure::silent(Exit::Failed));
