@@ -324,7 +324,7 @@ def checks(check, w, binary):
         code, reply = refused("executables are not sent", attached=(b"MZ\0", "application/octet-stream", "Setup.EXE"))
         equal((code, reply[:5]), (550, b"5.7.1"), "reply")
         # The log is written behind the reply: the line may not be there yet.
-        event = wait_for("log line of the rejection", 10, lambda: [
+        event = world.wait_for("log line of the rejection", 10, lambda: [
             each for each in daemon.events() if each.get("rule") == "no executables"])[0]
         holds(event["event"] == "rejected" and re.fullmatch("[0-9a-f]{32}", event["policy"]), f"event is {event}")
 
