@@ -322,7 +322,7 @@ def matrix(scratch):
 
 def checks(check, w, _binary):
     """The part `smime_matrix` of `checks.py`."""
-    scratch = w.scratch / "smime"
+    scratch = w.scratch / "smime_matrix"
     scratch.mkdir()
 
     def all_read():
