@@ -1,8 +1,9 @@
 //! A new decision for some recipients of a message, put beside the plans of the others.
 //!
 //! Renditions that no plan refers to any more are dropped, and so are sealed ones of recipients that
-//! have ended; equal ones are one (sealed ones never are equal): there are never more than recipients, however often a message is decided again. Attempts in flight keep the
-//! `Prepared` that they were given, so numbers may change.
+//! have ended; equal ones are one (sealed ones never are equal): there are never more than
+//! recipients, however often a message is decided again. Attempts in flight keep the `Prepared`
+//! that they were given, so numbers may change.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

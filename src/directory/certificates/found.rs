@@ -2,7 +2,8 @@
 //!
 //! Answers are in memory only. One question for an address is under way at a time; who asks
 //! meanwhile waits for its answer. A source whose certificates all fall, by the rules or because
-//! they were revoked, does not hide what the next one has. Bounds: time for a question, number and octets of what is kept.
+//! they were revoked, does not hide what the next one has. Bounds: time for a question, number and
+//! octets of what is kept.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

@@ -38,6 +38,15 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// One certificate, for one of its addresses or for all.
+    pub(super) fn one(fingerprint: &Fingerprint, address: Option<&Address>) -> Self {
+        Self {
+            address: address.cloned(),
+            fingerprint: Some(*fingerprint),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn admits(&self, address: &Address, fingerprint: &Fingerprint) -> bool {
         let same = |it: &Address| it.mailbox_key() == address.mailbox_key();
         self.address.as_ref().is_none_or(same)
@@ -131,10 +140,7 @@ impl Certificates {
         fingerprint: &Fingerprint,
         now: Timestamp,
     ) -> Result<Vec<CertificateView>, CertificatesError> {
-        let selection = Selection {
-            fingerprint: Some(*fingerprint),
-            ..Selection::default()
-        };
+        let selection = Selection::one(fingerprint, None);
         let settings = self.settings();
         let listed = self.listed(&settings, &selection, 0, usize::MAX);
         let Some(first) = listed.first() else {

@@ -102,11 +102,7 @@ impl Certificates {
         now: Timestamp,
     ) -> Result<Vec<Address>, CertificatesError> {
         let (this, by) = (self.clone(), by.clone());
-        let selection = Selection {
-            address: address.cloned(),
-            fingerprint: Some(*fingerprint),
-            ..Selection::default()
-        };
+        let selection = Selection::one(fingerprint, address);
         let change = async move {
             let _changing = this.0.store.changing.lock().await;
             let settings = this.settings();
@@ -198,11 +194,7 @@ impl Certificates {
         now: Timestamp,
     ) -> Result<Vec<Address>, CertificatesError> {
         let (this, by) = (self.clone(), by.clone());
-        let selection = Selection {
-            address: address.cloned(),
-            fingerprint: Some(*fingerprint),
-            ..Selection::default()
-        };
+        let selection = Selection::one(fingerprint, address);
         let change = async move {
             let _changing = this.0.store.changing.lock().await;
             let mut removed = Vec::new();

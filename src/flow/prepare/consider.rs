@@ -120,8 +120,8 @@ impl Considered {
         }
     }
 
-    /// No answer came in time, or there was no turn to ask. Whether a certificate that is at hand is used then is the
-    /// operator's choice: nobody has said that it was not revoked.
+    /// No answer came in time, or there was no turn to ask. Whether a certificate that is at hand
+    /// is used then is the operator's choice: nobody has said that it was not revoked.
     fn give_up(&mut self, smime: &Smime, at: usize, now: Timestamp) {
         let unanswered = match self.certificate(at) {
             Some(at_hand) => smime.certificates.unanswered(&at_hand.fingerprint, now),

@@ -26,8 +26,9 @@ use crate::seal::{Payload, SealError, Sealing, Unsigned, already_sealed};
 use crate::sign::{SignError, Signature, Signer};
 
 /// Octets of what a message's sealed renditions are made from, all recipients together: they stand
-/// in one record of the spool, and in memory for as long as the message waits. What they share counts once, and those of recipients
-/// that have ended do not count, so that hardly any message comes near it.
+/// in one record of the spool, and in memory for as long as the message waits. What they share
+/// counts once, and those of recipients that have ended do not count, so that hardly any message
+/// comes near it.
 const MAX_RECIPE_OCTETS: usize = 24 * 1024 * 1024;
 /// Octets that are encrypted in one turn to seal, one recipient's at least.
 const SLICE_OCTETS: usize = 32 * 1024 * 1024;
