@@ -120,6 +120,7 @@ async fn accept(directory: &Path, producers: usize) -> Result<f64, Failure> {
         size: BODY_OCTETS as u64,
         eight_bit: false,
         tags: Vec::new(),
+        pickup: Default::default(),
     };
     let producer = spool.clone();
     let rate = drive(producers, move || {

@@ -8,6 +8,9 @@
 // -- words: plain data; no tokio, no clock, no disk
 pub mod mail;
 
+// -- texts: what people read, in every language
+pub mod locale;
+
 // -- protocols: sans-I/O, one RFC family a folder, each fuzzed
 pub mod proto;
 
@@ -21,6 +24,8 @@ pub mod tables;
 
 // -- parts: one duty each, strangers to one another
 pub mod directory;
+pub mod notice;
+pub mod pickup;
 pub mod policy;
 pub mod queue;
 pub mod relay;
@@ -34,6 +39,8 @@ pub mod flow;
 
 // -- doors: how people and programs come in
 pub mod admin;
+pub mod link;
+pub mod portal;
 pub mod submission;
 
 // -- process: build, run, command

@@ -57,6 +57,21 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         "the demand of sealed mail is given where it was sealed",
     ),
     (
+        "Notice::composed(",
+        &["mail/pickup/notice.rs", "notice/"],
+        "a notice is a fixed text, and only `notice` has it",
+    ),
+    (
+        "Rendition::notice(",
+        &["mail/rendition.rs", "flow/prepare/"],
+        "the demand of a notice is given where it was composed",
+    ),
+    (
+        "Rendition::ours(",
+        &["mail/rendition.rs", "flow/prepare/"],
+        "what our own mails demand is given where their class is known",
+    ),
+    (
         "Rendition::untouched(",
         &["mail/rendition.rs", "flow/prepare/"],
         "the demand of sealed mail is given where it was found to be sealed",

@@ -821,6 +821,7 @@ fn envelope(
         size: 1000,
         eight_bit: false,
         tags: Vec::new(),
+        pickup: Default::default(),
     })
 }
 

@@ -57,7 +57,8 @@ pub(super) async fn make(line: &Line, settlement: &Settlement) -> Vec<Made> {
 fn owed_to(envelope: &Envelope) -> Option<&Address> {
     match (envelope.class, &envelope.reverse_path) {
         (MessageClass::Submitted, ReversePath::Address(sender)) => Some(sender),
-        (MessageClass::Submitted, ReversePath::Null) | (MessageClass::Dsn, _) => None,
+        (MessageClass::Submitted, ReversePath::Null)
+        | (MessageClass::Dsn | MessageClass::Notice | MessageClass::Code, _) => None,
     }
 }
 
@@ -165,6 +166,7 @@ fn compose(
         size: u64::try_from(content.len()).unwrap_or(u64::MAX),
         eight_bit: false,
         tags: Vec::new(),
+        pickup: Default::default(),
     };
     Made {
         sent: Sent {

@@ -283,6 +283,7 @@ mod tests {
             size: 1000,
             eight_bit: false,
             tags: Vec::new(),
+            pickup: Default::default(),
         };
         let address = |n: usize| Address::parse(&format!("r{n}@partner.example")).unwrap();
         let mut recipients: Vec<_> = (0..3)

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CertificateProblem, Domain, DomainPattern, Finding, Timestamp, Unscannable};
+use super::{
+    CertificateProblem, Domain, DomainPattern, Finding, MessageClass, PickupBy, Timestamp,
+    Unscannable,
+};
 
 /// How much protection a message needs for a recipient. The maximum of all that asks for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -250,6 +253,35 @@ impl Demand {
         }
     }
 
+    /// What a message of ours demands; `None` for one that an application submitted.
+    pub const fn ours(class: MessageClass) -> Option<Self> {
+        let (class, least) = match class {
+            MessageClass::Submitted => return None,
+            MessageClass::Dsn => return Some(Self::dsn()),
+            MessageClass::Notice => (RenditionClass::Notice, Grade::None),
+            MessageClass::Code => (RenditionClass::Code, Grade::None),
+        };
+        Some(Self {
+            class,
+            level: Level::Protected,
+            least,
+        })
+    }
+
+    /// What the notice of a deposit demands: only `Rendition::notice` asks. Where the mailbox code
+    /// is what opens the deposit, a path without TLS would make that code worthless, so the notice
+    /// must not be sent there either.
+    pub(super) const fn notice(level: Level, by: PickupBy) -> Self {
+        Self {
+            class: RenditionClass::Notice,
+            level,
+            least: match by {
+                PickupBy::Mailbox => Grade::Any,
+                PickupBy::Apart => Grade::None,
+            },
+        }
+    }
+
     /// The rendition class it was made for.
     pub const fn class(self) -> RenditionClass {
         self.class
@@ -349,6 +381,11 @@ pub enum Refusal {
     Certificate(CertificateProblem),
     /// The message could not be sealed when that was tried; the log says why.
     NotSealed,
+    /// The recipient could not prove who they are as the level asks: nothing is known that does not
+    /// travel by the mailbox, or a code to it would not count.
+    NoFactor,
+    /// The portal did not take it; the log says why.
+    NotDeposited,
     /// The policy for this recipient says that TLS is not enough.
     TlsNotEnough,
     /// Every host of the domain fell short.
@@ -375,6 +412,10 @@ impl fmt::Display for Refusal {
             Self::NoCertificate => f.write_str("no certificate for this address"),
             Self::Certificate(problem) => problem.fmt(f),
             Self::NotSealed => f.write_str("the message could not be sealed"),
+            Self::NoFactor => f.write_str(
+                "nothing is known by which the recipient could prove who they are, as the level asks",
+            ),
+            Self::NotDeposited => f.write_str("the portal did not take the message"),
             Self::TlsNotEnough => f.write_str("the policy says that TLS is not enough here"),
             // The grade would do: it is a pin or the key exchange that was not met.
             Self::Short { reached, required } if reached.reaches(*required) => {

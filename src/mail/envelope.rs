@@ -2,18 +2,28 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Level, MessageId, RenditionClass, ReversePath, Timestamp, TlsFacts};
+use super::{
+    Address, Level, MessageId, PickupWishes, RenditionClass, ReversePath, Timestamp, TlsFacts,
+};
+
+/// How long a code for the portal is tried to be delivered.
+pub const CODE_LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// Where a message came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MessageClass {
     /// An application submitted it.
     Submitted,
-    /// We made it: a bounce to a sender.
+    /// We made it: a bounce, or another report to a sender.
     Dsn,
+    /// We made it: a reminder of what waits in the portal.
+    Notice,
+    /// We made it: a code for the portal. It is worth nothing after [`CODE_LIFE`].
+    Code,
 }
 
 impl MessageClass {
@@ -22,7 +32,14 @@ impl MessageClass {
         match self {
             Self::Submitted => RenditionClass::Content,
             Self::Dsn => RenditionClass::Dsn,
+            Self::Notice => RenditionClass::Notice,
+            Self::Code => RenditionClass::Code,
         }
+    }
+
+    /// Whether an application submitted it; else it is ours.
+    pub const fn is_submitted(self) -> bool {
+        matches!(self, Self::Submitted)
     }
 }
 
@@ -66,6 +83,8 @@ pub struct Envelope {
     pub eight_bit: bool,
     /// What the sender asked for by tags, which were taken out of the content.
     pub tags: Vec<Tag>,
+    /// What the sender said for the portal, which was taken out of the content.
+    pub pickup: PickupWishes,
 }
 
 /// A level that the sender asked for.

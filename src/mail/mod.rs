@@ -13,6 +13,7 @@ pub mod id;
 pub mod message;
 pub mod outcome;
 pub mod pattern;
+pub mod pickup;
 pub mod rendition;
 pub mod sealed;
 pub mod secret;
@@ -38,6 +39,10 @@ pub use finding::{
 pub use id::MessageId;
 pub use outcome::{Hop, Outcome, RecipientOutcome, ShortHost};
 pub use pattern::{AddressPattern, DomainPattern, PatternError};
+pub use pickup::{
+    Deposit, Factor, Language, Notice, PhoneNumber, PickupBy, PickupFacts, PickupWishes, Reference,
+    SenderSecret,
+};
 pub use rendition::{Body, Prepared, RecipientPlan, Rendition};
 pub use sealed::{AlreadySealed, ContentCipher, ContentKey, Sealed, Shape};
 pub use secret::SecretBytes;

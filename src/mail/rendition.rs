@@ -35,8 +35,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AlreadySealed, ContentCipher, Decision, Demand, Fingerprint, Level, RenditionClass, Sealed,
-    Terms,
+    AlreadySealed, ContentCipher, Decision, Demand, Fingerprint, Level, MessageClass, Notice,
+    PickupBy, RenditionClass, Sealed, Terms,
 };
 
 /// What stands behind the prefix of a rendition.
@@ -48,10 +48,13 @@ pub enum Body {
     Sealed(Arc<Sealed>),
     /// The accepted content, which its sender has sealed to this certificate of the recipient.
     Untouched(Fingerprint),
+    /// A notice: the content itself goes into the portal.
+    Notice(Arc<Notice>),
 }
 
 /// The bytes for a group of recipients. For method `tls`: header fields to put in front of the
-/// accepted content; for method `smime`: those, and what the sealed octets are made from.
+/// accepted content; for method `smime`: those, and what the sealed octets are made from; for method
+/// `portal`: those, and the notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendition {
     demand: Demand,
@@ -65,17 +68,32 @@ pub struct Rendition {
 }
 
 impl Rendition {
-    /// The accepted content as it is, behind `prefix`. `None` for the demand of the class
-    /// `sealed`, which content in clear cannot have.
+    /// The accepted content as it is, behind `prefix`. `None` for a demand of another class: content
+    /// in clear cannot have the one of what is sealed, nor that of a notice or code of ours.
     pub fn content(
         demand: Demand,
         terms: Terms,
         prefix: Vec<u8>,
         signed_by: Vec<String>,
     ) -> Option<Self> {
-        (demand.class() != RenditionClass::Sealed).then_some(Self {
+        let in_clear = matches!(
+            demand.class(),
+            RenditionClass::Content | RenditionClass::Dsn
+        );
+        in_clear.then_some(Self {
             demand,
             terms,
+            prefix,
+            signed_by,
+            body: Body::Accepted,
+        })
+    }
+
+    /// A message of ours as it is, behind `prefix`; `None` for one that an application submitted.
+    pub fn ours(class: MessageClass, prefix: Vec<u8>, signed_by: Vec<String>) -> Option<Self> {
+        Some(Self {
+            demand: Demand::ours(class)?,
+            terms: Terms::default(),
             prefix,
             signed_by,
             body: Body::Accepted,
@@ -90,6 +108,17 @@ impl Rendition {
     /// Content that its sender has sealed to the recipient's certificate already.
     pub fn untouched(level: Level, terms: Terms, sealed: AlreadySealed) -> Self {
         Self::sealed_with(level, terms, Body::Untouched(sealed.certificate()))
+    }
+
+    /// The notice of what is left in the portal, to be opened by `by`.
+    pub fn notice(level: Level, by: PickupBy, notice: Arc<Notice>) -> Self {
+        Self {
+            demand: Demand::notice(level, by),
+            terms: Terms::default(),
+            prefix: Vec::new(),
+            signed_by: Vec::new(),
+            body: Body::Notice(notice),
+        }
     }
 
     fn sealed_with(level: Level, terms: Terms, body: Body) -> Self {
@@ -125,7 +154,7 @@ impl Rendition {
     pub const fn recipe(&self) -> Option<&Arc<Sealed>> {
         match &self.body {
             Body::Sealed(sealed) => Some(sealed),
-            Body::Accepted | Body::Untouched(_) => None,
+            Body::Accepted | Body::Untouched(_) | Body::Notice(_) => None,
         }
     }
 
@@ -134,7 +163,15 @@ impl Rendition {
         match &self.body {
             Body::Sealed(sealed) => Some(sealed.certificate),
             Body::Untouched(certificate) => Some(*certificate),
-            Body::Accepted => None,
+            Body::Accepted | Body::Notice(_) => None,
+        }
+    }
+
+    /// The notice that goes out instead of the content, where that goes into the portal.
+    pub const fn deposit(&self) -> Option<&Arc<Notice>> {
+        match &self.body {
+            Body::Notice(notice) => Some(notice),
+            Body::Accepted | Body::Sealed(_) | Body::Untouched(_) => None,
         }
     }
 
@@ -200,7 +237,13 @@ mod tests {
     fn content_cannot_have_the_demand_of_what_is_sealed() {
         let demand = rendition().demand();
         assert_eq!(demand.least(), crate::mail::Grade::Any);
-        let content = Rendition::content(demand, Terms::default(), Vec::new(), Vec::new());
-        assert_eq!(content, None);
+        let content = |demand| Rendition::content(demand, Terms::default(), Vec::new(), Vec::new());
+        assert_eq!(content(demand), None);
+        for ours in [MessageClass::Notice, MessageClass::Code] {
+            assert_eq!(content(Demand::ours(ours).unwrap()), None, "{ours:?}");
+            assert!(Rendition::ours(ours, Vec::new(), Vec::new()).is_some());
+        }
+        let submitted = Rendition::ours(MessageClass::Submitted, Vec::new(), Vec::new());
+        assert_eq!(submitted, None);
     }
 }

@@ -223,7 +223,7 @@ fn tls_refusal<J: Judge>(
     }
     let Some(demand) = judge
         .demand(standing.class, level, exception)
-        .filter(|_| standing.class == MessageClass::Dsn || judge.tls_admits(level))
+        .filter(|_| !standing.class.is_submitted() || judge.tls_admits(level))
     else {
         return Some(Refusal::LevelTooHigh);
     };

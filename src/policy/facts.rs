@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::{
     Address, CertificateFact, CertificateProblem, Findings, Fingerprint, FoundCertificate,
-    MessageClass, ReversePath, Tag, Timestamp, TlsStanding,
+    MessageClass, PickupFacts, ReversePath, Tag, Timestamp, TlsStanding,
 };
 
 /// What is known of a message.
@@ -95,6 +95,12 @@ pub struct RecipientFacts {
     /// The message was to be sealed to it, and could not be.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsealable: bool,
+    /// By what it could open a message in the portal.
+    #[serde(default)]
+    pub pickup: PickupFacts,
+    /// The portal did not take the message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undepositable: bool,
     /// Holds that a person has released, by name.
     pub released: Vec<Arc<str>>,
     /// Whether nothing was ever sent from this sender to it; `None` if nobody looked.
@@ -127,6 +133,8 @@ impl RecipientFacts {
             certificate_problem: None,
             certificate_name: None,
             unsealable: false,
+            pickup: PickupFacts::default(),
+            undepositable: false,
             released: Vec::new(),
             first_contact: None,
             volume: Vec::new(),

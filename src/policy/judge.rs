@@ -92,7 +92,9 @@ pub trait Judge {
         exception: Option<&ExceptionUse>,
     ) -> Option<Demand> {
         match (class, exception) {
-            (MessageClass::Dsn, _) => Some(Demand::dsn()),
+            (MessageClass::Dsn | MessageClass::Notice | MessageClass::Code, _) => {
+                Demand::ours(class)
+            }
             (MessageClass::Submitted, None) => Demand::content(level),
             (MessageClass::Submitted, Some(_)) if !self.tls_admits(level) => None,
             (MessageClass::Submitted, Some(exception)) => Demand::excepted(level, exception),

@@ -205,7 +205,7 @@ impl Policy {
     /// envelope, header and MIME facts only. Of several rules the first by name speaks.
     pub fn refuse(&self, facts: &MessageFacts, recipients: &[Address]) -> Option<Rejection> {
         let set = &self.compiled.rejects;
-        if !self.rejects() || facts.class == MessageClass::Dsn {
+        if !self.rejects() || !facts.class.is_submitted() {
             return None;
         }
         let view = self.view(facts, Doubt::Matches);
@@ -271,7 +271,7 @@ impl Policy {
         let view = self.view(message, doubt);
         let mut matching = match message.class {
             MessageClass::Submitted => Some(Matching::new(&compiled.live, &compiled.probes, &view)),
-            MessageClass::Dsn => None,
+            MessageClass::Dsn | MessageClass::Notice | MessageClass::Code => None,
         };
         let of_message = self.message_reasons(&view);
         let mut decided: HashMap<SameFacts<'_>, Arc<Decision>> = HashMap::new();
@@ -314,7 +314,7 @@ impl Policy {
     fn base(&self, class: MessageClass) -> Level {
         match class {
             MessageClass::Submitted => self.source.base,
-            MessageClass::Dsn => Level::Protected,
+            MessageClass::Dsn | MessageClass::Notice | MessageClass::Code => Level::Protected,
         }
     }
 
@@ -341,7 +341,7 @@ impl Policy {
         let submitted = class == MessageClass::Submitted;
         Setting {
             methods: match (class, &domain.methods) {
-                (MessageClass::Dsn, _) => DSN_METHODS,
+                (MessageClass::Dsn | MessageClass::Notice | MessageClass::Code, _) => DSN_METHODS,
                 (MessageClass::Submitted, Some(methods)) => methods,
                 (MessageClass::Submitted, None) => &self.source.methods,
             },

@@ -3,4 +3,5 @@
 pub mod cms;
 pub mod dsn;
 pub mod ldap;
+pub mod link;
 pub mod smtp;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::mail::envelope::CODE_LIFE;
 use crate::mail::{
     Domain, Envelope, MessageClass, MessageId, Prepared, RecipientRecord, Timestamp,
 };
@@ -157,7 +158,13 @@ impl Queue {
 
     /// When a message's time is up.
     pub(super) fn expiry(&self, envelope: &Envelope) -> Timestamp {
-        envelope.received + self.retry.expire_after
+        let life = match envelope.class {
+            MessageClass::Code => CODE_LIFE.min(self.retry.expire_after),
+            MessageClass::Submitted | MessageClass::Dsn | MessageClass::Notice => {
+                self.retry.expire_after
+            }
+        };
+        envelope.received + life
     }
 
     /// When the sender of a message is told of a delay, if there is one to tell.

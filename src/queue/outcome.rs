@@ -96,8 +96,9 @@ impl Queue {
             return Some(Next::Settle(Box::new(change)));
         }
         let draining = self.draining;
+        let expires = self.expiry(&self.messages.get(&id)?.envelope);
         let message = self.messages.get_mut(&id)?;
-        let over = now >= message.envelope.received + self.retry.expire_after;
+        let over = now >= expires;
         let class = message.envelope.class;
         let method = message.plan(at).and_then(|plan| plan.decision.method());
         let recipient = message.recipient_mut(at)?;
@@ -150,7 +151,11 @@ impl Queue {
             .recipient(outcome.recipient)
             .and_then(|recipient| recipient.wish.as_ref());
         match (&outcome.outcome, message.envelope.class) {
-            (Outcome::Delivered(_), _) | (Outcome::Bounced(_), MessageClass::Submitted) => false,
+            (Outcome::Delivered(_), _)
+            | (
+                Outcome::Bounced(_),
+                MessageClass::Submitted | MessageClass::Notice | MessageClass::Code,
+            ) => false,
             // It would be held, not ended.
             (Outcome::Bounced(_), MessageClass::Dsn) => {
                 wish.is_some_and(|order| order.operation == Operation::Cancel)

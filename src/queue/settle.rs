@@ -230,7 +230,9 @@ impl Queue {
 /// How a recipient ends that is not delivered. Our own DSN never ends so: it is held.
 pub(super) fn end(message: &Message, ended: Final) -> RecipientState {
     match message.envelope.class {
-        MessageClass::Submitted => RecipientState::Final(ended),
+        MessageClass::Submitted | MessageClass::Notice | MessageClass::Code => {
+            RecipientState::Final(ended)
+        }
         MessageClass::Dsn => RecipientState::Held {
             name: UNDELIVERABLE_DSN.to_owned(),
         },

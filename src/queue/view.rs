@@ -291,6 +291,8 @@ pub(super) fn class(envelope: &Envelope) -> String {
     match envelope.class {
         MessageClass::Submitted => "submitted",
         MessageClass::Dsn => "dsn",
+        MessageClass::Notice => "notice",
+        MessageClass::Code => "code",
     }
     .to_owned()
 }

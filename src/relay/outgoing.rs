@@ -120,15 +120,20 @@ impl Outgoing {
         sharing: Sharing<'_>,
     ) -> Result<Self, Unreadable> {
         let (seal, room) = match rendition.body() {
-            Body::Accepted | Body::Untouched(_) => (None, None),
+            Body::Accepted | Body::Untouched(_) | Body::Notice(_) => (None, None),
             Body::Sealed(recipe) => {
                 let room = sharing.room_for(recipe).await?;
                 let stream = SealStream::new(Arc::clone(recipe))?;
                 (Some(Seal::Going(Box::new(stream))), room)
             }
         };
+        let content = match rendition.deposit() {
+            // The content itself is in the portal.
+            Some(notice) => Content::from_bytes(notice.octets().to_vec()).open().await?,
+            None => content.open().await?,
+        };
         Ok(Self {
-            content: content.open().await?,
+            content,
             seal,
             ready: Bytes::new(),
             _room: room,

@@ -35,6 +35,7 @@ fn envelope(recipients: usize) -> Envelope {
         size: 42,
         eight_bit: false,
         tags: Vec::new(),
+        pickup: Default::default(),
     }
 }
 

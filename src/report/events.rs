@@ -196,6 +196,8 @@ fn of(time: Timestamp, kind: EventKind, envelope: &Envelope) -> Event {
     event.class = match envelope.class {
         MessageClass::Submitted => None,
         MessageClass::Dsn => Some("dsn"),
+        MessageClass::Notice => Some("notice"),
+        MessageClass::Code => Some("code"),
     };
     let since = time.since(envelope.received).as_millis();
     event.delay_ms = Some(u64::try_from(since).unwrap_or(u64::MAX));
@@ -276,6 +278,7 @@ mod tests {
             size: 42,
             eight_bit: false,
             tags: Vec::new(),
+            pickup: Default::default(),
         }
     }
 

@@ -157,6 +157,7 @@ impl Incoming {
             size: writer.written(),
             eight_bit,
             tags,
+            pickup: Default::default(),
         };
         if let Some(overview) = overview {
             let mut message = facts::of_envelope(&envelope);

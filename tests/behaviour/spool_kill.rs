@@ -56,6 +56,7 @@ fn envelope(id: MessageId) -> Arc<Envelope> {
         size: 0,
         eight_bit: false,
         tags: Vec::new(),
+        pickup: Default::default(),
     })
 }
 

@@ -286,6 +286,7 @@ fn record(directory: &Path, days: u32, recipients: &[&str]) -> Vec<MessageId> {
             size: 1000,
             eight_bit: false,
             tags: Vec::new(),
+            pickup: Default::default(),
         };
         let decided = policy.decide(&message, &facts);
         let record = recorder

@@ -184,6 +184,7 @@ impl Line {
             size: content.len() as u64,
             eight_bit: false,
             tags: Vec::new(),
+            pickup: Default::default(),
         };
         self.handle.accept(envelope, body).await.unwrap();
         id

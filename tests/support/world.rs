@@ -115,6 +115,7 @@ pub fn job_of(destination: &str, recipients: usize, level: Level, content: &[u8]
         size: content.len() as u64,
         eight_bit: !content.is_ascii(),
         tags: Vec::new(),
+        pickup: Default::default(),
     };
     Job {
         envelope: Arc::new(envelope),

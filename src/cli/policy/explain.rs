@@ -281,6 +281,7 @@ impl Explain {
             size: 0,
             eight_bit: false,
             tags: Vec::new(),
+            pickup: Default::default(),
         };
         let Some(path) = &self.message else {
             return Ok(Ok(Held {

@@ -251,6 +251,10 @@ fn help(decision: &Decision, candidate: &Candidate) -> Option<String> {
         (Verdict::Refused(Refusal::NotConfigured), Method::Smime) => {
             "it takes an [smime] section in the configuration"
         }
+        (Verdict::Refused(Refusal::NoFactor), _) => {
+            "give a secret (X-Sealpost-Secret) or a number (X-Sealpost-Phone) with the message, or have the recipient register in the portal"
+        }
+        (Verdict::Refused(Refusal::NotDeposited), _) => "see the log of the portal",
         (Verdict::Refused(Refusal::NotConfigured), Method::Portal) => {
             "it takes a [portal] section, which this version does not have"
         }

@@ -159,12 +159,12 @@ async fn in_clear(
         Some(_) | None => Signature::default(),
     };
     let rendition = |(demand, decision): (Option<Demand>, &Arc<Decision>)| {
-        let terms = match class {
-            MessageClass::Submitted => decision.terms.clone(),
-            MessageClass::Dsn => Terms::default(),
-        };
+        let (demand, terms) = (demand?, decision.terms.clone());
         let (prefix, signed_by) = (signature.prefix.clone(), signature.domains.clone());
-        Rendition::content(demand?, terms, prefix, signed_by)
+        match class.is_submitted() {
+            true => Rendition::content(demand, terms, prefix, signed_by),
+            false => Rendition::ours(class, prefix, signed_by),
+        }
     };
     let all = demands.into_iter().zip(&considered.decisions);
     Ok(all.map(rendition).collect())

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{Body, Prepared, RecipientPlan, Rendition};
 use crate::mail::sealed::Shape;
 use crate::mail::{
-    ContentCipher, ContentKey, Demand, Fingerprint, RenditionClass, Sealed, Terms, Timestamp,
+    ContentCipher, ContentKey, Demand, Fingerprint, Notice, RenditionClass, Sealed, Terms,
+    Timestamp,
 };
 
 /// [`Prepared`] in the spool.
@@ -37,6 +38,7 @@ enum StoredBody {
     Accepted,
     Sealed(StoredSealed),
     Untouched(Fingerprint),
+    Notice(Arc<Notice>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,6 +101,7 @@ fn stored(rendition: Rendition, shapes: &mut Shapes) -> StoredRendition {
     let body = match rendition.body {
         Body::Accepted => StoredBody::Accepted,
         Body::Untouched(certificate) => StoredBody::Untouched(certificate),
+        Body::Notice(notice) => StoredBody::Notice(notice),
         Body::Sealed(sealed) => {
             let sealed = Arc::unwrap_or_clone(sealed);
             StoredBody::Sealed(StoredSealed {
@@ -145,6 +148,7 @@ fn read_back(stored: StoredRendition, shapes: &[Arc<Shape>]) -> Result<Rendition
     let body = match stored.body {
         StoredBody::Accepted => Body::Accepted,
         StoredBody::Untouched(certificate) => Body::Untouched(certificate),
+        StoredBody::Notice(notice) => Body::Notice(notice),
         StoredBody::Sealed(sealed) => {
             let shape = usize::try_from(sealed.shape).ok();
             let shape = shape.and_then(|number| shapes.get(number));
@@ -161,10 +165,11 @@ fn read_back(stored: StoredRendition, shapes: &[Arc<Shape>]) -> Result<Rendition
             }))
         }
     };
-    let is_sealed = stored.demand.class() == RenditionClass::Sealed;
+    let class = stored.demand.class();
     let coherent = match &body {
-        Body::Accepted => !is_sealed,
-        Body::Sealed(_) | Body::Untouched(_) => is_sealed,
+        Body::Accepted => class != RenditionClass::Sealed,
+        Body::Sealed(_) | Body::Untouched(_) => class == RenditionClass::Sealed,
+        Body::Notice(_) => class == RenditionClass::Notice,
     };
     if !coherent {
         return Err(Incoherent::Demand);
@@ -182,7 +187,7 @@ fn read_back(stored: StoredRendition, shapes: &[Arc<Shape>]) -> Result<Rendition
 mod tests {
     use super::*;
     use crate::mail::sealed::sample;
-    use crate::mail::{AlreadySealed, Level};
+    use crate::mail::{AlreadySealed, Language, Level, PickupBy, Reference, Timestamp as Time};
 
     fn sealed(recipe: Sealed) -> Rendition {
         Rendition::sealed(Level::Restricted, Terms::default(), Arc::new(recipe))
@@ -193,6 +198,14 @@ mod tests {
             renditions,
             plans: Vec::new(),
         }
+    }
+
+    fn notice() -> Rendition {
+        let reference = Reference::new([7; 10]);
+        let expires = Time::from_secs(1000);
+        let octets = b"Subject: a message waits\r\n\r\n".to_vec();
+        let notice = Notice::composed(octets, reference, Language::De, expires);
+        Rendition::notice(Level::Restricted, PickupBy::Apart, Arc::new(notice))
     }
 
     fn read(stored: &Stored) -> Result<Prepared, postcard::Error> {
@@ -219,7 +232,7 @@ mod tests {
         let plain = Rendition::content(demand, terms.clone(), b"A: b\r\n".to_vec(), Vec::new());
         let attested = AlreadySealed::attested(sample().certificate);
         let untouched = Rendition::untouched(Level::Sealed, terms, attested);
-        let whole = prepared(vec![plain.unwrap(), sealed(sample()), untouched]);
+        let whole = prepared(vec![plain.unwrap(), sealed(sample()), untouched, notice()]);
         let octets = postcard::to_allocvec(&whole).unwrap();
         assert_eq!(postcard::from_bytes::<Prepared>(&octets), Ok(whole));
 

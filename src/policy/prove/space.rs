@@ -213,7 +213,7 @@ impl<J: Judge> Space<'_, J> {
         let base = self.policy.base(self.class);
         let levels: Vec<Level> = match self.class {
             MessageClass::Submitted => levels_from(base).collect(),
-            MessageClass::Dsn => vec![base],
+            MessageClass::Dsn | MessageClass::Notice | MessageClass::Code => vec![base],
         };
         let held: Arc<str> = "held".into();
         for level in levels {

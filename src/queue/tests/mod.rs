@@ -46,6 +46,7 @@ fn envelope(id: u64, recipients: &[&str]) -> Envelope {
         size: 1000,
         eight_bit: false,
         tags: Vec::new(),
+        pickup: Default::default(),
     }
 }
 

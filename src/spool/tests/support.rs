@@ -54,6 +54,7 @@ pub(super) fn envelope(id: MessageId, recipients: usize) -> Arc<Envelope> {
         size: 0,
         eight_bit: false,
         tags: Vec::new(),
+        pickup: Default::default(),
     })
 }
 

@@ -191,6 +191,10 @@ impl<'c> Permit<'c> {
             // Base64, whatever the accepted content is.
             (mail.size, mail.eight_bit) = (sealed.octets, false);
         }
+        if let Some(notice) = rendition.deposit() {
+            // 7-bit; the accepted content is in the portal.
+            (mail.size, mail.eight_bit) = (notice.octets().len() as u64, false);
+        }
         mail.size += rendition.prefix.len() as u64;
         let parameters = parameters(established, &mail)?;
         let dirty = std::mem::take(&mut established.dirty);

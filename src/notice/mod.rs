@@ -1,0 +1,1 @@
+//! Mails of ours about the portal: notice, reminder, code, report.

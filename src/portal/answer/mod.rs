@@ -1,0 +1,1 @@
+//! Replies: composed, checked, handed on.

@@ -1,0 +1,1 @@
+//! What the portal owes the line, kept until it is taken.

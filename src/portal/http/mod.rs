@@ -1,0 +1,1 @@
+//! HTTP: listener, requests, answers, limits.

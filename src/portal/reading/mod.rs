@@ -1,0 +1,1 @@
+//! A message made readable: text, cleaned HTML, attachments.

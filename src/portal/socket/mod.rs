@@ -1,0 +1,1 @@
+//! The Unix socket on which the line and the operator ask.

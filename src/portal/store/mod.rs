@@ -1,0 +1,1 @@
+//! Deposits at rest: keys in fixed slots, sealed content, tables.
