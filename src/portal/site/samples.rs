@@ -247,6 +247,7 @@ impl<'a> Painter<'a> {
             forms::phone_code(phone_code, ending, ways.clone()),
         );
         self.draw("recovery", forms::recovery(recovery, ways));
+        self.draw("anew", forms::anew(self.outside("/sign-in/anew")));
     }
 
     fn statements(&mut self) {

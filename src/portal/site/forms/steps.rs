@@ -203,9 +203,19 @@ pub fn phone_code<'a>(s: Shell<'a>, ending: &str, ways: Vec<Way>) -> StepPage<'a
 pub fn recovery(s: Shell<'_>, ways: Vec<Way>) -> StepPage<'_> {
     let mut page = step(s, "recovery", "/sign-in/recovery");
     let s = &page.s;
-    page.lead = vec![s.t("recovery.lead"), s.t("recovery.warning")];
+    page.lead = vec![s.t("recovery.lead")];
     page.fields = vec![fields::told("recovery", s.t("recovery.label"))];
     page.ways = ways;
+    page
+}
+
+/// An account is begun anew: nothing that was registered is at hand any more.
+pub fn anew(s: Shell<'_>) -> StepPage<'_> {
+    let mut page = step(s, "anew", "/sign-in/anew");
+    let s = &page.s;
+    page.danger = true;
+    page.lead = vec![s.t("anew.lead"), s.t("anew.warning")];
+    page.ways = vec![Way::link("/sign-in", s.t("ways.title"))];
     page
 }
 
