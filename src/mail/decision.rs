@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CertificateProblem, Domain, DomainPattern, Finding, Timestamp, Unscannable};
+use super::{CertificateProblem, Domain, DomainPattern, Finding, PickupBy, Timestamp, Unscannable};
 
 /// How much protection a message needs for a recipient. The maximum of all that asks for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
