@@ -171,6 +171,7 @@ pub struct Answer {
     pub(super) cookies: Vec<String>,
     pub(super) fields: Vec<(&'static str, String)>,
     pub(super) note: Option<String>,
+    pub(super) last: bool,
 }
 
 /// Neither cookies nor content.
@@ -194,6 +195,7 @@ impl Answer {
             cookies: Vec::new(),
             fields: Vec::new(),
             note: None,
+            last: false,
         }
     }
 
@@ -360,6 +362,12 @@ impl Answer {
 
     pub(super) fn field(mut self, name: &'static str, value: &str) -> Self {
         self.fields.push((name, value.to_owned()));
+        self
+    }
+
+    /// Ends the connection, where it can carry one request at a time.
+    pub(super) fn close(mut self) -> Self {
+        self.last = true;
         self
     }
 

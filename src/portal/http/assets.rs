@@ -35,7 +35,7 @@ impl Assets {
         let mut written = String::new();
         for octet in hash.as_ref().iter().take(HASH_OCTETS) {
             // Writing to a String cannot fail.
-            drop(write!(written, "{octet:02x}"));
+            write!(written, "{octet:02x}").ok();
         }
         let path = format!("/{FOLDER}/{written}-{name}");
         let asset = (kind.media_type(), octets, Kept::ForGood);

@@ -32,7 +32,7 @@ pub fn attachment(name: &str) -> String {
                 value.push(char::from(octet));
             } else {
                 // Writing to a String cannot fail.
-                drop(write!(value, "%{octet:02X}"));
+                write!(value, "%{octet:02X}").ok();
             }
         }
     }

@@ -9,21 +9,38 @@
 
 mod answer;
 mod assets;
+mod body;
+mod connection;
 mod cookie;
 mod disposition;
+mod guard;
 mod head;
+mod limits;
+mod log;
+mod multipart;
+mod options;
+mod out;
 mod pairs;
 mod path;
 mod profile;
 mod request;
+mod server;
+mod service;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod watch;
 
 pub use answer::{Answer, OwnPath, Payload, Problem};
 pub use assets::{AssetKind, Assets};
 pub use cookie::Cookies;
 pub use head::{Fetch, Head, Method};
 pub use hyper::StatusCode as Status;
+pub use log::{AccessLog, LogTarget};
+pub use options::{Limits, Options, Origin, OriginError, Rate};
 pub use pairs::Pairs;
 pub use request::{Body, BodyLimit, File, Methods, Request, Route, Upload};
+pub use server::Server;
 
 use crate::world::BoxFuture;
 

@@ -144,7 +144,7 @@ pub struct Upload {
     pub fields: Pairs,
     /// The files, in order; a file field that was left empty is none.
     pub files: Vec<File>,
-    pub(super) held: Vec<OwnedSemaphorePermit>,
+    pub(super) held: Option<OwnedSemaphorePermit>,
 }
 
 /// A file of a form.
