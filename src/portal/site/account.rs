@@ -8,11 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::forms;
 use super::pages::{AccountPage, CodesPage, Key, TotpPage};
+use super::qr;
 use super::routes::Page;
 use super::shell::{Problem, Shell};
 use super::sign_in::{path_of, set_password};
 use super::visitor::{COOKIE, Visitor};
-use super::qr;
 use crate::mail::{Address, Language};
 use crate::portal::http::{Answer, Status};
 use crate::portal::proof::passwords::MIN_CHARS;
@@ -132,7 +132,9 @@ async fn password(visitor: &Visitor<'_>) -> Answer {
         Ok(facts) => facts.unwrap_or_default(),
         Err(error) => return visitor.failed(&error),
     };
-    let may = visitor.session().is_some_and(|it| it.proofs.may_change(&facts));
+    let may = visitor
+        .session()
+        .is_some_and(|it| it.proofs.may_change(&facts));
     if !may {
         return visitor.stronger();
     }
@@ -275,10 +277,7 @@ fn everywhere(visitor: &Visitor<'_>) -> Answer {
     if let Some(session) = visitor.member() {
         visitor.portal.desk.sessions.end_all(&session.address, None);
     }
-    visitor
-        .on(&["signed-out"])
-        .without_cookie(COOKIE)
-        .forget()
+    visitor.on(&["signed-out"]).without_cookie(COOKIE).forget()
 }
 
 async fn delete(visitor: &Visitor<'_>) -> Answer {

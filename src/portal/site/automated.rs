@@ -7,9 +7,28 @@ use crate::portal::http::Head;
 
 /// Words in `User-Agent` by which programs name themselves.
 const NAMES: [&str; 22] = [
-    "bot", "crawl", "spider", "scan", "preview", "curl/", "wget", "python", "java/", "go-http",
-    "libwww", "okhttp", "axios", "node-fetch", "headless", "phantom", "facebookexternalhit",
-    "whatsapp", "slack", "barracuda", "proofpoint", "mimecast",
+    "bot",
+    "crawl",
+    "spider",
+    "scan",
+    "preview",
+    "curl/",
+    "wget",
+    "python",
+    "java/",
+    "go-http",
+    "libwww",
+    "okhttp",
+    "axios",
+    "node-fetch",
+    "headless",
+    "phantom",
+    "facebookexternalhit",
+    "whatsapp",
+    "slack",
+    "barracuda",
+    "proofpoint",
+    "mimecast",
 ];
 
 /// Why what is fetched does not count as somebody's opening a page: empty where it does.

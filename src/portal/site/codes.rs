@@ -116,8 +116,12 @@ fn send(visitor: &Visitor<'_>) -> Answer {
             let locked = forms::locked(visitor.shell(), wait);
             let text = locked.lines.first().cloned().unwrap_or_default();
             let problem = Some(Problem::page(text));
-            draw(visitor, Status::TOO_MANY_REQUESTS, Shell { problem, ..shell })
-                .retry_after(wait.as_secs().max(1))
+            draw(
+                visitor,
+                Status::TOO_MANY_REQUESTS,
+                Shell { problem, ..shell },
+            )
+            .retry_after(wait.as_secs().max(1))
         }
         Err(error) => visitor.failed(&error),
     }

@@ -198,7 +198,10 @@ async fn list(visitor: &Visitor<'_>) -> Answer {
         .collect();
     let threads = visitor.portal.conversations(&records);
     let threads = threads.into_iter().map(|members| {
-        let items: Vec<_> = members.into_iter().filter_map(|at| items.get(at).cloned()).collect();
+        let items: Vec<_> = members
+            .into_iter()
+            .filter_map(|at| items.get(at).cloned())
+            .collect();
         let first = items.last().map(|item| item.subject.clone());
         Thread {
             subject: first.unwrap_or_default(),
@@ -282,13 +285,15 @@ async fn read(visitor: &Visitor<'_>, gate: &Gate, page: Page) -> Answer {
     let Some((letter, text, html)) = done.await.ok().flatten() else {
         return unreadable(visitor, gate);
     };
-    visitor.portal.tie(gate.record.reference, letter.identifiers());
+    visitor
+        .portal
+        .tie(gate.record.reference, letter.identifiers());
     match page {
         Page::Frame => match html {
-            Some(clean) => {
+            Some((clean, images)) => {
                 let style = visitor.portal.options.operator.letter_path();
                 let document = clean.document("und", letter.subject(), style);
-                Answer::mail_frame(document)
+                Answer::mail_frame(view::with_images(&document, &images))
             }
             None => visitor.error(Status::NOT_FOUND),
         },
@@ -396,7 +401,11 @@ async fn download(visitor: &Visitor<'_>, gate: &Gate, page: Page) -> Answer {
             }
             None => {
                 let zip = letter.zip().ok()?;
-                Some(("attachments.zip".to_owned(), "application/zip", Bytes::from(zip)))
+                Some((
+                    "attachments.zip".to_owned(),
+                    "application/zip",
+                    Bytes::from(zip),
+                ))
             }
         }
     });

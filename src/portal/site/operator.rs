@@ -7,6 +7,8 @@
 
 use bytes::Bytes;
 
+use crate::portal::http::{AssetKind, Assets};
+
 /// Least contrast of text and of what stands for text (WCAG 2.2, 1.4.3).
 pub const LEAST_CONTRAST: f64 = 4.5;
 /// Most octets of a logo: it is loaded with every page.
@@ -15,7 +17,9 @@ pub const MAX_LOGO_OCTETS: usize = 32 * 1024;
 pub const DEFAULT_COLOUR: Colour = Colour([0x17, 0x5c, 0x73]);
 
 const STYLE: &str = include_str!("static/portal.css");
+const LETTER: &str = include_str!("static/letter.css");
 const SCRIPT: &str = include_str!("static/passkey.js");
+const ROBOTS: &str = "User-agent: *\nDisallow: /\n";
 
 /// The grounds that the pages have: what stands in `portal.css`.
 const PAGE_LIGHT: Colour = Colour([0xf3, 0xf4, 0xf6]);
@@ -113,8 +117,8 @@ impl Palette {
 /// A picture of the operator's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logo {
-    /// Its media type.
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: AssetKind,
     /// The octets.
     pub octets: Bytes,
 }
@@ -122,25 +126,10 @@ pub struct Logo {
 impl Logo {
     /// Knows a picture by its first octets; `None` for one of another kind, or a large one.
     pub fn of(octets: Bytes) -> Option<Self> {
-        let kind = match octets.get(..12)? {
-            [0x89, b'P', b'N', b'G', ..] => "image/png",
-            [0xff, 0xd8, 0xff, ..] => "image/jpeg",
-            [b'G', b'I', b'F', b'8', ..] => "image/gif",
-            [
-                b'R',
-                b'I',
-                b'F',
-                b'F',
-                _,
-                _,
-                _,
-                _,
-                b'W',
-                b'E',
-                b'B',
-                b'P',
-            ] => "image/webp",
-            [b'<', b's', b'v', b'g', ..] | [b'<', b'?', b'x', b'm', b'l', ..] => "image/svg+xml",
+        let kind = match octets.get(..5)? {
+            [0x89, b'P', b'N', b'G', ..] => AssetKind::Png,
+            [0xff, 0xd8, 0xff, ..] => AssetKind::Jpeg,
+            b"<svg " | b"<?xml" => AssetKind::Svg,
             _ => return None,
         };
         (octets.len() <= MAX_LOGO_OCTETS).then_some(Self { kind, octets })
@@ -154,32 +143,6 @@ pub enum Imprint {
     At(String),
     /// In the portal: paragraphs.
     Text(String),
-}
-
-/// A file that pages load: nothing in it depends on who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asset {
-    /// Where, with a part of its hash in the name, so that it can be kept for ever.
-    pub path: String,
-    /// Its media type.
-    pub kind: &'static str,
-    /// The octets.
-    pub octets: Bytes,
-}
-
-impl Asset {
-    fn new(stem: &str, ending: &str, kind: &'static str, octets: Bytes) -> Self {
-        let digest = ring::digest::digest(&ring::digest::SHA256, &octets);
-        let mut hash = String::new();
-        for byte in digest.as_ref().iter().take(6) {
-            hash.push_str(&format!("{byte:02x}"));
-        }
-        Self {
-            path: format!("/static/{stem}-{hash}.{ending}"),
-            kind,
-            octets,
-        }
-    }
 }
 
 /// What an operator says of itself.
@@ -210,15 +173,16 @@ pub struct Operator {
     pub imprint: Option<Imprint>,
     /// Whether outsiders may begin a message.
     pub writable: bool,
-    style: Asset,
-    script: Asset,
-    icon: Asset,
-    logo: Option<Asset>,
+    style: String,
+    letter: String,
+    script: String,
+    icon: String,
+    logo: Option<String>,
 }
 
 impl Operator {
-    /// Works the colour in.
-    pub fn new(identity: Identity) -> Self {
+    /// Works the colour in; the files that pages load go to `assets`.
+    pub fn new(identity: Identity, assets: &mut Assets) -> Self {
         let palette = Palette::of(identity.colour.unwrap_or(DEFAULT_COLOUR));
         let style = STYLE
             .replace("$light-strong", &palette.light_strong.css())
@@ -231,59 +195,70 @@ impl Operator {
              fill=\"none\" stroke=\"#fff\" stroke-width=\"2.4\" stroke-linejoin=\"round\"/></svg>",
             palette.light.css()
         );
+        assets.add_at("/robots.txt", AssetKind::Text, ROBOTS);
+        assets.add_at("/favicon.ico", AssetKind::Svg, icon.clone());
         let logo = identity.logo.map(|logo| {
-            let ending = logo
-                .kind
-                .rsplit('/')
-                .next()
-                .and_then(|kind| kind.split('+').next())
-                .unwrap_or("img");
-            Asset::new("logo", ending, logo.kind, logo.octets)
+            let name = match logo.kind {
+                AssetKind::Jpeg => "logo.jpg",
+                AssetKind::Svg => "logo.svg",
+                _ => "logo.png",
+            };
+            assets.add(name, logo.kind, logo.octets)
         });
         Self {
             name: identity.name,
             origin: identity.origin,
             imprint: identity.imprint,
             writable: identity.writable,
-            style: Asset::new("portal", "css", "text/css; charset=utf-8", style.into()),
-            script: Asset::new(
-                "passkey",
-                "js",
-                "text/javascript; charset=utf-8",
-                Bytes::from_static(SCRIPT.as_bytes()),
-            ),
-            icon: Asset::new("icon", "svg", "image/svg+xml", icon.into()),
+            style: assets.add("portal.css", AssetKind::Css, style),
+            letter: assets.add("letter.css", AssetKind::Css, LETTER),
+            script: assets.add("passkey.js", AssetKind::Script, SCRIPT),
+            icon: assets.add("icon.svg", AssetKind::Svg, icon),
             logo,
         }
     }
 
     /// The style sheet's path.
     pub fn css_path(&self) -> &str {
-        &self.style.path
+        &self.style
+    }
+
+    /// The path of the style sheet of the frame around a message's HTML.
+    pub fn letter_path(&self) -> &str {
+        &self.letter
     }
 
     /// The path of the script that passkeys need.
     pub fn script_path(&self) -> &str {
-        &self.script.path
+        &self.script
     }
 
     /// The icon's path.
     pub fn icon_path(&self) -> &str {
-        &self.icon.path
+        &self.icon
     }
 
     /// The logo's path, if there is a logo.
     pub fn logo_path(&self) -> Option<&str> {
-        self.logo.as_ref().map(|logo| logo.path.as_str())
+        self.logo.as_deref()
     }
+}
 
-    /// The file at a path.
-    pub fn asset(&self, path: &str) -> Option<&Asset> {
-        [&self.style, &self.script, &self.icon]
-            .into_iter()
-            .chain(self.logo.as_ref())
-            .find(|asset| asset.path == path)
-    }
+/// The main style sheet with a palette, for whoever looks at pages without a server.
+#[cfg(test)]
+pub(super) fn files(operator: &Operator) -> [(String, String); 4] {
+    let palette = Palette::of(DEFAULT_COLOUR);
+    let style = STYLE
+        .replace("$light-strong", &palette.light_strong.css())
+        .replace("$dark-strong", &palette.dark_strong.css())
+        .replace("$light", &palette.light.css())
+        .replace("$dark", &palette.dark.css());
+    [
+        (operator.style.clone(), style),
+        (operator.letter.clone(), LETTER.to_owned()),
+        (operator.script.clone(), SCRIPT.to_owned()),
+        (operator.icon.clone(), String::new()),
+    ]
 }
 
 #[cfg(test)]
@@ -331,17 +306,25 @@ mod tests {
     }
 
     #[test]
-    fn files_are_found_by_their_path_only() {
-        let operator = Operator::new(Identity {
-            logo: Logo::of(Bytes::from_static(b"\x89PNG\r\n\x1a\n0000")),
+    fn files_have_paths_made_of_their_content() {
+        let mut assets = Assets::default();
+        let logo = Logo::of(Bytes::from_static(b"\x89PNG\r\n\x1a\n0000"));
+        let identity = Identity {
+            logo,
             ..Identity::default()
-        });
-        let style = operator.asset(operator.css_path()).unwrap();
-        let text = std::str::from_utf8(&style.octets).unwrap();
-        assert!(!text.contains('$') && text.len() < 16 * 1024);
-        assert!(operator.logo_path().unwrap().ends_with(".png"));
-        for path in ["/static/", "/static/portal.css", "/static/../Cargo.toml"] {
-            assert!(operator.asset(path).is_none(), "{path}");
+        };
+        let operator = Operator::new(identity, &mut assets);
+        for (name, path) in [
+            ("portal.css", operator.css_path()),
+            ("letter.css", operator.letter_path()),
+            ("passkey.js", operator.script_path()),
+            ("icon.svg", operator.icon_path()),
+            ("logo.png", operator.logo_path().unwrap()),
+        ] {
+            assert_eq!(assets.path(name), Some(path));
+        }
+        for (_, text) in files(&operator) {
+            assert!(!text.contains('$') && text.len() < 20 * 1024);
         }
         assert_eq!(
             Logo::of(Bytes::from_static(b"<html><script>alert(1)</script>")),

@@ -1,7 +1,7 @@
 //! The pages: what each shows, and its template in `templates/portal/`.
 //!
 //! A page is plain data; the templates escape everything (HTML text and attributes in double
-//! quotes), except the body of [`FramePage`], which was cleaned by `reading`.
+//! quotes). The frame around a message's HTML is none of them: `reading` makes its document.
 
 use askama::Template;
 
@@ -142,7 +142,7 @@ pub struct PasskeyPage<'a> {
     /// What to do.
     pub lead: String,
     /// Where the form goes.
-    pub action: &'static str,
+    pub action: String,
     /// `get` or `create`.
     pub ceremony: &'static str,
     /// The options as JSON, for the script.
@@ -245,6 +245,8 @@ pub struct File {
     pub kind: String,
     /// How much.
     pub size: String,
+    /// What to beware of.
+    pub warning: Option<String>,
 }
 
 /// A message, as text or with its formatting.
@@ -279,18 +281,6 @@ pub struct MessagePage<'a> {
     pub reply: String,
     /// What was replied.
     pub replies: Vec<Item>,
-}
-
-/// The inside of the frame: cleaned HTML.
-#[derive(Template)]
-#[template(path = "portal/frame.html")]
-pub struct FramePage<'a> {
-    /// The subject.
-    pub title: &'a str,
-    /// The style sheet.
-    pub css: &'a str,
-    /// Cleaned by `reading`: put in as it is.
-    pub body: &'a str,
 }
 
 /// A message for paper.
@@ -369,6 +359,8 @@ pub struct Key {
     pub since: String,
     /// Where it is removed.
     pub remove: String,
+    /// Which it is, for the form.
+    pub key: String,
 }
 
 /// The account.

@@ -50,7 +50,9 @@ fn answered(visitor: &Visitor<'_>) -> Option<Credential> {
 
 fn ask(visitor: &Visitor<'_>, shell: Shell<'_>, status: Status) -> Answer {
     let desk = &visitor.portal.desk;
-    let challenge = desk.sessions.challenge(visitor.token(), visitor.portal.now());
+    let challenge = desk
+        .sessions
+        .challenge(visitor.token(), visitor.portal.now());
     match challenge {
         Ok(Some(challenge)) => {
             let options = desk.party.request(&challenge).to_string();
@@ -86,7 +88,10 @@ async fn used(visitor: &Visitor<'_>) -> Answer {
     let Ok(used) = used else {
         return again();
     };
-    match desk.try_passkey(&challenge, &used, visitor.head().client).await {
+    match desk
+        .try_passkey(&challenge, &used, visitor.head().client)
+        .await
+    {
         Ok(Tried::Right((address, proof))) => visitor.proved(&address, proof),
         Ok(Tried::Later(often)) => visitor.locked(often),
         Ok(Tried::Wrong { .. } | Tried::InAMoment | Tried::Exposed) => again(),

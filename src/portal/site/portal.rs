@@ -64,6 +64,8 @@ pub struct Portal {
     pub options: SiteOptions,
     /// How opened messages are tied together, as far as they were opened since the start.
     pub threads: Mutex<HashMap<Reference, Identifiers>>,
+    /// How many messages an address has sent in which hour.
+    pub(super) sent: Mutex<HashMap<String, (u64, u32)>>,
     clock: Clock,
 }
 
@@ -88,6 +90,7 @@ impl Portal {
             mailer,
             options,
             threads: Mutex::new(HashMap::new()),
+            sent: Mutex::new(HashMap::new()),
             clock,
         }
     }
@@ -113,8 +116,7 @@ impl Portal {
         // looked at before; what is bound to a browser is bound from the first cookie on.
         if visitor.posts() && !visitor.is_ours() {
             return match (row.needs, &visitor.found) {
-                (Needs::Nothing, Some(_)) | (_, Some(_)) => visitor.error(Status::FORBIDDEN),
-                (Needs::Nothing, None) => visitor.error(Status::FORBIDDEN),
+                (Needs::Nothing, _) | (_, Some(_)) => visitor.error(Status::FORBIDDEN),
                 (_, None) => visitor.over(row),
             };
         }

@@ -183,10 +183,20 @@ pub const ROUTES: &[Row] = {
         row("/account/totp", Both, Address, Page::AccountTotp),
         row("/account/totp/remove", Post, Address, Page::TotpRemove),
         row("/account/passkey", Both, Address, Page::AccountPasskey),
-        row("/account/passkey/{number}/remove", Post, Address, Page::PasskeyRemove),
+        row(
+            "/account/passkey/{number}/remove",
+            Post,
+            Address,
+            Page::PasskeyRemove,
+        ),
         row("/account/recovery", Post, Address, Page::AccountRecovery),
         row("/account/language", Post, Address, Page::AccountLanguage),
-        row("/account/sign-out-everywhere", Post, Address, Page::SignOutEverywhere),
+        row(
+            "/account/sign-out-everywhere",
+            Post,
+            Address,
+            Page::SignOutEverywhere,
+        ),
         row("/account/delete", Both, Address, Page::AccountDelete),
         row("/account/deleted", Get, Nothing, Page::Deleted),
         row("/write", Both, Nothing, Page::Write),
@@ -241,7 +251,13 @@ mod tests {
             let own = own.replace("{number}", "1").replace("{way}", "passkey");
             assert_eq!(find(&path(&own)), Some(row), "{own}");
         }
-        for text in ["/nowhere", "/box/a/b/c", "/m", "/account/passkey/1", "/static/x.css"] {
+        for text in [
+            "/nowhere",
+            "/box/a/b/c",
+            "/m",
+            "/account/passkey/1",
+            "/static/x.css",
+        ] {
             assert_eq!(find(&path(text)), None, "{text}");
         }
     }

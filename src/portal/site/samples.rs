@@ -11,12 +11,13 @@ use askama::Template;
 use bytes::Bytes;
 
 use super::forms::{self, Ended, Writing};
-use super::operator::{Identity, Imprint, Logo, Operator};
+use super::operator::{self, Identity, Imprint, Logo, Operator};
 use super::pages::*;
 use super::say::Say;
 use super::shell::{Member, Problem, Shell};
 use crate::locale::Texts;
 use crate::mail::{Language, Reference, Timestamp};
+use crate::portal::http::Assets;
 
 mod check;
 
@@ -47,7 +48,7 @@ fn identity(name: &str) -> Identity {
 
 fn kind_sample() -> Sample {
     Sample {
-        operator: Operator::new(identity("Example Clinic")),
+        operator: Operator::new(identity("Example Clinic"), &mut Assets::default()),
         address: "kim.larsen@patient.example",
         name: "Dr Ada Meyer <ada.meyer@clinic.example>",
         subject: "Your results of 12 November",
@@ -61,11 +62,14 @@ fn kind_sample() -> Sample {
 fn hostile_sample() -> Sample {
     let logo = Logo::of(Bytes::from_static(b"\x89PNG\r\n\x1a\n0000"));
     Sample {
-        operator: Operator::new(Identity {
-            logo,
-            imprint: Some(Imprint::Text(HOSTILE.to_owned())),
-            ..identity(HOSTILE)
-        }),
+        operator: Operator::new(
+            Identity {
+                logo,
+                imprint: Some(Imprint::Text(HOSTILE.to_owned())),
+                ..identity(HOSTILE)
+            },
+            &mut Assets::default(),
+        ),
         address: HOSTILE,
         name: HOSTILE,
         subject: HOSTILE,
@@ -131,7 +135,12 @@ impl<'a> Painter<'a> {
 
     fn ways(&self) -> Vec<Way> {
         ["password", "passkey", "totp", "secret", "phone", "recovery"]
-            .map(|way| Way::link(format!("/sign-in/{way}"), self.say.t(&format!("ways.{way}"))))
+            .map(|way| {
+                Way::link(
+                    format!("/sign-in/{way}"),
+                    self.say.t(&format!("ways.{way}")),
+                )
+            })
             .to_vec()
     }
 
@@ -148,7 +157,9 @@ impl<'a> Painter<'a> {
             class,
             until: match gone {
                 true => String::new(),
-                false => self.say.with("mailbox.until", "date", self.say.day(self.now)),
+                false => self
+                    .say
+                    .with("mailbox.until", "date", self.say.day(self.now)),
             },
         }
     }
@@ -175,6 +186,7 @@ impl<'a> Painter<'a> {
                 name: self.sample.file.to_owned(),
                 kind: kind.to_owned(),
                 size: self.say.size(octets),
+                warning: (kind == "PNG").then(|| self.say.t("message.danger")),
             })
             .to_vec()
     }
@@ -227,7 +239,7 @@ impl<'a> Painter<'a> {
                 self.wrong(path, "password", "newpass.common"),
             ),
         ] {
-            let page = forms::new_password(shell, path, false, 10, "newpass.lead");
+            let page = forms::new_password(shell, path, 12, "newpass.lead");
             self.draw(name, page);
         }
         let (ways, ending) = (self.ways(), "23");
@@ -251,15 +263,19 @@ impl<'a> Painter<'a> {
     }
 
     fn statements(&mut self) {
-        let reasons = [
-            "cannot.no_factor",
-            "cannot.too_late",
-            "cannot.mailbox",
-            "cannot.generation",
-        ];
+        let reasons = ["cannot.no_factor", "cannot.too_late", "cannot.generation"];
         let out = self.outside("/");
-        self.draw("cannot", forms::cannot(out.clone(), &reasons[..1], self.ways()));
-        self.draw("cannot-all", forms::cannot(out.clone(), &reasons, Vec::new()));
+        self.draw(
+            "cannot",
+            forms::cannot(out.clone(), &reasons[..1], self.ways()),
+        );
+        self.draw(
+            "cannot-all",
+            forms::cannot(out.clone(), &reasons, Vec::new()),
+        );
+        let ways = self.ways();
+        self.draw("stronger", forms::stronger(self.inside("/account"), ways));
+        self.draw("unreadable", forms::unreadable(self.inside("/box")));
         self.draw("expired", forms::expired(out.clone(), self.now));
         self.draw("retracted", forms::retracted(self.inside("/box")));
         for (name, wait) in [("locked", 25 * 60), ("locked-long", 11 * 3600)] {
@@ -273,7 +289,10 @@ impl<'a> Painter<'a> {
         self.draw("confirm", page);
         self.draw("replied", forms::replied(self.inside("/box")));
         for status in [400, 403, 404, 405, 413, 415, 429, 500, 503] {
-            self.draw(&format!("error-{status}"), forms::error(out.clone(), status));
+            self.draw(
+                &format!("error-{status}"),
+                forms::error(out.clone(), status),
+            );
         }
         self.draw("help", forms::help(self.outside("/help")));
         self.draw("imprint", forms::imprint(self.outside("/imprint")));
@@ -332,10 +351,7 @@ impl<'a> Painter<'a> {
     }
 
     fn writing(&mut self) {
-        let people = (
-            self.sample.address.to_owned(),
-            self.sample.name.to_owned(),
-        );
+        let people = (self.sample.address.to_owned(), self.sample.name.to_owned());
         let typed = Writing {
             subject: format!("Re: {}", self.sample.subject),
             text: self.sample.text.to_owned(),
@@ -361,6 +377,8 @@ impl<'a> Painter<'a> {
         let shell = self.inside("/write");
         let page = forms::write(shell, self.sample.address, &to, typed, limit);
         self.draw("write", page);
+        let page = forms::write_first(self.outside("/write"), &to, String::new());
+        self.draw("write-first", page);
     }
 
     fn account(&mut self) {
@@ -376,6 +394,7 @@ impl<'a> Painter<'a> {
                         .say
                         .with("account.passkey_since", "date", self.say.day(self.now)),
                     remove: "/account/passkey/0/remove".to_owned(),
+                    key: "AAAA".to_owned(),
                 }],
                 false => Vec::new(),
             },
@@ -400,7 +419,7 @@ impl<'a> Painter<'a> {
         };
         self.draw("recovery-codes", codes);
         let path = "/account/password";
-        let page = forms::new_password(self.inside(path), path, true, 10, "newpass.account");
+        let page = forms::new_password(self.inside(path), path, 12, "newpass.account");
         self.draw("account-password", page);
         let shell = self.inside("/account/passkey");
         self.draw("passkey-add", forms::passkey_add(shell, "{}".to_owned()));
@@ -437,13 +456,8 @@ fn the_pages_can_be_looked_at() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/portal-pages");
     std::fs::create_dir_all(folder.join("static")).unwrap();
     let operator = &sample.operator;
-    for path in [
-        operator.css_path(),
-        operator.script_path(),
-        operator.icon_path(),
-    ] {
-        let asset = operator.asset(path).unwrap();
-        std::fs::write(folder.join(&path[1..]), &asset.octets).unwrap();
+    for (path, text) in operator::files(operator) {
+        std::fs::write(folder.join(&path[1..]), text).unwrap();
     }
     let mut names = BTreeSet::new();
     for language in Language::ALL {
@@ -456,12 +470,6 @@ fn the_pages_can_be_looked_at() {
             assert!(names.insert(name));
         }
     }
-    let frame = FramePage {
-        title: sample.subject,
-        css: &operator.css_path()[1..],
-        body: "<p>Dear Kim Larsen,</p><p>your <b>results</b> are <a href=\"https://clinic.example/\">here</a>.</p>",
-    };
-    std::fs::write(folder.join("frame.html"), frame.render().unwrap()).unwrap();
 }
 
 #[test]

@@ -285,10 +285,7 @@ fn choose(visitor: &Visitor<'_>) -> Answer {
 
 fn sign_out(visitor: &Visitor<'_>) -> Answer {
     visitor.portal.desk.sessions.end(visitor.token());
-    visitor
-        .on(&["signed-out"])
-        .without_cookie(COOKIE)
-        .forget()
+    visitor.on(&["signed-out"]).without_cookie(COOKIE).forget()
 }
 
 async fn password(visitor: &Visitor<'_>) -> Answer {
@@ -320,7 +317,7 @@ pub(super) fn secret_field(visitor: &Visitor<'_>, name: &str) -> SecretBytes {
 async fn new_password(visitor: &Visitor<'_>) -> Answer {
     let action = visitor.for_target("/sign-in/new-password");
     let draw = |status, shell| {
-        let page = forms::new_password(shell, &action, false, MIN_CHARS, "newpass.lead");
+        let page = forms::new_password(shell, &action, MIN_CHARS, "newpass.lead");
         visitor.page(status, page)
     };
     if !visitor.posts() {

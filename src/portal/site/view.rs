@@ -1,5 +1,7 @@
 //! Records and letters as pages show them.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -15,6 +17,10 @@ pub const SHOWN_TEXT_OCTETS: usize = 24 * 1024;
 /// Octets of images that stand in the HTML. They are put into it, because the frame, which has an
 /// origin of its own, shows no cookie with what it loads.
 pub const MAX_INLINE_OCTETS: u64 = 8 * 1024 * 1024;
+/// Octets of images in one frame, as they are written there.
+pub const MAX_FRAME_OCTETS: usize = 16 * 1024 * 1024;
+/// What stands in the HTML in the place of an image, before its number.
+const MARK: &str = "/inline-image/";
 /// People of one field that are shown.
 const MAX_SHOWN_PEOPLE: usize = 20;
 
@@ -162,24 +168,62 @@ fn sort(file: &Attachment) -> &'static str {
     }
 }
 
-/// The cleaned HTML with its images in it.
-pub(super) fn html(letter: &Letter) -> Option<CleanHtml> {
-    let small = |index: usize| {
-        let files = letter.attachments();
-        let octets: u64 = files.iter().take(index + 1).map(|it| it.octets).sum();
-        octets <= MAX_INLINE_OCTETS
-    };
-    letter.html(&|index| {
-        let image = letter.inline_image(index).filter(|_| small(index));
-        image.map_or_else(String::new, |(kind, octets)| {
-            format!("data:{kind};base64,{}", STANDARD.encode(&octets))
-        })
-    })
+/// The cleaned HTML with its images in it: first with marks in their places, so that an image that
+/// is named a thousand times is not there a thousand times.
+pub(super) fn html(letter: &Letter) -> Option<(CleanHtml, HashMap<usize, String>)> {
+    let clean = letter.html(&|index| format!("{MARK}{index}"))?;
+    let mut images = HashMap::new();
+    let mut room = MAX_INLINE_OCTETS;
+    for file in letter.attachments() {
+        if file.inline.is_none() || file.octets > room {
+            continue;
+        }
+        if let Some((kind, octets)) = letter.inline_image(file.index) {
+            room -= file.octets;
+            let data = format!("data:{kind};base64,{}", STANDARD.encode(&octets));
+            images.insert(file.index, data);
+        }
+    }
+    Some((clean, images))
+}
+
+/// Puts the images into a document, as long as there is room; without an address otherwise.
+pub(super) fn with_images(document: &str, images: &HashMap<usize, String>) -> String {
+    let mut out = String::with_capacity(document.len());
+    let mut pieces = document.split(MARK);
+    out.push_str(pieces.next().unwrap_or_default());
+    let mut room = MAX_FRAME_OCTETS;
+    for piece in pieces {
+        let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = piece.split_at(digits);
+        let image = number
+            .parse()
+            .ok()
+            .and_then(|number: usize| images.get(&number));
+        if let Some(image) = image.filter(|image| image.len() <= room) {
+            room -= image.len();
+            out.push_str(image);
+        }
+        out.push_str(rest);
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_are_put_in_once_there_is_room() {
+        let images = HashMap::from([(1, "data:one".to_owned()), (12, "x".repeat(9 << 20))]);
+        let document = "<img src=\"/inline-image/1\"><img src=\"/inline-image/7\">";
+        assert_eq!(
+            with_images(document, &images),
+            "<img src=\"data:one\"><img src=\"\">"
+        );
+        let many = "<img src=\"/inline-image/12\">".repeat(1000);
+        assert!(with_images(&many, &images).len() <= MAX_FRAME_OCTETS + many.len());
+    }
 
     #[test]
     fn a_long_text_is_cut_between_characters() {

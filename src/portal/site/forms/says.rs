@@ -115,6 +115,24 @@ pub fn confirm<'a>(s: Shell<'a>, address: &str, reference: &Reference) -> SaysPa
     page
 }
 
+/// First a factor of the account has to be shown.
+pub fn stronger(s: Shell<'_>, ways: Vec<Way>) -> SaysPage<'_> {
+    let lines = vec![s.t("account.stronger")];
+    let mut page = says(s, "account.title", "stronger", lines);
+    page.ways = ways;
+    page.ways
+        .push(Way::link("/account", page.s.t("account.back")));
+    page
+}
+
+/// A message that is built so that it cannot be read.
+pub fn unreadable(s: Shell<'_>) -> SaysPage<'_> {
+    let lines = vec![s.t("message.unreadable")];
+    let mut page = says(s, "mailbox.opened", "unreadable", lines);
+    page.ways = vec![home(&page.s)];
+    page
+}
+
 /// A reply, or a message, was taken.
 pub fn replied(s: Shell<'_>) -> SaysPage<'_> {
     let lines = vec![s.t("replied.text")];

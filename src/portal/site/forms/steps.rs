@@ -72,25 +72,14 @@ pub fn code(s: Shell<'_>, minutes: u64, ways: Vec<Way>) -> StepPage<'_> {
     page
 }
 
-/// A password is chosen: on the first visit, or (`current`) changed in the account.
-pub fn new_password<'a>(
-    s: Shell<'a>,
-    action: &str,
-    current: bool,
-    least: usize,
-    lead: &str,
-) -> StepPage<'a> {
+/// A password is chosen: on the first visit, or in the account.
+pub fn new_password<'a>(s: Shell<'a>, action: &str, least: usize, lead: &str) -> StepPage<'a> {
     let mut page = step(s, "newpass", action);
     let s = &page.s;
     page.lead = vec![s.t(lead)];
-    if current {
-        let label = s.t("newpass.current");
-        let field = fields::password("current", label, None, "current-password");
-        page.fields.push(field);
-    }
     let hint = s.with("newpass.hint", "count", least);
     let (label, repeat) = (s.t("newpass.label"), s.t("newpass.repeat"));
-    page.fields.extend([
+    page.fields = Vec::from([
         fields::password("password", label, Some(hint), "new-password"),
         fields::password("repeat", repeat, None, "new-password"),
     ]);
@@ -132,7 +121,7 @@ pub fn passkey(s: Shell<'_>, options: String, ways: Vec<Way>) -> PasskeyPage<'_>
     PasskeyPage {
         title: s.t("passkey.title"),
         lead: s.t("passkey.lead"),
-        action: "/sign-in/passkey",
+        action: "/sign-in/passkey".to_owned(),
         ceremony: "get",
         options,
         fields: Vec::new(),
@@ -157,7 +146,7 @@ pub fn passkey_add(s: Shell<'_>, options: String) -> PasskeyPage<'_> {
     PasskeyPage {
         title: s.t("passkey_add.title"),
         lead: s.t("passkey_add.lead"),
-        action: "/account/passkey",
+        action: "/account/passkey".to_owned(),
         ceremony: "create",
         options,
         fields: vec![field],

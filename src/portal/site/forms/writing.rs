@@ -1,7 +1,8 @@
 //! Writing: a reply to a message, or a message to one of the operator's addresses.
 
+use super::fields;
 use crate::mail::Reference;
-use crate::portal::site::pages::{Choice, Field, WritePage};
+use crate::portal::site::pages::{Choice, Field, StepPage, WritePage};
 use crate::portal::site::shell::Shell;
 
 /// Most characters of a text that is written here.
@@ -89,6 +90,23 @@ pub fn write<'a>(
         fields: vec![subject(&s, typed.subject), text(&s, typed.text)],
         size_limit: s.say.size(limit),
         button: s.t("reply.button"),
+        s,
+    }
+}
+
+/// Whose address a message is from, before it is written.
+pub fn write_first<'a>(s: Shell<'a>, to: &[String], value: String) -> StepPage<'a> {
+    let mut lead = vec![s.t("write.lead")];
+    lead.extend_from_slice(to);
+    StepPage {
+        title: s.t("write.title"),
+        lead,
+        action: "/write".to_owned(),
+        fields: vec![fields::address(&s.say, value)],
+        button: s.t("start.button"),
+        danger: false,
+        notes: Vec::new(),
+        ways: Vec::new(),
         s,
     }
 }

@@ -5,11 +5,59 @@ use std::path::Path;
 
 const VOID: [&str; 8] = ["meta", "link", "img", "input", "br", "hr", "rect", "path"];
 const KNOWN: [&str; 53] = [
-    "html", "head", "meta", "title", "link", "script", "body", "a", "header", "div", "p", "img",
-    "span", "nav", "ul", "li", "form", "input", "button", "main", "footer", "h1", "h2", "label",
-    "textarea", "select", "option", "dl", "dt", "dd", "pre", "article", "section", "iframe", "time",
-    "ol", "code", "br", "svg", "rect", "path", "noscript", "b", "i", "em", "strong", "table", "tr",
-    "td", "th", "blockquote", "hr", "small",
+    "html",
+    "head",
+    "meta",
+    "title",
+    "link",
+    "script",
+    "body",
+    "a",
+    "header",
+    "div",
+    "p",
+    "img",
+    "span",
+    "nav",
+    "ul",
+    "li",
+    "form",
+    "input",
+    "button",
+    "main",
+    "footer",
+    "h1",
+    "h2",
+    "label",
+    "textarea",
+    "select",
+    "option",
+    "dl",
+    "dt",
+    "dd",
+    "pre",
+    "article",
+    "section",
+    "iframe",
+    "time",
+    "ol",
+    "code",
+    "br",
+    "svg",
+    "rect",
+    "path",
+    "noscript",
+    "b",
+    "i",
+    "em",
+    "strong",
+    "table",
+    "tr",
+    "td",
+    "th",
+    "blockquote",
+    "hr",
+    "small",
 ];
 
 /// An element's opening tag.
@@ -27,8 +75,7 @@ fn attributes<'a>(whole: &str, text: &'a str) -> BTreeMap<&'a str, &'a str> {
             .unwrap_or(rest.len());
         let (name, behind) = rest.split_at(end);
         assert!(
-            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
-                || matches!(name, "viewBox"),
+            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') || matches!(name, "viewBox"),
             "{whole}: {name:?} in {text:?}"
         );
         let value = match behind.strip_prefix("=\"") {
@@ -63,7 +110,10 @@ fn look_at(page: &str, tag: &Tag<'_>) {
         assert!(!leads || ours || text_link, "{page}: {attribute}={value}");
     }
     if name == "script" {
-        assert!(tag.attributes.contains_key("src"), "{page}: a script inline");
+        assert!(
+            tag.attributes.contains_key("src"),
+            "{page}: a script inline"
+        );
     }
     if name == "img" {
         assert!(tag.attributes.contains_key("alt"), "{page}: no alt");
@@ -115,7 +165,10 @@ pub(super) fn page(page: &str, html: &str) {
             open.push(name);
         }
     }
-    assert!(open.is_empty() && rest.trim().is_empty(), "{page}: {open:?}");
+    assert!(
+        open.is_empty() && rest.trim().is_empty(),
+        "{page}: {open:?}"
+    );
     assert!(heading > 0, "{page}: no heading");
     assert!(!text.contains(['{', '}']), "{page}: {text}");
     assert!(wanted.is_subset(&ids), "{page}: {wanted:?} {ids:?}");
