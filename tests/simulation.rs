@@ -711,9 +711,9 @@ impl World {
                 assert!(known < expiry, "seed {seed}: deferred after its time");
                 let shortest = match reason {
                     DeferReason::DowngradeSuspected => Duration::from_secs(1),
-                    _ => retry.base_delay(record.attempts),
+                    _ => retry.base_delay(envelope.class, record.attempts),
                 };
-                let latest = now + retry.longest_delay(record.attempts);
+                let latest = now + retry.longest_delay(envelope.class, record.attempts);
                 assert!(
                     *next_attempt >= known + shortest,
                     "seed {seed}: off schedule"

@@ -159,8 +159,9 @@ fn recipient_facts(
         let index = usize::try_from(to_decide.recipient).ok()?;
         let mut facts = facts::of_recipient(envelope.recipients.get(index)?, now);
         facts.tls = to_decide.tls.clone();
-        facts.suspected = to_decide.suspected;
+        facts.suspected = to_decide.suspected_since.is_some();
         facts.unsealable = to_decide.unsealable;
+        facts.undepositable = to_decide.undepositable;
         facts.released.clone_from(&to_decide.released);
         if envelope.class == MessageClass::Submitted {
             memory.recall(&machinery.policy, envelope, &mut facts);
