@@ -546,6 +546,8 @@ pub struct Decision {
     /// The level whose row of the portal's factors applies; above `level` where a downgrade is
     /// suspected.
     pub factors: Level,
+    /// What the recipient opens it by, where it goes by the portal.
+    pub pickup: Option<PickupBy>,
     /// The exception that lets the content travel below `pkix`, where one does.
     pub exception: Option<ExceptionUse>,
     /// Rules that ask for a person's attention, by name.
@@ -570,6 +572,7 @@ impl Decision {
             course,
             terms: Terms::default(),
             factors: level,
+            pickup: None,
             exception: None,
             alerts: Vec::new(),
             policy,
