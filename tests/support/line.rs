@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost::flow::recorded::Recorder;
-use sealpost::flow::{self, Contacts, FlowError, Handle, Machinery, Parts};
+use sealpost::flow::{self, Contacts, FlowError, Handle, Machinery, Parts, Withdrawals};
 use sealpost::journal::{MasterKey, SEGMENT_OCTETS};
 use sealpost::mail::{Address, Client, Envelope, Level, MessageClass, MessageId, ReversePath};
 use sealpost::policy::{Policy, PolicySource};
@@ -61,6 +61,7 @@ pub fn machinery(world: &World, policy: Policy, keys: Vec<SigningKey>) -> Machin
         signer: Signer::new(keys),
         relay: world.relay(),
         smime: None,
+        portal: None,
     }
 }
 
@@ -108,7 +109,8 @@ impl Line {
         let (spool, recovery) = Spool::open(options, world.clock).unwrap();
         let log_file = directory.join("delivery.jsonl");
         let log = DeliveryLog::open(Target::File(log_file.clone())).unwrap();
-        let contacts = Contacts::open(&Tables::open(spool.journal()).unwrap()).unwrap();
+        let tables = Tables::open(spool.journal()).unwrap();
+        let contacts = Contacts::open(&tables).unwrap();
         let options = decisions::Options {
             directory: directory.join("decisions"),
             master_key: MasterKey::from_base64(KEY).unwrap(),
@@ -118,6 +120,7 @@ impl Line {
         let parts = Parts {
             decisions: decisions.clone(),
             contacts,
+            withdrawals: Withdrawals::open(&tables).unwrap(),
             clock: world.clock,
             spool: spool.clone(),
             log: log.clone(),
