@@ -86,8 +86,8 @@ async fn take_back(line: &Line, settlement: &Settlement) {
         else {
             continue;
         };
-        let lies_there = goes_by_portal(settlement, change.recipient)
-            || line.withdrawals.knows(id, recipient);
+        let lies_there =
+            goes_by_portal(settlement, change.recipient) || line.withdrawals.knows(id, recipient);
         let noted = match ended {
             Final::Deposited => line.withdrawals.forget(id, recipient).await,
             _ if lies_there => {

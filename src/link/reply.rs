@@ -20,7 +20,14 @@ use crate::spool::{BodyWriter, SpoolError};
 /// Fields that no reply may have: the line's own, and what would send it elsewhere.
 const FORBIDDEN: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Sender"];
 /// Fields that a message has once.
-const ONCE: [&str; 6] = ["From", "To", "Subject", "Date", "Message-ID", "Content-Type"];
+const ONCE: [&str; 6] = [
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "Content-Type",
+];
 /// Longest Message-ID that is taken.
 const MAX_MESSAGE_ID_OCTETS: usize = 998;
 
@@ -78,7 +85,10 @@ impl From<Refused> for Failed {
 
 impl From<SpoolError> for Failed {
     fn from(error: SpoolError) -> Self {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a reply could not be stored");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a reply could not be stored"
+        );
         Self::Refused(Refusal::new(Code::Temporary, error.to_string()))
     }
 }
@@ -286,7 +296,10 @@ impl Incoming<'_> {
             added.push_str(&format!("Date: {}\r\n", self.received.to_rfc5322()));
         }
         let message_id = given("Message-ID")?;
-        if message_id.as_ref().is_some_and(|id| id.len() > MAX_MESSAGE_ID_OCTETS) {
+        if message_id
+            .as_ref()
+            .is_some_and(|id| id.len() > MAX_MESSAGE_ID_OCTETS)
+        {
             return Err(Refused::Field("Message-ID".to_owned()));
         }
         let message_id = message_id.unwrap_or_else(|| {

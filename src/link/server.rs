@@ -212,7 +212,10 @@ fn queued(made: Result<MessageId, OursError>) -> Result<Queued, Refusal> {
     match made {
         Ok(queue_id) => Ok(Queued { queue_id }),
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a mail for the portal could not be made");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a mail for the portal could not be made"
+            );
             Err(not_made(&error))
         }
     }

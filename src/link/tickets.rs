@@ -46,7 +46,11 @@ pub(super) struct Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut busy = self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut busy = self
+            .shared
+            .busy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         busy.remove(&self.ticket);
         drop(busy);
         self.shared.freed.notify_waiters();
@@ -68,7 +72,11 @@ impl Tickets {
             let mut freed = std::pin::pin!(self.shared.freed.notified());
             freed.as_mut().enable();
             let is_free = {
-                let mut busy = self.shared.busy.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut busy = self
+                    .shared
+                    .busy
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 busy.insert(ticket)
             };
             if is_free {

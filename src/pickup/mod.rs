@@ -126,8 +126,14 @@ impl Pickup {
         recipient: &Address,
     ) -> Result<(), PickupError> {
         let recipient = recipient.clone();
-        self.ask(&ToPortal::Withdraw { queue_id, recipient }, None)
-            .await
+        self.ask(
+            &ToPortal::Withdraw {
+                queue_id,
+                recipient,
+            },
+            None,
+        )
+        .await
     }
 
     /// What the portal knows of an address.

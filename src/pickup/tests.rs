@@ -147,9 +147,10 @@ async fn what_is_for_good_and_what_is_not() {
         Box::leak(line.into_boxed_str())
     };
     let cases: [(Does, fn(&PickupError) -> bool); 7] = [
-        (Does::Say(refusal("refused")), |it| {
-            matches!(it, PickupError::Refused(text) if text == "no")
-        }),
+        (
+            Does::Say(refusal("refused")),
+            |it| matches!(it, PickupError::Refused(text) if text == "no"),
+        ),
         (Does::Say(refusal("temporary")), |it| {
             matches!(it, PickupError::Unavailable(_))
         }),

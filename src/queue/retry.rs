@@ -134,11 +134,7 @@ mod tests {
         let delay = |attempts| retry.base_delay(MessageClass::Submitted, attempts);
         let minutes: Vec<u64> = (0..7).map(|n| delay(n).as_secs() / 60).collect();
         assert_eq!(minutes, [1, 1, 5, 15, 60, 60, 60]);
-        assert_eq!(
-            delay(u32::MAX),
-            Duration::from_secs(3600),
-            "no overflow"
-        );
+        assert_eq!(delay(u32::MAX), Duration::from_secs(3600), "no overflow");
     }
 
     #[test]

@@ -5,8 +5,8 @@
 use serde::Serialize;
 
 use crate::mail::{
-    Address, ContentCipher, DeferReason, Domain, ExceptionUse, Factor, Grade, Level, MessageId, Method,
-    ReversePath, Source, Status, Timestamp, TlsFacts, VerifiedBy,
+    Address, ContentCipher, DeferReason, Domain, ExceptionUse, Factor, Grade, Level, MessageId,
+    Method, ReversePath, Source, Status, Timestamp, TlsFacts, VerifiedBy,
 };
 
 /// What happened.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::mail::{
     Asker, Candidate, Course, Decision, Envelope, Final, Hop, MessageClass, MessageId, Method,
-    Outcome, Reason, RecipientOutcome, RecipientPlan, RecipientRecord, RecipientState, Rendition, Timestamp,
-    Verdict,
+    Outcome, Reason, RecipientOutcome, RecipientPlan, RecipientRecord, RecipientState, Rendition,
+    Timestamp, Verdict,
 };
 
 use super::event::{Event, EventKind, Timestamp3339};
@@ -300,8 +300,7 @@ mod tests {
     use super::*;
     use crate::mail::{
         Address, Allowance, Client, DeferReason, Domain, EnhancedCode, ExceptionUse, Factor, Grade,
-        Level,
-        ReversePath, ShortHost, Status,
+        Level, ReversePath, ShortHost, Status,
     };
 
     fn envelope() -> Envelope {
@@ -495,8 +494,14 @@ mod tests {
         assert_eq!(line["recipient"], "kim@portal.example");
         assert_eq!(line["proofs"], serde_json::json!(["mailbox", "password"]));
         assert_eq!(line["reasons"].as_array().unwrap().len(), MAX_REASONS);
-        assert_eq!((&line["client"], &line["actor"]), (&"192.0.2.7".into(), &"root".into()));
-        assert_eq!((&line["method"], &line["opened_before"]), (&"portal".into(), &false.into()));
+        assert_eq!(
+            (&line["client"], &line["actor"]),
+            (&"192.0.2.7".into(), &"root".into())
+        );
+        assert_eq!(
+            (&line["method"], &line["opened_before"]),
+            (&"portal".into(), &false.into())
+        );
         let bare = PickupEvent {
             event: Happening::PortalExpired,
             queue_id: None,

@@ -112,6 +112,9 @@ mod tests {
         drop(UnixSocket::open(&path, 0o600).unwrap());
         std::fs::write(&path, b"").unwrap();
         let file = UnixSocket::open(&path, 0o660);
-        assert!(matches!(file, Err(UnixSocketError::NotASocket(_))), "{file:?}");
+        assert!(
+            matches!(file, Err(UnixSocketError::NotASocket(_))),
+            "{file:?}"
+        );
     }
 }

@@ -8,9 +8,7 @@ use std::time::Duration;
 use super::super::bounce::read_header;
 use super::super::line::{Line, Machinery};
 use super::{Portal, address, author};
-use crate::mail::{
-    DeferReason, Deposit, EnhancedCode, Notice, Outcome, RecipientOutcome, Status,
-};
+use crate::mail::{DeferReason, Deposit, EnhancedCode, Notice, Outcome, RecipientOutcome, Status};
 use crate::notice;
 use crate::pickup::PickupError;
 use crate::queue::Attempt;

@@ -181,7 +181,10 @@ impl Withdrawals {
         let rows = match self.table.rows() {
             Ok(rows) => rows,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the list of deposits to be taken back cannot be read");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the list of deposits to be taken back cannot be read"
+                );
                 return true;
             }
         };

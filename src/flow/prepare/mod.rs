@@ -153,11 +153,9 @@ async fn leave_behind(
     let mut any = false;
     for to_decide in &preparation.recipients {
         let at = to_decide.recipient;
-        let (Some(before), Some(now), Some(recipient)) = (
-            previous.plan(at),
-            prepared.plan(at),
-            address(envelope, at),
-        ) else {
+        let (Some(before), Some(now), Some(recipient)) =
+            (previous.plan(at), prepared.plan(at), address(envelope, at))
+        else {
             continue;
         };
         let was_there = before.decision.method() == Some(Method::Portal)
@@ -170,9 +168,7 @@ async fn leave_behind(
             continue;
         }
         let reference = called(previous, at);
-        let left = line
-            .withdrawals
-            .leave_behind(id, recipient, reference, due);
+        let left = line.withdrawals.leave_behind(id, recipient, reference, due);
         left.await.map_err(PrepareError::Withdraw)?;
         any |= due;
     }

@@ -126,16 +126,18 @@ pub(super) async fn render(
     let renditions = in_clear.into_iter().zip(sealed).zip(notices);
     Ok(parts
         .zip(renditions)
-        .map(|((to_decide, decision), ((in_clear, sealed), notice))| Decided {
-            recipient: to_decide.recipient,
-            decision: Arc::clone(decision),
-            rendition: match wanted(decision, envelope.class) {
-                Wanted::Content(_) => in_clear,
-                Wanted::Sealed => sealed,
-                Wanted::Notice(_) => notice,
-                Wanted::Nothing => None,
+        .map(
+            |((to_decide, decision), ((in_clear, sealed), notice))| Decided {
+                recipient: to_decide.recipient,
+                decision: Arc::clone(decision),
+                rendition: match wanted(decision, envelope.class) {
+                    Wanted::Content(_) => in_clear,
+                    Wanted::Sealed => sealed,
+                    Wanted::Notice(_) => notice,
+                    Wanted::Nothing => None,
+                },
             },
-        })
+        )
         .collect())
 }
 

@@ -145,10 +145,7 @@ fn a_notice_that_was_taken_is_a_deposit_and_a_plain_delivery_is_none() {
     ] {
         let mut bench = Bench::new();
         bench.accept(envelope(1, &["a@x.example"]));
-        bench.tell(
-            Duration::ZERO,
-            planned(Course::Send(method), None, Some(0)),
-        );
+        bench.tell(Duration::ZERO, planned(Course::Send(method), None, Some(0)));
         let end = bench.attempted(MINUTE, 1, vec![delivered(0)]);
         let state = &end.changes[0].record.state;
         assert_eq!(*state, RecipientState::Final(expected));
