@@ -14,7 +14,7 @@ use std::time::Duration;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::mail::pickup::REFERENCE_OCTETS;
-use crate::mail::{Address, Domain, Envelope, Language, MessageClass, PickupFacts, Reference};
+use crate::mail::{Address, Domain, Envelope, Language, MessageClass, Reference};
 use crate::notice::Setting;
 use crate::pickup::Pickup;
 
@@ -51,15 +51,6 @@ impl Portal {
         let said = envelope.pickup.language;
         said.or_else(|| closest().map(|(_, language)| *language))
             .unwrap_or(self.language)
-    }
-
-    /// By what the recipients of a message could open it, as far as its sender says.
-    pub(super) fn facts(&self, envelope: &Envelope) -> PickupFacts {
-        PickupFacts {
-            secret: envelope.pickup.secret.is_some(),
-            phone: self.phone_codes && envelope.pickup.phone.is_some(),
-            registered: None,
-        }
     }
 }
 

@@ -221,7 +221,7 @@ fn recipient_facts(
         facts.released.clone_from(&to_decide.released);
         if envelope.class == MessageClass::Submitted {
             if let Some(portal) = &machinery.portal {
-                facts.pickup = portal.facts(envelope);
+                facts.pickup = facts::of_wishes(&envelope.pickup, portal.phone_codes);
             }
             memory.recall(&machinery.policy, envelope, &mut facts);
         }
