@@ -253,12 +253,12 @@ fault! { the_wait_ends_a_moment_early, "not waited out",
     }
 }
 fault! { the_portal_takes_a_mailbox_code_after_a_downgrade, "factors",
-    fn factors(&self, level: Level, _: &TlsStanding) -> Level {
+    fn factors(&self, level: Level, _: bool) -> Level {
         level
     }
 }
 fault! { the_factors_are_always_those_of_restricted, "factors",
-    fn factors(&self, _: Level, _: &TlsStanding) -> Level {
+    fn factors(&self, _: Level, _: bool) -> Level {
         Level::Restricted
     }
 }

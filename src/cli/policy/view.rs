@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::seconds;
 use crate::mail::{
-    Asker, Candidate, Course, Decision, ExceptionUse, Grade, Level, MessageClass, Method, Reason,
-    Refusal, RenditionClass, Terms, Verdict,
+    Asker, Candidate, Course, Decision, ExceptionUse, Grade, Level, MessageClass, Method, PickupBy,
+    Reason, Refusal, RenditionClass, Terms, Verdict,
 };
 use crate::policy::{Wanted, wanted};
 
@@ -25,6 +25,9 @@ pub(super) struct DecisionView {
     demands: Option<Grade>,
     /// The level whose factors the portal would ask for.
     factors: Level,
+    /// What the recipient opens it by; absent where it does not go by the portal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pickup: Option<PickupBy>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exception: Option<ExceptionView>,
     terms: TermsView,
@@ -176,6 +179,7 @@ impl From<&Decision> for DecisionView {
             course: CourseView::from(&decision.course),
             demands: required(decision),
             factors: decision.factors,
+            pickup: decision.pickup,
             exception: decision.exception.as_ref().map(ExceptionView::from),
             terms: TermsView::from(&decision.terms),
             alerts: decision.alerts.iter().map(ToString::to_string).collect(),
@@ -189,6 +193,8 @@ pub(super) fn required(decision: &Decision) -> Option<Grade> {
     match wanted(decision, MessageClass::Submitted) {
         Wanted::Content(demand) => Some(demand.least()),
         Wanted::Sealed => RenditionClass::Sealed.least_grade(decision.level),
+        Wanted::Notice(PickupBy::Mailbox) => Some(Grade::Any),
+        Wanted::Notice(PickupBy::Apart) => RenditionClass::Notice.least_grade(decision.level),
         Wanted::Nothing => None,
     }
 }
@@ -217,6 +223,14 @@ pub(super) const fn way(course: &Course) -> &'static str {
 pub(super) fn comes_to(decision: &Decision) -> String {
     match &decision.course {
         Course::Send(method) => match required(decision) {
+            Some(least) if *method == Method::Portal => format!(
+                "goes by portal{}; the notice over a connection of grade {least} or better",
+                match decision.pickup {
+                    Some(PickupBy::Mailbox) => ", opened by a code to the mailbox or more",
+                    Some(PickupBy::Apart) => ", opened by what does not travel by the mailbox",
+                    None => "",
+                }
+            ),
             Some(least) => {
                 format!("goes by {method}, over a connection of grade {least} or better")
             }

@@ -129,7 +129,8 @@ pub(super) async fn render(
             rendition: match wanted(decision, envelope.class) {
                 Wanted::Content(_) => in_clear,
                 Wanted::Sealed => sealed,
-                Wanted::Nothing => None,
+                // Composed once the portal is there to leave it in.
+                Wanted::Notice(_) | Wanted::Nothing => None,
             },
         })
         .collect())

@@ -7,7 +7,7 @@ use super::oracle::{Case, rank};
 use super::{Tally, Witness, levels_from};
 use crate::mail::{
     Asker, Course, Decision, Demand, Domain, DomainPattern, ExceptionUse, Grade, Level,
-    MessageClass, Method, Reason, Timestamp, TlsStanding,
+    MessageClass, Method, PickupFacts, Reason, Timestamp, TlsStanding,
 };
 use crate::mail::{CertificateFact, CertificateProblem};
 use crate::policy::choose::{Standing, choose};
@@ -251,6 +251,8 @@ impl<J: Judge> Space<'_, J> {
                     certificate_problem,
                     // Where it is so nothing can be sent that was sealed.
                     unsealable: false,
+                    pickup: PickupFacts::default(),
+                    undepositable: false,
                     released: &[],
                 };
                 let mut asked = asked(self.judge, base, &reasons, &[], &[]);
