@@ -34,8 +34,8 @@ pub use secret::{Credentials, Secret, SecretError};
 pub use sections::{
     ClamdAddress, Colour, Config, DkimSection, IdentityOwner, IdentitySection, Imprint,
     LdapSection, Limits, ListenerAddress, ListenerSection, ListenerTls, LogLevel, LogTarget,
-    PortalConfig, PortalSection, PortalTls, RefusedType, RelaySection, RetrySection, RouteSection,
-    RouteTls, SmimeSection, SmsSection, TlsSection, WellKnownSection,
+    PortalConfig, PortalSection, PortalTls, RelaySection, RetrySection, RouteSection, RouteTls,
+    SmimeSection, SmsSection, TlsSection, WellKnownSection,
 };
 pub use shown::{Logo, LogoError, TextsProblem, read_logo, read_texts};
 

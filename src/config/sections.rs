@@ -19,7 +19,7 @@ pub use incoming::{Limits, ListenerAddress, ListenerSection, ListenerTls, TlsSec
 pub use outgoing::{DkimSection, RelaySection, RetrySection, RouteSection, RouteTls};
 pub(super) use policy::{Draft, included_file as policy_of_included};
 pub use portal::{
-    ClamdAddress, Colour, Imprint, PortalConfig, PortalSection, PortalTls, RefusedType, SmsSection,
+    ClamdAddress, Colour, Imprint, PortalConfig, PortalSection, PortalTls, SmsSection,
 };
 pub use smime::{IdentityOwner, IdentitySection, SmimeSection};
 

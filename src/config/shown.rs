@@ -2,8 +2,7 @@
 //! at before anybody sees it.
 //!
 //! The folder holds `LANG.toml` files of the form of `locale`. Texts go into mails too, so the line
-//! reads them as the portal does. A logo is a picture by its own first octets, never by its name,
-//! and never SVG, which can hold scripts.
+//! reads them as the portal does. A logo is a picture by its own first octets, never by its name.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -22,8 +21,8 @@ use crate::mail::Language;
 const MAX_TEXTS_OCTETS: u64 = 1 << 20;
 /// Most entries of the folder that are looked at.
 const MAX_ENTRIES: usize = 1000;
-/// Largest logo: it goes to people on slow lines.
-pub const MAX_LOGO_OCTETS: u64 = 256 << 10;
+/// Largest logo: it is loaded with every page.
+pub const MAX_LOGO_OCTETS: u64 = 32 << 10;
 
 /// A picture of the operator's.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub enum LogoError {
     #[error("{0}")]
     File(#[from] FileError),
     /// No picture, or of another kind.
-    #[error("is neither PNG nor JPEG, GIF or WebP")]
+    #[error("is neither PNG nor JPEG, GIF, WebP or SVG")]
     Kind,
 }
 
@@ -73,6 +72,8 @@ pub fn read_logo(path: &Path) -> Result<Logo, LogoError> {
             b'P',
             ..,
         ] => "image/webp",
+        // Shown as a picture, in which no script runs.
+        [b'<', b's', b'v', b'g', ..] | [b'<', b'?', b'x', b'm', b'l', ..] => "image/svg+xml",
         _ => return Err(LogoError::Kind),
     };
     Ok(Logo { octets, kind })
@@ -229,7 +230,11 @@ mod tests {
             (b"\xff\xd8\xff\xe0rest", Some("image/jpeg")),
             (b"GIF89a..", Some("image/gif")),
             (b"RIFF....WEBPVP8 ", Some("image/webp")),
-            (b"<svg xmlns='http://www.w3.org/2000/svg'/>", None),
+            (
+                b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+                Some("image/svg+xml"),
+            ),
+            (b"<html><script>", None),
             (b"", None),
         ] {
             std::fs::write(&path, octets).unwrap();

@@ -23,8 +23,6 @@ use super::pem::{in_time, pem_problem, roots_problem};
 use crate::mail::Timestamp;
 use crate::world::url::Host;
 
-/// A logo above this is worth a word: it is on each page.
-const LARGE_LOGO_OCTETS: usize = 32 << 10;
 /// How long clamd may take to say that it is there.
 const CLAMD_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -192,14 +190,6 @@ fn texts(folder: &At<std::path::PathBuf>, sheet: &mut Sheet<'_>) {
 fn logo(path: &At<std::path::PathBuf>, sheet: &mut Sheet<'_>) {
     let shown = path.display();
     match read_logo(path) {
-        Ok(logo) if logo.octets.len() > LARGE_LOGO_OCTETS => sheet.warn(
-            path.at,
-            format!(
-                "portal.logo {shown} has {} octets, on each page",
-                logo.octets.len()
-            ),
-            "make it smaller: a page has less than 50 KB without it",
-        ),
         Ok(_) => {}
         Err(LogoError::File(error)) if error.is_not_found() => sheet.missing(
             path.at,
@@ -209,7 +199,7 @@ fn logo(path: &At<std::path::PathBuf>, sheet: &mut Sheet<'_>) {
         Err(error) => sheet.wrong(
             path.at,
             format!("portal.logo {shown} {}", said(&error)),
-            "use a small PNG, JPEG, GIF or WebP",
+            "use a small PNG, JPEG, GIF, WebP or SVG",
         ),
     }
 }

@@ -5,6 +5,7 @@
 
 mod words;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,10 +18,10 @@ use super::smime::kept;
 use super::{
     Config, Limits, ListenerAddress, ListenerSection, LogLevel, LogTarget, TlsSection, located,
 };
-use crate::mail::{Address, DomainPattern, Language};
+use crate::mail::{Address, Domain, Language};
 use crate::world::url::Url;
 
-pub use words::{ClamdAddress, Colour, Imprint, RefusedType};
+pub use words::{ClamdAddress, Colour, Imprint};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -65,8 +66,8 @@ pub struct PortalSection {
     pub unread_after: Option<Duration>,
     /// The language of recipients of whom nothing is known.
     pub language: Language,
-    /// The language of recipients of some domains, in the order of the file.
-    pub languages: Vec<(DomainPattern, Language)>,
+    /// The language of recipients of some domains, and of those below them; the closest counts.
+    pub languages: BTreeMap<Domain, Language>,
     /// A picture at the top of each page.
     pub logo: Option<At<PathBuf>>,
     /// The colour of buttons and links.
@@ -87,8 +88,8 @@ pub struct PortalSection {
     pub replies: bool,
     /// Octets of a reply's text and files, all together.
     pub reply_size: u64,
-    /// Files that a reply may not have, beside those that none may.
-    pub reply_types: Vec<RefusedType>,
+    /// Files that a reply may not have, beside those that none may: ends of names, and types.
+    pub reply_types: Vec<String>,
     /// Who looks for malware in replies.
     pub clamd: Option<At<ClamdAddress>>,
     /// Whom outsiders may begin to write to.
@@ -411,7 +412,7 @@ impl Times {
 /// What people see.
 struct Looks {
     language: Language,
-    languages: Vec<(DomainPattern, Language)>,
+    languages: BTreeMap<Domain, Language>,
     logo: Option<At<PathBuf>>,
     colour: Option<Colour>,
     imprint: Option<Imprint>,
@@ -422,7 +423,7 @@ impl Looks {
     fn read(sheet: &mut Sheet<'_>, section: &mut Section<'_>, base: &Path) -> Self {
         let language = section.optional(sheet, "language", words::language);
         let languages = section.dictionary(sheet, "languages", |domain, value| {
-            Ok((words::pattern(domain)?, words::language(value)?))
+            Ok((words::domain(domain)?, words::language(value)?))
         });
         let logo = section.optional(sheet, "logo", value::path);
         let colour = section.optional(sheet, "colour", words::colour);
@@ -444,7 +445,7 @@ impl Looks {
 struct Replies {
     on: bool,
     size: u64,
-    types: Vec<RefusedType>,
+    types: Vec<String>,
     clamd: Option<At<ClamdAddress>>,
     write_to: Vec<Address>,
 }
@@ -463,7 +464,7 @@ impl Replies {
             let what = format!("portal.write_to has more than {MAX_WRITE_TO} addresses");
             sheet.wrong(list.at, what, "shorten it");
         }
-        let values = |list: Option<At<Vec<At<RefusedType>>>>| {
+        let values = |list: Option<At<Vec<At<String>>>>| {
             let list = list.map(|list| list.value).unwrap_or_default();
             list.into_iter().map(|it| it.value).collect()
         };

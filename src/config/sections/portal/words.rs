@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::super::super::problem::At;
 use super::super::super::reader::Wrong;
 use super::super::super::value;
-use crate::mail::{Address, DomainPattern, Language};
+use crate::mail::{Address, Domain, Language};
 use crate::world::url::{Host, Scheme, Url};
 
 /// Longest name of an operator, in characters.
@@ -36,15 +36,6 @@ pub enum Imprint {
     Url(String),
     /// Here, in lines.
     Text(String),
-}
-
-/// A kind of file that a reply may not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RefusedType {
-    /// By the end of its name, in lower case and without the dot.
-    Extension(String),
-    /// By its type, in lower case: `application/zip`, or `video/*`.
-    Type(String),
 }
 
 /// Where clamd answers.
@@ -179,11 +170,11 @@ pub(super) fn language(value: &DeValue<'_>) -> Result<Language, Wrong> {
 }
 
 /// A key of `portal.languages`.
-pub(super) fn pattern(domain: &str) -> Result<DomainPattern, Wrong> {
-    domain.parse().map_err(|error| {
+pub(super) fn domain(name: &str) -> Result<Domain, Wrong> {
+    Domain::from_unicode(name).map_err(|error| {
         Wrong::new(
             format!("is of no domain: {error}"),
-            "write it as in \"example.de\" = \"de\", or \"*.de\" for what lies below it",
+            "write it as in \"example.de\" = \"de\"",
         )
     })
 }
@@ -221,7 +212,7 @@ pub(super) fn imprint(value: &DeValue<'_>) -> Result<Imprint, Wrong> {
 }
 
 /// The end of a file's name, or a type.
-pub(super) fn refused_type(value: &DeValue<'_>) -> Result<RefusedType, Wrong> {
+pub(super) fn refused_type(value: &DeValue<'_>) -> Result<String, Wrong> {
     const EXAMPLE: &str =
         "\"iso\" for the end of a name, or \"application/zip\" or \"video/*\" for a type";
     let text = text(value, "a kind of file", EXAMPLE)?.to_ascii_lowercase();
@@ -234,10 +225,8 @@ pub(super) fn refused_type(value: &DeValue<'_>) -> Result<RefusedType, Wrong> {
         return Err(wrong());
     }
     match text.split_once('/') {
-        Some((whole, part)) if token(whole) && (token(part) || part == "*") => {
-            Ok(RefusedType::Type(text))
-        }
-        None if token(&text) && !text.contains('.') => Ok(RefusedType::Extension(text)),
+        Some((whole, part)) if token(whole) && (token(part) || part == "*") => Ok(text),
+        None if token(&text) && !text.contains('.') => Ok(text),
         _ => Err(wrong()),
     }
 }
@@ -307,8 +296,8 @@ mod tests {
     #[test]
     fn kinds_of_files_are_ends_of_names_and_types() {
         let read = |text| refused_type(&string(text));
-        assert_eq!(read("ISO"), Ok(RefusedType::Extension("iso".into())));
-        assert_eq!(read("video/*"), Ok(RefusedType::Type("video/*".into())));
+        assert_eq!(read("ISO"), Ok("iso".to_owned()));
+        assert_eq!(read("video/*"), Ok("video/*".to_owned()));
         for text in ["", ".iso", "a/b/c", "*/zip", "a b", "tar.gz", "/x"] {
             assert!(read(text).is_err(), "{text}");
         }
