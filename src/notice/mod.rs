@@ -321,3 +321,6 @@ fn named_id(message_id: &str) -> Option<&str> {
             .all(|octet| octet.is_ascii_graphic() && !matches!(octet, b'<' | b'>'));
     sound.then_some(inside)
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,18 @@ pub(super) enum Block {
     Foot(String),
 }
 
+impl Block {
+    fn on_one_line(self) -> Self {
+        match self {
+            Self::Words(text) => Self::Words(one_line(&text)),
+            Self::Link(text) => Self::Link(one_line(&text)),
+            Self::Typed(text) => Self::Typed(one_line(&text)),
+            Self::Digits(text) => Self::Digits(one_line(&text)),
+            Self::Foot(text) => Self::Foot(one_line(&text)),
+        }
+    }
+}
+
 /// What a mail is made of.
 #[derive(Debug)]
 pub(super) struct Letter<'a> {
@@ -49,9 +61,10 @@ pub(super) struct Letter<'a> {
 
 /// The mail.
 pub(super) fn written(letter: Letter<'_>) -> Vec<u8> {
-    let text = text(&letter.blocks);
+    let blocks: Vec<Block> = letter.blocks.into_iter().map(Block::on_one_line).collect();
+    let text = text(&blocks);
     let subject = one_line(&letter.subject);
-    let html = html(letter.language, &subject, &letter.blocks);
+    let html = html(letter.language, &subject, &blocks);
     // Made of the id, since the same notice must be the same octets. `=_` stands in neither of the
     // encodings that a part may have.
     let unique: String = letter
@@ -94,7 +107,7 @@ fn part(kind: &'static str, content: String) -> MimePart<'static> {
     MimePart::new(kind, BodyPart::Text(content.into()))
 }
 
-/// What stands in a header stays on its line.
+/// What stands in a header, or in a piece of the text, stays on its line.
 fn one_line(text: &str) -> String {
     let blank = |c: char| if c.is_control() { ' ' } else { c };
     text.chars()

@@ -223,14 +223,9 @@ pub(super) const fn way(course: &Course) -> &'static str {
 pub(super) fn comes_to(decision: &Decision) -> String {
     match &decision.course {
         Course::Send(method) => match required(decision) {
-            Some(least) if *method == Method::Portal => format!(
-                "goes by portal{}; the notice over a connection of grade {least} or better",
-                match decision.pickup {
-                    Some(PickupBy::Mailbox) => ", opened by a code to the mailbox or more",
-                    Some(PickupBy::Apart) => ", opened by what does not travel by the mailbox",
-                    None => "",
-                }
-            ),
+            Some(least) if *method == Method::Portal => {
+                format!("goes by portal, the notice over a connection of grade {least} or better")
+            }
             Some(least) => {
                 format!("goes by {method}, over a connection of grade {least} or better")
             }
@@ -270,7 +265,7 @@ fn help(decision: &Decision, candidate: &Candidate) -> Option<String> {
         }
         (Verdict::Refused(Refusal::NotDeposited), _) => "see the log of the portal",
         (Verdict::Refused(Refusal::NotConfigured), Method::Portal) => {
-            "it takes a [portal] section, which this version does not have"
+            "it takes a [portal] section in the configuration"
         }
         (Verdict::Refused(Refusal::NotConfigured), Method::Tls) => {
             "add \"tls\" to the methods of policy, or of its policy.domain"
@@ -359,6 +354,15 @@ pub(super) fn lines(decision: &Decision) -> Vec<(&'static str, String)> {
     }
     if decision.terms.require_pq {
         lines.push(("key exchange", "post-quantum only".to_owned()));
+    }
+    if let Some(pickup) = decision.pickup {
+        let by = match pickup {
+            PickupBy::Mailbox => "a code to the mailbox, or more",
+            PickupBy::Apart => {
+                "what does not travel by the mailbox: a secret, a number, a registration"
+            }
+        };
+        lines.push(("opened by", by.to_owned()));
     }
     if decision.factors > decision.level {
         let factors = format!(
