@@ -17,7 +17,7 @@ use crate::config::{Config, Credentials};
 use crate::directory::certificates::{self, Certificates};
 use crate::directory::{Authenticator, AuthenticatorError, Users, UsersError};
 use crate::flow::recorded::Recorder;
-use crate::flow::{self, Contacts, Machinery, Parts};
+use crate::flow::{self, Contacts, Machinery, Parts, Withdrawals};
 use crate::journal::SEGMENT_OCTETS;
 use crate::queue::Queue;
 use crate::report::decisions::{self, DecisionsError};
@@ -105,6 +105,7 @@ pub(super) fn rebuild(
             signer: build::signer(config)?,
             relay: build::relay(config, credentials, clock)?,
             smime: None,
+            portal: None,
         },
         users: Users::load(&config.users)?,
         certificate: doors::certificate(config)?,
@@ -144,6 +145,7 @@ pub(super) async fn start(
     tell_recovery(&recovery.report);
     let tables = Tables::open(spool.journal())?;
     let contacts = Contacts::open(&tables)?;
+    let withdrawals = Withdrawals::open(&tables)?;
     let certificates = Certificates::open(&tables, rebuilt.directory)?;
     let decisions = open_decisions(&config, &credentials, clock).await?;
     let log = DeliveryLog::open(build::log_target(&config)).map_err(StartError::Log)?;
@@ -166,6 +168,7 @@ pub(super) async fn start(
         postmaster: config.postmaster.clone(),
         decisions: decisions.clone(),
         contacts,
+        withdrawals,
         machinery: smime::joined(rebuilt.machinery, &certificates, rebuilt.sealer),
     };
     let queue = Queue::new(retry, limits, seed(clock));

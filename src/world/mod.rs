@@ -11,6 +11,7 @@ pub mod file;
 pub mod net;
 pub mod reach;
 pub mod tls;
+pub mod unix_socket;
 pub mod url;
 
 /// A future of a trait object's method.
