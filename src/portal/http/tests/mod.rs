@@ -307,6 +307,7 @@ fn request(method: &str, path: &str, body: Vec<u8>) -> hyper::Request<Full<Bytes
 async fn to_the_end(stream: &mut Tls) -> Vec<u8> {
     let mut octets = Vec::new();
     // A connection that is cut is as much an end.
+    drop(stream.flush().await);
     drop(stream.read_to_end(&mut octets).await);
     octets
 }
