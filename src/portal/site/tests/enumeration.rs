@@ -75,7 +75,7 @@ async fn steps(world: &World, begin: (&str, &[(&str, &str)]), replaced: &[&str])
     seen
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn an_address_and_a_reference_that_exist_are_answered_like_those_that_do_not() {
     let world = World::new().await;
     let known = world.leave(1, KNOWN, Level::Confidential).await.to_string();
@@ -97,7 +97,7 @@ async fn an_address_and_a_reference_that_exist_are_answered_like_those_that_do_n
     assert_eq!(world.line.count(), mailed, "nothing goes to strangers");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn nothing_odd_in_an_address_gets_through() {
     let world = World::new().await;
     for typed in [

@@ -36,7 +36,7 @@ async fn outcome(browser: &Browser, method: Method, path: &str, mine: &str) -> (
     (answer.status(), text.replace(mine, "REFERENCE"))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn what_is_anothers_is_the_same_as_what_does_not_exist() {
     let world = World::new().await;
     let mut messages = Vec::new();
@@ -91,7 +91,7 @@ async fn what_is_anothers_is_the_same_as_what_does_not_exist() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn whoever_has_shown_nothing_gets_nowhere() {
     let world = World::new().await;
     let message = world.leave(1, USERS[0], Level::Protected).await;

@@ -11,7 +11,7 @@ const KIM: &str = "kim@patient.example";
 /// Requests of the scanner.
 const MAX_REQUESTS: usize = 400;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_scanner_that_follows_and_submits_everything_leaves_all_as_it_was() {
     let world = World::new().await;
     let message = world.leave(1, KIM, Level::Protected).await;
@@ -61,7 +61,7 @@ async fn a_scanner_that_follows_and_submits_everything_leaves_all_as_it_was() {
     assert!(world.opened(message));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn what_is_fetched_ahead_or_by_another_sites_link_opens_nothing() {
     let world = World::new().await;
     let message = world.leave(1, KIM, Level::Protected).await;

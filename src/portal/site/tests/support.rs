@@ -210,6 +210,8 @@ impl World {
 
     /// A browser in which the address was proved by a code.
     pub(super) async fn signed_in(&self, to: &str) -> Browser {
+        // A code a minute.
+        self.later(Duration::from_secs(61)).await;
         let mut browser = self.browser();
         browser.get("/").await;
         let page = browser.post("/", &[("address", to)]).await;

@@ -12,7 +12,7 @@ use crate::portal::store::ReplyState;
 const KIM: &str = "kim@patient.example";
 const PASSWORD: &str = "heron lamp cobalt river";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn first_visit_code_read_download_reply() {
     let world = World::new().await;
     let message = world.leave(1, KIM, Level::Protected).await;
@@ -101,7 +101,7 @@ async fn reading(world: &World, browser: &mut super::support::Browser, message: 
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_confidential_message_has_a_password_set_and_the_next_visit_asks_for_it() {
     let world = World::new().await;
     let message = world.leave(1, KIM, Level::Confidential).await;
@@ -151,7 +151,7 @@ async fn a_confidential_message_has_a_password_set_and_the_next_visit_asks_for_i
     assert!(world.opened(second));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn an_app_opens_what_came_after_it_was_set_up_and_nothing_before() {
     let world = World::new().await;
     let before = world.leave(1, KIM, Level::Restricted).await;
@@ -197,7 +197,7 @@ async fn an_app_opens_what_came_after_it_was_set_up_and_nothing_before() {
     assert!(world.opened(after) && !world.opened(before));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn the_senders_secret_opens_its_message_and_no_other_and_shows_no_list() {
     let world = World::new().await;
     let message = world
@@ -233,7 +233,7 @@ async fn the_senders_secret_opens_its_message_and_no_other_and_shows_no_list() {
     assert!(!world.opened(other));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_code_whose_mail_others_could_read_is_not_taken() {
     let world = World::new().await;
     let message = world.leave(1, KIM, Level::Protected).await;
@@ -248,7 +248,7 @@ async fn a_code_whose_mail_others_could_read_is_not_taken() {
     assert!(!world.opened(message));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn wrong_codes_are_counted_and_then_there_is_a_pause_that_destroys_nothing() {
     let world = World::new().await;
     let message = world.leave(1, KIM, Level::Protected).await;
@@ -277,7 +277,7 @@ async fn wrong_codes_are_counted_and_then_there_is_a_pause_that_destroys_nothing
     assert_eq!(page.status, Status::OK);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn what_has_ended_says_so_to_whom_it_was_for() {
     let world = World::new().await;
     let expired = world.leave(1, KIM, Level::Protected).await;
@@ -313,7 +313,7 @@ async fn what_has_ended_says_so_to_whom_it_was_for() {
     assert!(list.contains("expired") && list.contains("taken back"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn sessions_end_when_idle_and_by_signing_out_and_forged_forms_do_nothing() {
     let world = World::new().await;
     let message = world.leave(1, KIM, Level::Protected).await;
@@ -337,7 +337,7 @@ async fn sessions_end_when_idle_and_by_signing_out_and_forged_forms_do_nothing()
     assert_eq!(page.path, format!("/m/{message}"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_reply_that_is_refused_keeps_its_text() {
     let world = World::new().await;
     let message = world.leave(1, KIM, Level::Protected).await;
@@ -372,7 +372,7 @@ async fn a_reply_that_is_refused_keeps_its_text() {
     assert_eq!(world.portal.store.replies(&message), []);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn outsiders_write_to_the_listed_addresses_only() {
     let world = World::new().await;
     let mut browser = world.browser();
@@ -402,7 +402,7 @@ async fn outsiders_write_to_the_listed_addresses_only() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn the_language_is_that_of_the_link_the_account_or_the_browser() {
     let world = World::new().await;
     let mut browser = world.browser();
