@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Exit, Failure, output};
-use crate::config::{self, Credentials, LoadError, Loaded, Weight};
+use crate::config::{self, Credentials, LoadError, Loaded, Reach, Weight};
 use crate::server::logging::Logging;
 use crate::server::{BuildError, Daemon, RunError, StartError, notify};
 use crate::spool::SpoolError;
@@ -65,7 +65,7 @@ pub fn runtime() -> Result<Runtime, Failure> {
 
 /// Loads the configuration for a start.
 pub fn load(file: &Path, clock: Clock, credentials: &Credentials) -> Result<Loaded, Failure> {
-    config::load(file, clock.now(), credentials).map_err(|error| {
+    config::load(file, Reach::Files, clock.now(), credentials).map_err(|error| {
         let exit = match &error {
             LoadError::NoFile(_) => Exit::Configuration,
             LoadError::Unreadable { .. } => Exit::Usage,
@@ -194,7 +194,7 @@ async fn run(
 fn reload(daemon: &mut Daemon, logging: &Logging, clock: Clock, credentials: &Credentials) {
     notify::reloading();
     let file = daemon.config().file.clone();
-    match config::load(&file, clock.now(), credentials) {
+    match config::load(&file, Reach::Files, clock.now(), credentials) {
         Ok(loaded) => {
             for warning in &loaded.warnings.0 {
                 tracing::warn!("{warning}");

@@ -56,7 +56,7 @@ fn bound(mut ids: Vec<String>) -> Vec<String> {
 }
 
 /// `text` as an id with its brackets; `None` if it could not stand in a header as it is.
-pub(in crate::portal) fn id(text: &str) -> Option<String> {
+pub fn id(text: &str) -> Option<String> {
     let inner = text.trim();
     let inner = inner.strip_prefix('<').unwrap_or(inner);
     let inner = inner.strip_suffix('>').unwrap_or(inner);

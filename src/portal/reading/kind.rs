@@ -370,7 +370,6 @@ const DANGEROUS: &[(Danger, &[&str])] = &[
             "aspx",
             "ashx",
             "asmx",
-            "cer2",
             "jsp",
             "jspx",
             "cgi",
@@ -402,7 +401,6 @@ const DANGEROUS: &[(Danger, &[&str])] = &[
             "rgs",
             "shb",
             "shs",
-            "sys2",
             "ade",
             "adp",
             "mda",
@@ -450,7 +448,6 @@ const DANGEROUS: &[(Danger, &[&str])] = &[
             "svgz",
             "xsl",
             "xslt",
-            "xml",
             "xspf",
             "xaml",
             "htc",
@@ -512,7 +509,6 @@ const DANGEROUS: &[(Danger, &[&str])] = &[
             "group",
             "grp",
             "cnt",
-            "vhdx2",
             "wcx",
             "terminal",
             "service",
@@ -525,7 +521,6 @@ const DANGEROUS: &[(Danger, &[&str])] = &[
             "vcd",
             "vxd",
             "ovpn",
-            "cab2",
             "pcd",
             "ops",
             "oft",
@@ -673,7 +668,7 @@ fn active(head: &[u8]) -> Option<Danger> {
         return Some(Danger::Shortcut);
     }
     // What browsers sniff as HTML (WHATWG MIME Sniffing §7.1), and what they run once it is open.
-    const TAGS: [&[u8]; 16] = [
+    const TAGS: [&[u8]; 15] = [
         b"<!doctype html",
         b"<html",
         b"<head",
@@ -689,7 +684,6 @@ fn active(head: &[u8]) -> Option<Danger> {
         b"<math",
         b"<hta:",
         b"<xsl:",
-        b"<?xml-stylesheet",
     ];
     let markup = text.starts_with(b"<")
         && TAGS
@@ -802,8 +796,6 @@ fn declared_danger(declared: &str) -> Option<Danger> {
         "text/html"
         | "application/xhtml+xml"
         | "image/svg+xml"
-        | "text/xml"
-        | "application/xml"
         | "text/xsl"
         | "multipart/related" => Some(Danger::Markup),
         "application/x-msdownload"

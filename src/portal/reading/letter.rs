@@ -6,7 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use mail_parser::{HeaderValue, MessageParser};
 
-use super::arrange::{Arranged, Block, arrange};
+use super::arrange::{Arranged, arrange};
 use super::conversation::{Identifiers, id, ids};
 use super::entity::{self, Leaf};
 use super::html::{CleanHtml, Piece, clean};
@@ -368,10 +368,5 @@ fn texts<'a>(value: &'a HeaderValue<'_>) -> Vec<&'a str> {
     }
 }
 
-impl Block {
-    /// For the tests of [`super::arrange`].
-    #[cfg(test)]
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (self.plain.len(), self.html.len())
-    }
-}
+#[cfg(test)]
+mod tests;

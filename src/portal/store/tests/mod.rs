@@ -1,0 +1,4 @@
+//! The store as a whole.
+
+mod deposits;
+mod support;
