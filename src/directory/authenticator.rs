@@ -116,6 +116,12 @@ impl Authenticator {
         self.state().users.get(name)
     }
 
+    /// Whether some account may send as this address.
+    pub fn grants(&self, address: &Address) -> bool {
+        let state = self.state();
+        state.users.iter().any(|user| user.may_send_as(address))
+    }
+
     /// The account, if the password is its own.
     pub async fn authenticate(
         &self,
