@@ -11,6 +11,8 @@
 mod cms;
 #[path = "../fuzz/src/ldap.rs"]
 mod ldap;
+#[path = "../fuzz/src/portal.rs"]
+mod portal;
 #[path = "../fuzz/src/seal.rs"]
 mod seal;
 #[path = "../fuzz/src/smtp.rs"]
@@ -42,6 +44,11 @@ fn replay_by(step: usize, target: &str, check: fn(&[u8])) {
 #[test]
 fn cms() {
     replay("cms", cms::cms);
+}
+
+#[test]
+fn portal_letter() {
+    replay_by(17, "portal_letter", portal::letter);
 }
 
 #[test]

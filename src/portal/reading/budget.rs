@@ -201,12 +201,12 @@ mod tests {
         let fonts: String = (0..200).map(|n| format!("<font size={n}>")).collect();
         let long = "x".repeat(100_000);
         for bomb in [
-            format!("{fonts}{}", "<p>x".repeat(100_000)),
-            format!("<b title={long}>{}", "<p>x".repeat(10_000)),
+            format!("<p>{fonts}{}", "<p>x".repeat(20_000)),
+            format!("<p><b title={long}>{}", "<p>x".repeat(10_000)),
             "<div>".repeat(200_000),
             "<b>\u{e4}".repeat(200_000),
             format!("{}{}", "<div>".repeat(50_000), "</p>".repeat(50_000)),
-            "<table>".repeat(100_000),
+            "<table>".repeat(150_000),
             "<a><svg><math>".repeat(50_000),
             "<!-- -->".repeat(200_000),
         ] {

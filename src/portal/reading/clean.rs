@@ -216,7 +216,8 @@ pub(super) fn scrub(html: &str, images: &Images, tally: &Arc<Tally>) -> String {
         .generic_attributes(GENERIC.iter().copied().collect())
         .tag_attributes(special.collect())
         .url_schemes(["http", "https", "mailto", "tel", "cid", "data"].into())
-        .url_relative(UrlRelative::Deny)
+        // Paths of our own are put in by the filter, which takes none from outside.
+        .url_relative(UrlRelative::PassThrough)
         .link_rel(Some("noopener noreferrer nofollow"))
         .set_tag_attribute_value("a", "target", "_blank")
         .strip_comments(true)
@@ -325,7 +326,9 @@ fn image(url: &str, images: &Images, tally: &Tally) -> Option<String> {
     if let Some(rest) = strip_scheme(url, "data:") {
         return data_image(rest, tally);
     }
-    tally.remote.fetch_add(1, Ordering::Relaxed);
+    if url.starts_with("//") || strip_scheme(url, "http").is_some() {
+        tally.remote.fetch_add(1, Ordering::Relaxed);
+    }
     None
 }
 

@@ -84,6 +84,8 @@ struct Writer {
     breaks: usize,
     /// A blank is to be written before the next text.
     gap: bool,
+    /// The mark of a list item stands there, and its text goes on the same line.
+    marked: bool,
     quotes: usize,
     preformatted: usize,
     /// Numbers of the lists that are open; `None` for one without.
@@ -109,10 +111,11 @@ impl Writer {
                 self.part(2);
             }
             "ul" | "ol" => {
-                self.part(if self.lists.is_empty() { 2 } else { 1 });
                 if closing {
                     self.lists.pop();
-                } else {
+                }
+                self.part(if self.lists.is_empty() { 2 } else { 1 });
+                if !closing {
                     self.lists.push((name == "ol").then_some(1));
                 }
             }
@@ -127,6 +130,9 @@ impl Writer {
             "div" | "tr" | "li" | "dt" | "dd" | "address" | "article" | "aside" | "section"
             | "header" | "footer" | "main" | "center" | "caption" | "figcaption" | "details"
             | "summary" | "thead" | "tbody" | "tfoot" => {
+                if name == "li" {
+                    self.marked = false;
+                }
                 self.part(1);
                 if name == "li" && !closing {
                     self.item();
@@ -157,7 +163,7 @@ impl Writer {
 
     /// At least so many line ends stand between what was and what comes.
     fn part(&mut self, breaks: usize) {
-        if !self.out.is_empty() {
+        if !self.out.is_empty() && !self.marked {
             self.breaks = self.breaks.max(breaks);
         }
         self.gap = false;
@@ -178,7 +184,9 @@ impl Writer {
             Some(None) | None => "- ".to_owned(),
         };
         let indent = "  ".repeat(depth.min(MAX_QUOTES));
+        self.marked = false;
         self.word(&format!("{indent}{mark}"));
+        self.marked = true;
     }
 
     fn end_link(&mut self) {
@@ -246,6 +254,7 @@ impl Writer {
         }
         self.breaks = 0;
         self.gap = false;
+        self.marked = false;
         if let Some((start, _)) = &mut self.link
             && self.out.get(*start..).unwrap_or_default().trim().is_empty()
         {
@@ -294,6 +303,10 @@ mod tests {
             ("<div>a</div><div>b</div>", "a\nb"),
             ("<ul><li>a<li>b<ul><li>c</ul></ul>x", "- a\n- b\n  - c\n\nx"),
             ("<ol><li>a</li><li>b</li></ol>", "1. a\n2. b"),
+            (
+                "<ul><li><p>a</p></li><li><div>b</div></li></ul>",
+                "- a\n\n- b",
+            ),
             (
                 "<a href=\"https://x.example/a?b=1&amp;c=2\">here</a>.",
                 "here <https://x.example/a?b=1&c=2>.",
