@@ -17,7 +17,7 @@ use ring::rand::SystemRandom;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::users::{PasswordError, User, Users, decoy};
-use crate::mail::{SecretBytes, Timestamp};
+use crate::mail::{Address, SecretBytes, Timestamp};
 use crate::world::clock::Clock;
 
 /// Checks that run at a time.

@@ -256,11 +256,12 @@ impl Daemon {
         self.flow.refuse();
         let sessions = self.submission.drain(limit);
         let visitors = async {
-            if let Some(portal) = &mut self.portal {
-                portal.drain().await;
+            match &mut self.portal {
+                Some(portal) => portal.drain().await,
+                None => true,
             }
         };
-        let (_, settled, ()) = tokio::join!(sessions, self.flow.drain(limit), visitors);
+        let (_, settled, left) = tokio::join!(sessions, self.flow.drain(limit), visitors);
         self.relay.close();
         drop(self.door);
         drop(self.admin);
@@ -280,7 +281,7 @@ impl Daemon {
             self.spool.close().await;
         };
         let closed = tokio::time::timeout(CLOSING, closing).await.is_ok();
-        settled && closed
+        settled && left && closed
     }
 
     /// Ends at once after a failure: the spool is not written any more.

@@ -13,7 +13,7 @@ use crate::mail::Address;
 use crate::notice::Setting;
 use crate::pickup::Pickup;
 use crate::world::clock::Clock;
-use crate::world::unix_socket::UnixSocket;
+use crate::world::unix::Socket;
 
 /// What the method portal works with; `None` without `[portal]`.
 pub(super) fn method(config: &Config, clock: Clock) -> Result<Option<flow::Portal>, PortalError> {
@@ -47,7 +47,7 @@ pub(super) struct Door {
 }
 
 /// Opens the socket, on which nobody answers yet; `None` without `[portal]`.
-pub(super) fn socket(config: &Config) -> Result<Option<UnixSocket>, StartError> {
+pub(super) fn socket(config: &Config) -> Result<Option<Socket>, StartError> {
     let Some(section) = &config.portal else {
         return Ok(None);
     };
@@ -62,7 +62,7 @@ pub(super) fn socket(config: &Config) -> Result<Option<UnixSocket>, StartError> 
 impl Door {
     /// Begins to answer.
     pub(super) fn open(
-        socket: UnixSocket,
+        socket: Socket,
         config: &Config,
         authenticator: Authenticator,
         services: LinkServices,

@@ -29,7 +29,7 @@ use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::submission::{ListenerError, Services, SubmissionError};
 use crate::tables::{TableError, Tables};
 use crate::world::clock::Clock;
-use crate::world::unix_socket::UnixSocketError;
+use crate::world::unix::SocketError;
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ pub enum StartError {
     Portal(#[from] PortalError),
     /// The socket on which the portal has mails sent.
     #[error(transparent)]
-    Link(#[from] UnixSocketError),
+    Link(#[from] SocketError),
     /// The administrative socket.
     #[error(transparent)]
     Admin(#[from] AdminError),

@@ -13,7 +13,6 @@ pub mod net;
 pub mod reach;
 pub mod tls;
 pub mod unix;
-pub mod unix_socket;
 pub mod url;
 
 /// A future of a trait object's method.

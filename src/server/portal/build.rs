@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rustls::sign::CertifiedKey;
 
 use super::PortalError;
@@ -14,12 +13,11 @@ use crate::journal::MasterKey;
 use crate::mail::SecretBytes;
 use crate::portal::answer::FileRules;
 use crate::portal::answer::clamd::{At, Clamd};
-use crate::portal::http::{self, Origin};
+use crate::portal::http::{self, Assets, Origin};
 use crate::portal::proof::phone::Phones;
 use crate::portal::proof::webauthn::RelyingParty;
 use crate::portal::proof::{DeskOptions, SessionBounds};
-use crate::portal::site::operator::{self, Identity, Logo, Operator};
-use crate::portal::site::portal::SiteOptions;
+use crate::portal::site::{self, Identity, Operator, SiteOptions};
 use crate::portal::store::{Bounds, Reminders, StoreOptions};
 use crate::world::clock::Clock;
 use crate::world::dial::Dialer;
@@ -104,7 +102,7 @@ fn phones(
 }
 
 /// Where the portal is on the web.
-pub(super) fn origin(config: &PortalConfig) -> Result<Origin, PortalError> {
+pub(in crate::server) fn origin(config: &PortalConfig) -> Result<Origin, PortalError> {
     let url = format!("https://{}", config.portal.url.authority());
     Origin::parse(&url).map_err(PortalError::Origin)
 }
@@ -148,30 +146,26 @@ pub(super) fn access_log(config: &PortalConfig) -> http::LogTarget {
     }
 }
 
-/// What a reload replaces of the pages.
-pub(super) fn site(config: &PortalConfig) -> Result<SiteOptions, PortalError> {
+/// What a reload replaces of the pages, and the files that they load.
+pub(super) fn site(config: &PortalConfig) -> Result<(SiteOptions, Assets), PortalError> {
     let section = &config.portal;
-    let logo = match &section.logo {
-        Some(path) => {
-            let read = config::read_logo(path).map_err(PortalError::Logo)?;
-            Logo::of(Bytes::from(read.octets))
-        }
-        None => None,
-    };
+    let logo = section.logo.as_ref().map(|path| config::read_logo(path));
+    let logo = logo.transpose().map_err(PortalError::Logo)?;
     let imprint = section.imprint.clone().map(|imprint| match imprint {
-        Imprint::Url(url) => operator::Imprint::At(url),
-        Imprint::Text(text) => operator::Imprint::Text(text),
+        Imprint::Url(url) => site::Imprint::At(url),
+        Imprint::Text(text) => site::Imprint::Text(text),
     });
     let identity = Identity {
         name: section.name.clone(),
         origin: origin(config)?.as_str().to_owned(),
         logo,
-        colour: section.colour.map(|colour| operator::Colour(colour.0)),
+        colour: section.colour.map(|colour| site::Colour(colour.0)),
         imprint,
         writable: !section.write_to.is_empty(),
     };
-    Ok(SiteOptions {
-        operator: Operator::new(identity),
+    let mut assets = Assets::default();
+    let options = SiteOptions {
+        operator: Operator::new(identity, &mut assets),
         texts: texts(config)?,
         language: section.language,
         replies: section.replies,
@@ -183,7 +177,8 @@ pub(super) fn site(config: &PortalConfig) -> Result<SiteOptions, PortalError> {
         clamd: section.clamd.as_ref().map(|it| clamd(&it.value)),
         write_to: section.write_to.clone(),
         reply_from: section.notice_from.clone(),
-    })
+    };
+    Ok((options, assets))
 }
 
 /// The texts, with those of the operator.

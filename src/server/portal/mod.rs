@@ -27,18 +27,17 @@ use crate::journal::MasterKeyError;
 use crate::mail::{Address, MessageId};
 use crate::portal::courier::Courier;
 use crate::portal::http::{
-    AccessLog, Answer, Head, Options, OriginError, Problem, Request, Route, Server, Site,
+    AccessLog, Answer, Assets, Head, Options, OriginError, Problem, Request, Route, Server, Site,
 };
 use crate::portal::proof::{Desk, ProofError};
-use crate::portal::site::mailer::Mailer;
-use crate::portal::site::portal::{Portal as Pages, SiteOptions};
+use crate::portal::site::{Mailer, Portal as Pages, SiteOptions};
 use crate::portal::socket::{Hears, PortalSocket};
 use crate::portal::store::{Store, StoreError};
 use crate::proto::link::{AskCode, Standing, Travelled};
 use crate::world::BoxFuture;
 use crate::world::clock::Clock;
 use crate::world::dns_hickory::DnsSetupError;
-use crate::world::unix_socket::UnixSocketError;
+use crate::world::unix::SocketError;
 
 /// Why the portal did not start, or was not reloaded.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +93,7 @@ pub enum PortalError {
     Proof(#[source] ProofError),
     /// The socket.
     #[error(transparent)]
-    Socket(#[from] UnixSocketError),
+    Socket(#[from] SocketError),
     /// A port.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -139,7 +138,7 @@ impl Portal {
         clock: Clock,
     ) -> Result<Self, PortalError> {
         let certificate = build::certificate(&config, &credentials)?;
-        let pages = build::site(&config)?;
+        let (pages, assets) = build::site(&config)?;
         let desk = build::desk(&config, &credentials, clock)?;
         let origin = build::origin(&config)?;
         directories(&config)?;
@@ -161,7 +160,7 @@ impl Portal {
             origin,
             hsts_subdomains: false,
             limits: build::limits(&config),
-            assets: pages.operator.assets(),
+            assets,
         };
         let parts = Parts {
             store: &store,
@@ -205,6 +204,11 @@ impl Portal {
         &self.addresses
     }
 
+    /// The configuration in force.
+    pub fn config(&self) -> &PortalConfig {
+        &self.config
+    }
+
     /// Takes certificate, logo, colour, imprint, texts and what may be replied into force, and opens
     /// the access log anew. All or nothing; the rest keeps its value until a restart.
     pub fn reload(&mut self, config: PortalConfig) -> Result<(), PortalError> {
@@ -215,7 +219,6 @@ impl Portal {
 
     /// Takes into force what was built beforehand.
     pub(super) fn take(&mut self, config: PortalConfig, fresh: Fresh) {
-        let assets = fresh.pages.operator.assets();
         let parts = Parts {
             store: &self.store,
             desk: &self.desk,
@@ -223,7 +226,7 @@ impl Portal {
             clock: self.clock,
         };
         // First what pages name, then the pages.
-        self.server.replace_assets(assets);
+        self.server.replace_assets(fresh.assets);
         self.site.replace(parts.pages(fresh.pages));
         self.server.replace_certificate(fresh.certificate);
         self.server.reopen_log();
@@ -250,14 +253,15 @@ impl Portal {
     }
 
     /// Lets nobody in any more, and waits for the requests under way, for `limits.drain_timeout`
-    /// at most. The socket goes on.
-    pub async fn drain(&mut self) {
+    /// at most; whether that was enough. The socket goes on.
+    pub async fn drain(&mut self) -> bool {
         self.draining.send_replace(true);
         let limit = self.config.drain_timeout + super::CLOSING;
         let ended = tokio::time::timeout(limit, &mut self.serving).await;
         if ended.is_err() {
             self.serving.abort();
         }
+        ended.is_ok()
     }
 
     /// Closes it after [`Portal::drain`].
@@ -277,6 +281,7 @@ impl Portal {
 /// What a reload of the portal replaces.
 pub(super) struct Fresh {
     pages: SiteOptions,
+    assets: Assets,
     certificate: Arc<rustls::sign::CertifiedKey>,
 }
 
@@ -285,8 +290,10 @@ impl Fresh {
         config: &PortalConfig,
         credentials: &Credentials,
     ) -> Result<Self, PortalError> {
+        let (pages, assets) = build::site(config)?;
         Ok(Self {
-            pages: build::site(config)?,
+            pages,
+            assets,
             certificate: build::certificate(config, credentials)?,
         })
     }
