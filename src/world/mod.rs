@@ -12,7 +12,6 @@ pub mod file;
 pub mod net;
 pub mod reach;
 pub mod tls;
-pub mod unix_socket;
 pub mod unix;
 pub mod url;
 

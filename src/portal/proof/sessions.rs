@@ -91,6 +91,8 @@ pub struct Visit {
     pub language: Option<Language>,
     /// A code was asked for: the page asks for it.
     pub code_asked: bool,
+    /// It began where outsiders write: on to there.
+    pub writes: bool,
 }
 
 /// What is known of somebody who has proved something.
@@ -106,6 +108,8 @@ pub struct Session {
     pub language: Option<Language>,
     /// When it began.
     pub began: Timestamp,
+    /// It began where outsiders write: on to there.
+    pub writes: bool,
     /// An authenticator app that is being set up, and not confirmed yet.
     pub new_totp: Option<TotpSecret>,
 }
@@ -324,9 +328,10 @@ impl Sessions {
             (Some(kept), _) => {
                 Session::new(address, kept.value.reference, kept.value.language, now)
             }
-            (None, Some(kept)) => {
-                Session::new(address, kept.value.reference, kept.value.language, now)
-            }
+            (None, Some(kept)) => Session {
+                writes: kept.value.writes,
+                ..Session::new(address, kept.value.reference, kept.value.language, now)
+            },
             (None, None) => Session::new(address, None, None, now),
         };
         next.proofs.add(proof);
@@ -417,6 +422,7 @@ impl Session {
             reference,
             language,
             began: now,
+            writes: false,
             new_totp: None,
         }
     }
