@@ -37,7 +37,7 @@ pub use sections::{
     PortalConfig, PortalSection, PortalTls, RelaySection, RetrySection, RouteSection, RouteTls,
     SmimeSection, SmsSection, TlsSection, WellKnownSection,
 };
-pub use shown::{Logo, LogoError, TextsProblem, read_logo, read_texts};
+pub use shown::{LogoError, TextsProblem, read_logo, read_texts};
 
 use crate::mail::Timestamp;
 

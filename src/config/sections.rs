@@ -83,14 +83,13 @@ pub struct Config {
 }
 
 /// Keys that a portal which runs alone does not look at.
-const LINE_KEYS: [&str; 12] = [
+const LINE_KEYS: [&str; 11] = [
     "hostname",
     "master_key",
     "postmaster",
     "listener",
     "auth",
     "dkim",
-    "dns",
     "relay",
     "retry",
     "policy",
@@ -175,6 +174,7 @@ fn portal_root(
     let data_directory = directory(sheet, &mut root, base);
     let tls = incoming::tls(sheet, &mut root, base, &[]);
     let limits = incoming::limits(sheet, &mut root);
+    let dns_servers = outgoing::dns(sheet, &mut root);
     let (_, log_level) = log(sheet, &mut root, base);
     if !root.has("portal") {
         sheet.wrong(
@@ -192,6 +192,8 @@ fn portal_root(
         file,
         portal: portal?,
         tls,
+        dns_servers,
+        message_size: limits.message_size,
         drain_timeout: limits.drain_timeout,
         log_level,
     })

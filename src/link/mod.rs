@@ -3,7 +3,7 @@
 //! Owns the server of `proto::link::ToLine`. Mails are composed by the line from its own texts
 //! (`flow::ours`); a reply is taken in like any submission, checked here: it goes to one address of
 //! ours, from our own address in that domain, at the level of what it answers at least. What happened in
-//! the portal goes to the delivery log. Who may connect is a matter of the socket's mode.
+//! the portal goes to the delivery log. Let in are root, our own user and our own group.
 //!
 //! Bounds: [`MAX_CONNECTIONS`], [`PATIENCE`], a line by `MAX_LINE_OCTETS`, a reply by
 //! [`LinkOptions::reply_octets`]. Never: content in memory beyond its header.
@@ -15,7 +15,7 @@ mod tickets;
 use std::time::Duration;
 
 use crate::mail::{Address, Domain};
-use crate::world::unix_socket::UnixSocketError;
+use crate::world::unix::SocketError;
 
 pub use reply::Refused;
 pub use server::{LinkServer, LinkServices};
@@ -29,7 +29,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const SOCKET_MODE: u32 = 0o660;
 
 /// The socket could not be opened.
-pub type LinkError = UnixSocketError;
+pub type LinkError = SocketError;
 
 /// What the door goes by.
 #[derive(Debug, Clone)]

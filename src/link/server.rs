@@ -15,7 +15,7 @@ use crate::flow::{AcceptError, Handle, NotNow, OursError};
 use crate::mail::MessageId;
 use crate::proto::link::{Answer, Code, Decoder, Queued, Refusal, ToLine, encode};
 use crate::report::{DeliveryLog, events};
-use crate::world::unix_socket::UnixSocket;
+use crate::world::unix::{Peer, Socket};
 
 /// Octets read at a time.
 const READ_OCTETS: usize = 16 * 1024;
@@ -39,12 +39,12 @@ pub struct LinkServer {
 
 impl LinkServer {
     /// Opens the socket at `path`. A stale one is replaced.
-    pub fn open(path: &std::path::Path) -> Result<UnixSocket, LinkError> {
-        UnixSocket::open(path, SOCKET_MODE)
+    pub fn open(path: &std::path::Path) -> Result<Socket, LinkError> {
+        Socket::open(path, SOCKET_MODE)
     }
 
     /// Begins to answer.
-    pub fn start(socket: UnixSocket, options: LinkOptions, services: LinkServices) -> Self {
+    pub fn start(socket: Socket, options: LinkOptions, services: LinkServices) -> Self {
         let mut task = JoinSet::new();
         let resources = Arc::new(Resources { options, services });
         task.spawn(accept(socket, resources));
@@ -57,7 +57,7 @@ pub(super) struct Resources {
     pub(super) services: LinkServices,
 }
 
-async fn accept(socket: UnixSocket, resources: Arc<Resources>) {
+async fn accept(socket: Socket, resources: Arc<Resources>) {
     let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -66,6 +66,9 @@ async fn accept(socket: UnixSocket, resources: Arc<Resources>) {
             return;
         };
         match socket.accept().await {
+            Ok(stream) if !Peer::of(&stream).is_ok_and(Peer::is_ours) => {
+                tracing::warn!("somebody who is neither ours nor of our group asked as the portal");
+            }
             Ok(stream) => {
                 let resources = Arc::clone(&resources);
                 connections.spawn(async move {

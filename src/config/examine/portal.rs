@@ -199,7 +199,7 @@ fn logo(path: &At<std::path::PathBuf>, sheet: &mut Sheet<'_>) {
         Err(error) => sheet.wrong(
             path.at,
             format!("portal.logo {shown} {}", said(&error)),
-            "use a small PNG, JPEG, GIF, WebP or SVG",
+            "use a small PNG, JPEG or SVG",
         ),
     }
 }

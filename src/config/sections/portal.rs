@@ -130,6 +130,10 @@ pub struct PortalConfig {
     pub portal: PortalSection,
     /// `[tls]`, looked at only where the section has no certificate of its own.
     pub tls: Option<TlsSection>,
+    /// Name servers; empty means the system's.
+    pub dns_servers: Vec<SocketAddr>,
+    /// Octets of a message, as the line takes them.
+    pub message_size: u64,
     /// How long a stop waits for requests under way.
     pub drain_timeout: Duration,
     /// How much the diagnostic log says.
@@ -143,6 +147,8 @@ impl Config {
             file: self.file.clone(),
             portal: self.portal.clone()?,
             tls: self.tls.clone(),
+            dns_servers: self.dns_servers.clone(),
+            message_size: self.limits.message_size,
             drain_timeout: self.limits.drain_timeout,
             log_level: self.log_level,
         })

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::Site;
+use super::assets::Assets;
 use super::connection::{self, drained};
 use super::limits::{Counter, Slot, network};
 use super::log::AccessLog;
@@ -62,6 +63,11 @@ impl Server {
     /// Shows another certificate from the next handshake on.
     pub fn replace_certificate(&self, certificate: Arc<CertifiedKey>) {
         self.0.tls.replace(certificate);
+    }
+
+    /// Has other assets from now on.
+    pub fn replace_assets(&self, assets: Assets) {
+        self.0.shared.replace_assets(assets);
     }
 
     /// Opens the access log anew, after it was moved away.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -36,7 +36,7 @@ pub(super) struct Shared {
     pub(super) log: AccessLog,
     origin: Origin,
     hsts: String,
-    assets: Assets,
+    assets: RwLock<Arc<Assets>>,
     budget: Budget,
     addresses: Buckets,
     networks: Buckets,
@@ -53,7 +53,7 @@ impl Shared {
             log,
             origin: options.origin,
             hsts: out::hsts(options.hsts_subdomains),
-            assets: options.assets,
+            assets: RwLock::new(Arc::new(options.assets)),
             budget: Budget::new(limits.body_octets),
             addresses: Buckets::new(limits.address),
             networks: Buckets::new(limits.network),
@@ -61,6 +61,15 @@ impl Shared {
             working_by_network: Counter::new(limits.requests_per_network),
             limits,
         }
+    }
+
+    fn assets(&self) -> Arc<Assets> {
+        Arc::clone(&self.assets.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has other assets from now on. What pages of before name is no longer there.
+    pub(super) fn replace_assets(&self, assets: Assets) {
+        *self.assets.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(assets);
     }
 }
 
@@ -162,7 +171,7 @@ impl Service {
         guard::host(parts, &shared.origin)?;
         let kind = *method.as_ref().unwrap_or(&(Method::Get, false));
         let head = guard::head(parts, kind, self.client, now)?;
-        if let Some(answer) = shared.assets.at(&head.path) {
+        if let Some(answer) = shared.assets().at(&head.path) {
             let route = Route::page("/static/{asset}");
             return match method {
                 Ok((Method::Get, _)) => Ok(Admitted::Here(route.pattern, answer)),
