@@ -205,6 +205,7 @@ impl World {
             },
             head_only: false,
             language: "en".to_owned(),
+            paths: Vec::new(),
         }
     }
 
@@ -318,6 +319,8 @@ pub(super) struct Browser {
     pub(super) fetch: Fetch,
     pub(super) head_only: bool,
     pub(super) language: String,
+    /// Paths that were asked for and led to.
+    pub(super) paths: Vec<String>,
 }
 
 impl Browser {
@@ -354,6 +357,8 @@ impl Browser {
             return Answer::text(Status::METHOD_NOT_ALLOWED, "");
         }
         let answer = self.portal.answer(Request { head, body }).await;
+        self.paths.push(path.to_owned());
+        self.paths.extend(answer.location().map(str::to_owned));
         for field in answer.cookies() {
             let (pair, rest) = field.split_once(';').unwrap();
             let value = pair.strip_prefix("__Host-portal=").unwrap();

@@ -1,5 +1,7 @@
 //! What people do: from the notice's link to the reply.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::support::{DAY, World, address, secret, settle};
@@ -418,4 +420,64 @@ async fn the_language_is_that_of_the_link_the_account_or_the_browser() {
         .await;
     let page = browser.get("/box").await.text();
     assert!(page.contains("<html lang=\"de\">") && page.contains("Ihre Nachrichten"));
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn codes_tokens_passwords_and_content_stand_in_no_log_line_and_no_address() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = World::new().await;
+    let wishes = secret("blue heron");
+    let message = world.leave_with(1, KIM, Level::Confidential, wishes).await;
+    let mut secrets = vec![PASSWORD.to_owned(), "blue heron".to_owned()];
+    let mut browser = world.signed_in(KIM).await;
+    secrets.push(world.newest().0.code);
+    secrets.extend(browser.cookie.clone());
+    let page = browser.get(&format!("/box/{message}")).await;
+    let path = page.path.clone();
+    browser
+        .post(&path, &[("password", PASSWORD), ("repeat", PASSWORD)])
+        .await;
+    secrets.extend(browser.cookie.clone());
+    browser
+        .post("/sign-in/secret", &[("secret", "blue heron")])
+        .await;
+    secrets.extend(browser.cookie.clone());
+    let codes = browser.post("/account/recovery", &[]).await.text();
+    let code = codes.split("<code>").nth(1).unwrap();
+    secrets.push(code.split('<').next().unwrap().to_owned());
+    let page = browser.get(&format!("/box/{message}")).await;
+    assert!(page.text().contains("Results 1"));
+    secrets.extend(["Results 1".to_owned(), "The text of number".to_owned()]);
+    tracing::info!("the log is read");
+    let logged = log.0.lock().unwrap().clone();
+    let logged = String::from_utf8_lossy(&logged);
+    assert!(logged.contains("the log is read"));
+    assert!(secrets.len() >= 8 && secrets.iter().all(|it| it.len() >= 8));
+    for secret in &secrets {
+        assert!(!logged.contains(secret.as_str()));
+        let encoded = secret.replace(' ', "%20");
+        let in_path = |path: &String| path.contains(secret.as_str()) || path.contains(&encoded);
+        assert!(!browser.paths.iter().any(in_path));
+    }
 }
