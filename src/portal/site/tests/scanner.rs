@@ -2,6 +2,7 @@
 //! And what a browser fetches ahead of its owner's wish is no opening either.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::support::{Seen, World, links, settle};
 use crate::mail::Level;
@@ -22,6 +23,8 @@ async fn a_scanner_that_follows_and_submits_everything_leaves_all_as_it_was() {
     let code = world.code();
     let mut bot = world.browser();
     bot.agent = "Mozilla/5.0 (compatible; LinkScanner/1.0)".to_owned();
+    // Not from the owner's network, whose tries are counted apart.
+    bot.client = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 9));
     let mut waiting = VecDeque::from([(false, format!("/m/{message}"))]);
     let mut known = BTreeSet::new();
     let mut seen = Seen::new();

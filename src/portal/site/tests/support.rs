@@ -298,14 +298,6 @@ impl Shown {
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.octets).into_owned()
     }
-
-    /// What stands in the form fields that are hidden.
-    pub(super) fn hidden(&self, name: &str) -> Option<String> {
-        let text = self.text();
-        let mark = format!("name=\"{name}\" value=\"");
-        let (_, rest) = text.split_once(&mark)?;
-        Some(rest.split('"').next()?.to_owned())
-    }
 }
 
 /// A browser.
