@@ -461,6 +461,14 @@ async fn codes_tokens_passwords_and_content_stand_in_no_log_line_and_no_address(
     let page = browser.post(&path, &[("secret", "blue heron")]).await;
     assert_eq!(page.path, format!("/box/{message}"));
     secrets.extend(browser.cookie.clone());
+    let fields = [
+        ("password", "lamp heron river cobalt"),
+        ("repeat", "lamp heron river cobalt"),
+    ];
+    let page = browser.post("/account/password", &fields).await;
+    assert_eq!(page.path, "/account?done=password");
+    secrets.push("lamp heron river cobalt".to_owned());
+    secrets.extend(browser.cookie.clone());
     let codes = browser.post("/account/recovery", &[]).await.text();
     let code = codes
         .split("<code>")
