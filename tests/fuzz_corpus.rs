@@ -80,6 +80,14 @@ fn revocation() {
 }
 
 #[test]
+fn webauthn() {
+    replay(
+        "webauthn",
+        sealpost::portal::proof::webauthn::check_fuzz_input,
+    );
+}
+
+#[test]
 fn seal() {
     replay_by(17, "seal", seal::seal);
 }

@@ -22,7 +22,6 @@ pub(super) async fn run(line: Arc<Line>, settlement: Settlement) {
     let id = settlement.id;
     match tokio::spawn(settle(Arc::clone(&line), settlement)).await {
         Ok(Ok(bounces)) => {
-            line.withdrawals.nudge();
             for bounce in bounces {
                 let envelope = bounce.envelope;
                 line.tell(Input::Accepted { envelope }).await;
@@ -44,7 +43,7 @@ pub(super) async fn run(line: Arc<Line>, settlement: Settlement) {
 async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<Vec<Sent>, SpoolError> {
     let _turn = line.turn_to_settle().await;
     let bounces = bounce::make(&line, &settlement).await;
-    take_back(&line, &settlement).await;
+    let taken_back = take_back(&line, &settlement).await;
     let urgent = !bounces.is_empty();
     let mut changes = Vec::with_capacity(bounces.len() + 2);
     let mut sent = Vec::with_capacity(bounces.len());
@@ -70,6 +69,9 @@ async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<Vec<Sent>, Sp
     } else {
         line.spool.commit_soon(changes).await?;
     }
+    if taken_back {
+        line.withdrawals.nudge();
+    }
     remember(&line, &settlement).await;
     tell_log(&line, &settlement, &sent).await;
     travel::tell(&line, &settlement);
@@ -77,8 +79,9 @@ async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<Vec<Sent>, Sp
 }
 
 /// What lies in the portal for those who end otherwise is to be taken back: durable before their
-/// end is, and told to the portal after it.
-async fn take_back(line: &Line, settlement: &Settlement) {
+/// end is, and told to the portal after it. Whether there is any of it.
+async fn take_back(line: &Line, settlement: &Settlement) -> bool {
+    let mut any = false;
     let (id, envelope) = (settlement.id, &settlement.envelope);
     for change in &settlement.changes {
         let (RecipientState::Final(ended), Some(recipient)) =
@@ -91,6 +94,7 @@ async fn take_back(line: &Line, settlement: &Settlement) {
         let noted = match ended {
             Final::Deposited => line.withdrawals.forget(id, recipient).await,
             _ if lies_there => {
+                any = true;
                 let withdrawals = &line.withdrawals;
                 withdrawals.leave_behind(id, recipient, None, true).await
             }
@@ -101,6 +105,7 @@ async fn take_back(line: &Line, settlement: &Settlement) {
             tracing::error!(queue_id = %id, error = &error as &dyn std::error::Error, "what lies in the portal cannot be listed to be taken back: it stays until it expires");
         }
     }
+    any
 }
 
 /// Notes whom the sender has reached, if a rule asks for that.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::mail::message::Header;
+use crate::mail::{Grade, Level, PickupBy, Rendition, RenditionClass};
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_348_800);
 
@@ -409,6 +410,69 @@ fn what_an_operator_is_called_breaks_nothing() {
     setting.notice_from = "not a local part".to_owned();
     let from = setting.from_address(None);
     assert_eq!(from, address("postmaster@clinic.example"));
+}
+
+/// What a mail shows anywhere.
+fn shown(octets: &[u8]) -> String {
+    let message = read(octets);
+    let (text, html) = bodies(&message);
+    let from = message.from().unwrap().first().unwrap();
+    let (name, subject) = (from.name().unwrap(), message.subject().unwrap());
+    format!("{name}\n{subject}\n{text}\n{html}")
+}
+
+#[test]
+fn every_text_is_said_somewhere_and_can_be_replaced() {
+    let english: std::collections::BTreeMap<String, String> =
+        toml::from_str(include_str!("../locale/mails/en.toml")).unwrap();
+    assert!(english.len() > 25, "{} texts", english.len());
+    for key in english.keys() {
+        let file = format!("{key:?} = \"<i>Quuux</i> & co\"");
+        let texts = Texts::shipped().replaced(Language::En, &file).unwrap();
+        let own = Setting { texts, ..setting() };
+        let said = all(&own, Some("Jo"), Language::En);
+        let said: Vec<String> = said.iter().map(|octets| shown(octets)).collect();
+        assert!(said.iter().any(|said| said.contains("Quuux")), "{key}");
+        // A text is words, and no markup.
+        assert!(said.iter().all(|said| !said.contains("<p><i>")), "{key}");
+        let other = all(&own, Some("Jo"), Language::De);
+        assert!(other.iter().all(|octets| !shown(octets).contains("Quuux")));
+    }
+}
+
+#[test]
+fn no_language_borrows_the_english_words() {
+    let english = all(&setting(), Some("Jo"), Language::En);
+    for language in Language::ALL.into_iter().skip(1) {
+        let own = all(&setting(), Some("Jo"), language);
+        for (own, english) in own.iter().zip(&english) {
+            let (own, english) = (bodies(&read(own)).0, bodies(&read(english)).0);
+            let lines = english
+                .lines()
+                .filter(|line| line.contains(' ') && !line.starts_with(' '));
+            for line in lines.filter(|line| *line != "* * *") {
+                assert!(!own.contains(line), "{language}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_notice_demands_what_its_code_needs() {
+    let notice = std::sync::Arc::new(noticed(&setting(), None, Language::En));
+    for level in Level::ALL {
+        for (by, least) in [
+            (PickupBy::Mailbox, Grade::Any),
+            (PickupBy::Apart, Grade::None),
+        ] {
+            let rendition = Rendition::notice(level, by, std::sync::Arc::clone(&notice));
+            let demand = rendition.demand();
+            assert_eq!(
+                (demand.class(), demand.least()),
+                (RenditionClass::Notice, least)
+            );
+        }
+    }
 }
 
 proptest! {

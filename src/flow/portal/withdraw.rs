@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use super::super::line::Line;
 use crate::mail::{Address, MessageId, Reference};
+use crate::pickup::PickupError;
 use crate::tables::{Table, TableError, Tables};
 
 /// The pause after a failure, doubled with each that follows.
@@ -188,6 +189,7 @@ impl Withdrawals {
                 return true;
             }
         };
+        let mut all = true;
         for (key, row) in rows.into_iter().filter(|(_, row)| row.due) {
             let claim = self.hold(key).await;
             let (id, recipient) = (row.queue_id, row.recipient);
@@ -196,7 +198,11 @@ impl Withdrawals {
             }
             if let Err(error) = portal.client.withdraw(id, &recipient).await {
                 tracing::warn!(queue_id = %id, %error, "what lies in the portal could not be taken back yet");
-                return false;
+                if matches!(error, PickupError::Unavailable(_)) {
+                    return false;
+                }
+                all = false; // Others need not wait for this one.
+                continue;
             }
             if let Err(error) = self.table.delete(&claim.key).await {
                 tracing::error!(queue_id = %id, error = &error as &dyn std::error::Error, "that a deposit was taken back could not be noted: it is done again");
@@ -204,7 +210,7 @@ impl Withdrawals {
             }
             tracing::info!(queue_id = %id, "what lay in the portal was taken back");
         }
-        true
+        all
     }
 }
 

@@ -230,21 +230,27 @@ struct Space<'a, J> {
 }
 
 impl<J: Judge> Space<'_, J> {
-    /// What is known of a recipient: without a certificate every way to open the portal; with each
-    /// certificate none of them, and all. No judgement looks at both.
+    /// What is known of a recipient. Every way to open the portal where there is neither certificate
+    /// nor exception; else none of them, and all, beside the one or the other: no judgement looks at
+    /// two of the three.
     fn known(
         &self,
     ) -> impl Iterator<Item = (CertificateFact, Option<CertificateProblem>, PickupFacts)> {
         let pickups = self.pickups;
-        let ends = pickups.len() - 1;
-        CERTIFICATES
-            .into_iter()
-            .enumerate()
-            .flat_map(move |(number, (fact, problem))| {
-                let all = pickups.iter().enumerate();
-                all.filter(move |(place, _)| number == 0 || *place == 0 || *place == ends)
-                    .map(move |(_, pickup)| (fact, problem, *pickup))
-            })
+        let last = pickups.len().saturating_sub(1);
+        let excepted = self.entries.iter().any(Option::is_some);
+        let tried = move |certificate: usize, pickup: usize| match (certificate, excepted) {
+            (0, false) => true,
+            (0, true) | (_, false) => pickup == 0 || pickup == last,
+            (_, true) => pickup == 0,
+        };
+        let all = CERTIFICATES.into_iter().enumerate();
+        all.flat_map(move |(number, (fact, problem))| {
+            let pickups = pickups.iter().enumerate();
+            pickups
+                .filter(move |(place, _)| tried(number, *place))
+                .map(move |(_, pickup)| (fact, problem, *pickup))
+        })
     }
 
     fn with(&self, tls: &TlsStanding, suspected: bool, tally: &mut Tally) {

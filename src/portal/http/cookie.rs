@@ -135,7 +135,8 @@ mod tests {
         fn what_is_set_comes_back(name in "[a-z]{1,8}", value in "[A-Za-z0-9_-]{1,64}") {
             let set = set(&name, &value).unwrap();
             let (pair, _) = set.split_once(';').unwrap();
-            prop_assert_eq!(read(pair).get(&name), Some(value.as_str()));
+            let cookies = read(pair);
+            prop_assert_eq!(cookies.get(&name), Some(value.as_str()));
         }
 
         #[test]

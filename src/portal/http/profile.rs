@@ -1,9 +1,9 @@
 //! The fields that every answer carries, by what it is. Pure.
 //!
 //! `Referrer-Policy` is `same-origin`, not `no-referrer`: under the latter browsers send
-//! `Origin: null` with the POST of our own forms (Fetch, "append a request Origin header"), and the
-//! guard against cross-site posts would have to believe `null`. Nothing leaves for other origins
-//! under either; and no address of ours holds a secret.
+//! `Origin: null` with the POST of our own forms (Fetch, "append a request Origin header"; seen in
+//! Chromium 156), and the guard against cross-site posts would have to believe `null`. Nothing
+//! leaves for other origins under either; and no address of ours holds a secret.
 
 /// What an answer is, which decides what a browser may do with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

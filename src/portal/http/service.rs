@@ -98,7 +98,7 @@ enum Admitted {
 #[derive(Debug)]
 struct Refusal {
     problem: Problem,
-    head: Option<Head>,
+    head: Option<Box<Head>>,
     route: Option<Route>,
     wait: Option<Duration>,
 }
@@ -294,7 +294,7 @@ impl Service {
         } = refusal;
         let page = || {
             let site = &self.shared.site;
-            let page = AssertUnwindSafe(|| site.problem_page(*problem, head.as_ref()));
+            let page = AssertUnwindSafe(|| site.problem_page(*problem, head.as_deref()));
             catch_unwind(page).ok().flatten()
         };
         let answer = if json {
@@ -358,7 +358,7 @@ impl Service {
 fn refusal(problem: Problem, head: Head, route: Option<Route>) -> Refusal {
     Refusal {
         problem,
-        head: Some(head),
+        head: Some(Box::new(head)),
         route,
         wait: None,
     }

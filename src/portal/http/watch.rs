@@ -251,7 +251,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
 
 /// Octets that one connection's watch holds.
 #[cfg(test)]
-pub(super) const WATCH_OCTETS: usize = std::mem::size_of::<Watched>();
+pub(super) const WATCH_OCTETS: usize = size_of::<Watched>();
 
 #[cfg(test)]
 mod tests {

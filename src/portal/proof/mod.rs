@@ -55,3 +55,6 @@ impl From<crate::journal::CryptError> for ProofError {
         Self::Random
     }
 }
+
+#[cfg(test)]
+mod tests_support;

@@ -96,6 +96,3 @@ impl Phones {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

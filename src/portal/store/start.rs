@@ -148,7 +148,6 @@ fn open_journal(
     disk.create_dir_all(directory)
         .map_err(StoreError::io("create", directory))?;
     let on_failure = failing.clone();
-    let mut strange = 0_u64;
     let opened = Journal::open(
         Options {
             directory: directory.join("journal"),
@@ -158,12 +157,13 @@ fn open_journal(
             clock,
             on_failure: Arc::new(move |_| on_failure.fail()),
         },
-        &mut |_, _| strange += 1,
+        // Rows of tables are all that is kept here; what is left is the journal's own.
+        &mut |_, _| {},
     )?;
     disk.sync_dir(directory)
         .map_err(StoreError::io("sync", directory))?;
     let report = &opened.report;
-    let sound = report.quarantined_ranges == 0 && report.unreadable_rows == 0 && strange == 0;
+    let sound = report.quarantined_ranges == 0 && report.unreadable_rows == 0;
     if !sound {
         tracing::error!(report = ?opened.report, "the journal of the portal is damaged");
     }

@@ -313,4 +313,4 @@ impl RelyingParty {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

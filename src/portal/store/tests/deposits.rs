@@ -142,7 +142,7 @@ async fn the_secret_is_kept_as_a_hash() {
 async fn bounds_refuse_clearly_and_leave_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let disk = TestDisk::default();
-    let knobs = std::sync::Arc::clone(&disk.0);
+    let knobs = Arc::clone(&disk.0);
     let mut narrow = options(directory.path());
     narrow.bounds = Bounds {
         deposits: 3,
@@ -150,9 +150,7 @@ async fn bounds_refuse_clearly_and_leave_nothing() {
         message_octets: 1000,
     };
     let clock = Clock::starting_at(START);
-    let store = Store::open_on(std::sync::Arc::new(disk), narrow, clock)
-        .await
-        .unwrap();
+    let store = Store::open_on(Arc::new(disk), narrow, clock).await.unwrap();
     let refused = |error: StoreError| (error.code(), error.to_string());
 
     let error = leave(&store, deposit(1, 1001)).await.unwrap_err();
