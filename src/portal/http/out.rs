@@ -108,6 +108,8 @@ fn write_fields(fields: &mut HeaderMap, answer: &Answer, hsts: &str) {
     );
     put(fields, "permissions-policy", &profile.permissions_policy());
     put(fields, "x-frame-options", profile.frame_options());
+    let resource_policy = profile.resource_policy();
+    put(fields, "cross-origin-resource-policy", resource_policy);
     for (name, value) in Profile::FIXED {
         put(fields, name, value);
     }

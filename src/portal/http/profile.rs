@@ -31,11 +31,11 @@ pub(super) enum Profile {
 
 const PAGE: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
                     frame-ancestors 'none'; base-uri 'none'";
-/// Nothing is loaded from anywhere but pictures that the cleaner left: `data:`, and parts of the
-/// message. No style: the cleaner takes inline styles out, so nothing needs it.
+/// Nothing is loaded from anywhere but pictures that the cleaner left, as `data:`, and our own style
+/// sheet; the cleaner takes styles out, and what it missed would not count.
 const MAIL_FRAME: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; \
-                          img-src 'self' data:; frame-ancestors 'self'; base-uri 'none'; \
-                          form-action 'none'";
+                          style-src 'self'; img-src 'self' data:; frame-ancestors 'self'; \
+                          base-uri 'none'; form-action 'none'";
 /// For what is only a file or a picture: even if it is opened as a page, it can do nothing.
 const INERT: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 const NO_FEATURES: &str = "accelerometer=(), autoplay=(), bluetooth=(), browsing-topics=(), \
@@ -105,12 +105,20 @@ impl Profile {
         }
     }
 
+    /// `Cross-Origin-Resource-Policy`. Style, script and logo are public, and the sandboxed frame,
+    /// whose origin is none, must be able to load its style sheet.
+    pub(super) const fn resource_policy(self) -> &'static str {
+        match self {
+            Self::Asset | Self::FixedAsset => "cross-origin",
+            _ => "same-origin",
+        }
+    }
+
     /// The fields that are the same for all.
-    pub(super) const FIXED: [(&'static str, &'static str); 6] = [
+    pub(super) const FIXED: [(&'static str, &'static str); 5] = [
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "same-origin"),
         ("cross-origin-opener-policy", "same-origin"),
-        ("cross-origin-resource-policy", "same-origin"),
         ("origin-agent-cluster", "?1"),
         ("x-robots-tag", "noindex, nofollow, noarchive"),
     ];

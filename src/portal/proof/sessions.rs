@@ -438,7 +438,7 @@ fn draw() -> Result<(Token, Name), ProofError> {
     let mut octets = Zeroizing::new([0; TOKEN_OCTETS]);
     random(&mut *octets)?;
     let token = Token(Zeroizing::new(URL_SAFE_NO_PAD.encode(*octets)));
-    Ok((token, hashed(&*octets)))
+    Ok((token, hashed(&octets)))
 }
 
 /// The name under which a token's visit or session is kept; `None` for what is no token.
@@ -447,7 +447,7 @@ fn name_of(token: &str) -> Option<Name> {
     let length = URL_SAFE_NO_PAD
         .decode_slice(token, octets.as_mut_slice())
         .ok()?;
-    (length == TOKEN_OCTETS).then(|| hashed(&*octets))
+    (length == TOKEN_OCTETS).then(|| hashed(&octets))
 }
 
 fn hashed(octets: &[u8; TOKEN_OCTETS]) -> Name {

@@ -257,7 +257,7 @@ async fn read(visitor: &Visitor<'_>, gate: &Gate, page: Page) -> Answer {
     let head = visitor.head();
     let automated = automated::not_opened(head);
     let elsewhere = head.fetch.site == "cross-site";
-    if !automated.is_empty() || elsewhere && page != Page::Frame {
+    if !automated.is_empty() || elsewhere {
         if !automated.is_empty() {
             let mut access = gate.access(visitor, "read");
             access.automated = automated;

@@ -37,3 +37,5 @@ pub use visitor::COOKIE;
 
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,8 @@ fn ask(visitor: &Visitor<'_>, shell: Shell<'_>, status: Status) -> Answer {
     match challenge {
         Ok(Some(challenge)) => {
             let options = desk.party.request(&challenge).to_string();
-            let page = forms::passkey(shell, options, visitor.ways(Step::Passkey));
+            let mut page = forms::passkey(shell, options, visitor.ways(Step::Passkey));
+            page.action = visitor.for_target(&page.action);
             visitor.page(status, page).with_script()
         }
         Ok(None) => visitor.on(&[]),

@@ -339,7 +339,7 @@ impl<'a> Painter<'a> {
         let items = vec![
             self.item("waiting", "state.waiting", &self.say.t("sent.reply")),
             self.item("sent", "state.sent", &self.say.t("sent.reply")),
-            self.item("failed", "state.failed", &self.say.t("sent.began")),
+            self.item("failed", "state.failed", &self.say.t("sent.reply")),
         ];
         let sent = SentPage {
             s: self.inside("/sent"),

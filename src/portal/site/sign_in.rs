@@ -228,7 +228,11 @@ fn waits(visitor: &Visitor<'_>) -> Answer {
         return visitor.error(Status::NOT_FOUND);
     };
     if visitor.posts() {
-        let answer = visitor.begin(visitor.portal.visit_of(reference), &["sign-in", "code"]);
+        let visit = Visit {
+            code_asked: true,
+            ..visitor.portal.visit_of(reference)
+        };
+        let answer = visitor.begin(visit, &["sign-in", "code"]);
         codes::mail(visitor.portal, reference, visitor);
         return answer;
     }
@@ -278,6 +282,7 @@ fn choose(visitor: &Visitor<'_>) -> Answer {
     );
     if address.is_none() {
         page.lead = vec![visitor.say().t("waits.how")];
+        page.action = visitor.for_target(&page.action);
         page.ways = visitor.ways(Step::MailboxCode);
     }
     visitor.page(Status::OK, page)

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::portal::Portal;
 use super::say::{Say, accepted};
-use super::shell::{Member, Shell, linked};
+use super::shell::{Member, Shell};
 use crate::mail::{Address, Language, Reference};
 use crate::portal::http::{Answer, Head, Method, OwnPath, Request};
 use crate::portal::proof::sessions::Found;
@@ -187,10 +187,5 @@ impl<'a> Visitor<'a> {
             (Some(_), Some(reference)) => format!("{path}?for={reference}"),
             _ => path.to_owned(),
         }
-    }
-
-    /// A link within the portal.
-    pub fn link(&self, path: &str) -> String {
-        linked(path, self.asked)
     }
 }

@@ -31,11 +31,14 @@ async fn every_answer_carries_its_fields() {
             ("x-frame-options", "DENY"),
             ("referrer-policy", "same-origin"),
             ("cross-origin-opener-policy", "same-origin"),
-            ("cross-origin-resource-policy", "same-origin"),
             ("cache-control", cache),
         ] {
             assert_eq!(reply.field(name), value, "{path} {name}");
         }
+        let resource = reply.field("cross-origin-resource-policy");
+        let public = cache != "no-store";
+        assert_eq!(resource == "cross-origin", public, "{path}");
+        assert_eq!(resource == "same-origin", !public, "{path}");
         assert!(reply.field("permissions-policy").contains("camera=()"));
         assert!(!reply.field("date").is_empty());
         for none in [
@@ -78,6 +81,7 @@ async fn pages_are_given_no_more_than_they_ask_for() {
     );
     let mail = served.get("/frame").await;
     let policy = mail.field("content-security-policy");
+    assert!(policy.contains("style-src 'self'"));
     assert!(policy.starts_with("sandbox ") && policy.contains("frame-ancestors 'self'"));
     for never in [
         "allow-scripts",

@@ -5,6 +5,7 @@ use crate::portal::proof::proofs::Proof;
 use crate::portal::proof::tests_support::{Home, NOW, home};
 use crate::portal::proof::totp::code_for_test;
 use crate::portal::proof::webauthn::tests::{Device, says};
+use crate::portal::proof::webauthn::{self, Credential, RelyingParty};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
