@@ -35,6 +35,8 @@ struct Shared {
     /// Tickets that are being worked on.
     busy: Mutex<BTreeSet<u64>>,
     freed: Notify,
+    /// Tickets that have a row.
+    kept: Mutex<BTreeSet<u64>>,
 }
 
 /// A ticket in one hand.
@@ -60,9 +62,15 @@ impl Drop for Turn {
 impl Tickets {
     /// The rows among the tables of the spool.
     pub fn open(tables: &Tables) -> Result<Self, TableError> {
+        let table: Table<Row> = tables.table("portal_tickets")?;
+        let numbers = table.rows()?.into_iter().map(|(key, _)| number(&key));
+        let shared = Shared {
+            kept: Mutex::new(numbers.collect()),
+            ..Shared::default()
+        };
         Ok(Self {
-            table: tables.table("portal_tickets")?,
-            shared: Arc::default(),
+            table,
+            shared: Arc::new(shared),
         })
     }
 
@@ -102,14 +110,46 @@ impl Tickets {
     ) -> Result<(), TableError> {
         let key = turn.ticket.to_be_bytes();
         self.table.put(&key, &Row { digest, queue_id }).await?;
-        if self.table.len() > MAX_TICKETS {
-            let rows = self.table.rows()?;
-            let over = rows.len().saturating_sub(MAX_TICKETS);
-            let others = rows.iter().map(|(key, _)| key).filter(|it| **it != key);
-            for old in others.take(over) {
-                self.table.delete(old).await?;
-            }
+        for old in self.shared.keep(turn.ticket) {
+            self.table.delete(&old.to_be_bytes()).await?;
         }
         Ok(())
+    }
+}
+
+impl Shared {
+    /// Notes a ticket; which others are too many now.
+    fn keep(&self, ticket: u64) -> Vec<u64> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(ticket);
+        let over = kept.len().saturating_sub(MAX_TICKETS);
+        let others = kept.iter().copied().filter(|it| *it != ticket);
+        let old: Vec<u64> = others.take(over).collect();
+        for ticket in &old {
+            kept.remove(ticket);
+        }
+        old
+    }
+}
+
+/// The number of a row.
+fn number(key: &[u8]) -> u64 {
+    key.try_into().map_or(0, u64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_go_first_and_never_the_one_that_comes() {
+        let shared = Shared::default();
+        for ticket in 1..=MAX_TICKETS as u64 {
+            assert!(shared.keep(ticket).is_empty());
+        }
+        assert_eq!(shared.keep(20_000), [1]);
+        assert_eq!(shared.keep(0), [2]);
+        assert!(shared.keep(0).is_empty());
+        assert_eq!(shared.keep(20_001), [0]);
     }
 }

@@ -72,6 +72,7 @@ impl Which {
             name: self.name,
             recipient: self.recipient,
             until,
+            may_shorten: false,
             actor: String::new(),
             reason: self.reason,
         }
@@ -97,6 +98,8 @@ impl Retract {
 impl Extend {
     pub(super) fn run(self, socket: &Path) -> Result<(), Failure> {
         let json = self.which.json;
+        // A span that is too short is a slip; whoever names the time means it.
+        let may_shorten = self.until.is_some();
         let until = match (self.until, self.span) {
             (Some(until), _) => until,
             (None, Some(span)) => Clock::system().now() + span,
@@ -107,7 +110,8 @@ impl Extend {
                 ));
             }
         };
-        let order = self.which.order(Some(until));
+        let mut order = self.which.order(Some(until));
+        order.may_shorten = may_shorten;
         let done: Vec<Ordered> = ask(socket, &ToPortal::PickupExtend(order))?;
         show(&done, json, extended)?;
         let ended = done

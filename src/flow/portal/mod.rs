@@ -57,13 +57,18 @@ impl Portal {
 /// Whether the portal waits to hear how a message travelled: it had it made.
 pub(super) fn is_awaited(envelope: &Envelope) -> bool {
     match envelope.class {
-        MessageClass::Notice | MessageClass::Code => true,
-        MessageClass::Submitted => envelope
-            .client
-            .as_ref()
-            .is_some_and(|it| it.listener == PORTAL_ACCOUNT && it.user == PORTAL_ACCOUNT),
-        MessageClass::Dsn => false,
+        MessageClass::Code => true,
+        MessageClass::Submitted => is_reply(envelope),
+        // What becomes of a notice the portal learns as a deposit that stays or is taken back.
+        MessageClass::Notice | MessageClass::Dsn => false,
     }
+}
+
+/// Whether a message was written in the portal.
+pub(super) fn is_reply(envelope: &Envelope) -> bool {
+    let client = envelope.client.as_ref();
+    envelope.class == MessageClass::Submitted
+        && client.is_some_and(|it| it.listener == PORTAL_ACCOUNT && it.user == PORTAL_ACCOUNT)
 }
 
 /// A reference that nobody guesses; `None` where the system has no randomness.

@@ -2,15 +2,16 @@
 //! and what its pages say of a reply.
 //!
 //! Best effort: nothing durable stands behind it. What the portal does not hear it counts as not
-//! delivered yet; at worst a person asks for another code.
+//! delivered yet; at worst a person asks for another code. A reply that was not delivered is
+//! told in our own log as well: there the portal may go on saying that it was sent.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::line::Line;
 use super::super::settle::outcome;
-use super::is_awaited;
-use crate::mail::RecipientState;
+use super::{is_awaited, is_reply};
+use crate::mail::{Final, RecipientState};
 use crate::proto::link::Travelled;
 use crate::queue::Settlement;
 
@@ -30,6 +31,10 @@ pub(in crate::flow) fn tell(line: &Arc<Line>, settlement: &Settlement) {
         let RecipientState::Final(ended) = change.record.state else {
             continue;
         };
+        if is_reply(&settlement.envelope) && !matches!(ended, Final::Delivered | Final::Deposited) {
+            // Nobody else hears of it for sure: its writer has no mailbox with us.
+            tracing::warn!(queue_id = %settlement.id, ?ended, "a reply that was written in the portal was not delivered");
+        }
         let hop = outcome(&change.cause).and_then(|it| it.hop.as_ref());
         let travelled = Travelled {
             queue_id: settlement.id,

@@ -97,13 +97,15 @@ impl Withdrawals {
         self.row(id, recipient).is_some()
     }
 
-    /// What its notice called it.
+    /// What its notice called it. One that is to be taken back is not used again: the portal may be
+    /// about to end what it names.
     pub(in crate::flow) fn reference(
         &self,
         id: MessageId,
         recipient: &Address,
     ) -> Option<Reference> {
-        self.row(id, recipient)?.reference
+        let row = self.row(id, recipient)?;
+        row.reference.filter(|_| !row.due)
     }
 
     /// The plan leaves it behind; with `due` it is taken back. Durable when it returns.
@@ -230,9 +232,52 @@ pub(in crate::flow) async fn run(line: Arc<Line>) {
     }
 }
 
-/// The row's key. An address is never longer than a key may be.
+/// The row's key: the address as it is written, for so the portal compares it. An address is never
+/// longer than a key may be.
 fn key(id: MessageId, recipient: &Address) -> Vec<u8> {
     let mut key = id.get().to_be_bytes().to_vec();
-    key.extend_from_slice(recipient.mailbox_key().as_bytes());
+    key.extend_from_slice(recipient.to_string().as_bytes());
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::disk::OsDisk;
+    use crate::journal::{Journal, MIN_SEGMENT_OCTETS, MasterKey, Options};
+    use crate::world::clock::Clock;
+
+    #[tokio::test]
+    async fn what_is_to_be_taken_back_lends_no_reference() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = MasterKey::generate().unwrap();
+        let opened = Journal::open(
+            Options {
+                directory: directory.path().join("journal"),
+                master_key: MasterKey::from_base64(&key).unwrap(),
+                segment_octets: MIN_SEGMENT_OCTETS,
+                disk: Arc::new(OsDisk),
+                clock: Clock::system(),
+                on_failure: Arc::new(|_| {}),
+            },
+            &mut |_, _| {},
+        )
+        .unwrap();
+        let withdrawals = Withdrawals::open(&Tables::open(&opened.journal).unwrap()).unwrap();
+        let (id, called) = (MessageId::new(1), Reference::new([7; 10]));
+        let kim = Address::parse("kim@there.example").unwrap();
+        let other = Address::parse("Kim@there.example").unwrap();
+        let leave = |due| withdrawals.leave_behind(id, &kim, Some(called), due);
+        leave(false).await.unwrap();
+        assert_eq!(withdrawals.reference(id, &kim), Some(called));
+        // The portal tells addresses apart as they are written, and so do we.
+        assert!(!withdrawals.knows(id, &other));
+        leave(true).await.unwrap();
+        assert_eq!(withdrawals.reference(id, &kim), None);
+        // Called off by a deposit that is made now.
+        drop(withdrawals.claim(id, &kim).await.unwrap());
+        assert_eq!(withdrawals.reference(id, &kim), Some(called));
+        withdrawals.forget(id, &kim).await.unwrap();
+        assert!(!withdrawals.knows(id, &kim));
+    }
 }

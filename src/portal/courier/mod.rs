@@ -5,7 +5,10 @@
 //! would be the same tomorrow ends it: a reply is marked as failed, the rest is dropped with a line
 //! in our own log. Codes are another matter: somebody waits for the answer, so they are asked for
 //! directly and never kept.
+//!
+//! What fails again and again while the line is there is passed over for a while ([`aside`]).
 
+mod aside;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -22,6 +25,7 @@ use crate::portal::store::{Lane, Owed, OwedItem, ReplyState, Store, StoreError};
 use crate::proto::link::{AskCode, Queued, ToLine};
 use crate::world::clock::Clock;
 
+use aside::Aside;
 pub use talk::AskError;
 
 /// The first pause after a failure; each one is twice as long.
@@ -58,6 +62,7 @@ impl Courier {
                 socket: Arc::clone(&socket),
                 clock,
                 lane,
+                aside: Aside::default(),
             };
             lanes.spawn(lane.run());
         }
@@ -95,10 +100,11 @@ struct Serving {
     socket: Arc<PathBuf>,
     clock: Clock,
     lane: Lane,
+    aside: Aside,
 }
 
 impl Serving {
-    async fn run(self) {
+    async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         loop {
             let told = match self.lane {
@@ -107,7 +113,7 @@ impl Serving {
             };
             match told {
                 Ok(Told::Done) => pause = FIRST_PAUSE,
-                Ok(Told::Nothing) => self.store.owed_changed(self.lane).await,
+                Ok(Told::Nothing) => self.news().await,
                 Ok(Told::NotYet) => {
                     self.clock.sleep_until(self.clock.now() + pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -122,9 +128,33 @@ impl Serving {
         }
     }
 
+    /// Until there is more, or something that was passed over is to be tried again.
+    async fn news(&self) {
+        let changed = self.store.owed_changed(self.lane);
+        match self.aside.next(self.clock.now()) {
+            None => changed.await,
+            Some(next) => tokio::select! {
+                () = changed => {}
+                () = self.clock.sleep_until(next) => {}
+            },
+        }
+    }
+
+    /// Not now. What it is that does not work counts where the line is there and well.
+    fn not_yet(&mut self, ticket: u64, counts: bool) -> Told {
+        if counts && self.aside.failed(ticket, self.clock.now()) {
+            tracing::warn!(
+                ticket,
+                "what the portal owes the line fails again and again; the next goes first"
+            );
+        }
+        Told::NotYet
+    }
+
     /// Events and mails.
-    async fn tell(&self) -> Result<Told, StoreError> {
-        let Some(item) = self.store.next_owed(self.lane)? else {
+    async fn tell(&mut self) -> Result<Told, StoreError> {
+        let aside = self.aside.tickets(self.clock.now());
+        let Some(item) = self.store.next_owed_but(self.lane, &aside)? else {
             return Ok(Told::Nothing);
         };
         let asked = match &item.owed {
@@ -140,10 +170,11 @@ impl Serving {
             Err(error) if error.is_final() => drop_item(&item, &error),
             Err(error) => {
                 tracing::debug!(%error, "the line does not take what the portal owes");
-                return Ok(Told::NotYet);
+                return Ok(self.not_yet(item.ticket, error.is_particular()));
             }
         }
         self.store.settle_owed(&item).await?;
+        self.aside.done(item.ticket);
         Ok(Told::Done)
     }
 
@@ -154,34 +185,42 @@ impl Serving {
     }
 
     /// Replies.
-    async fn hand_on(&self) -> Result<Told, StoreError> {
-        let Some(reply) = self.store.next_reply()? else {
+    async fn hand_on(&mut self) -> Result<Told, StoreError> {
+        let aside = self.aside.tickets(self.clock.now());
+        let Some(reply) = self.store.next_reply_but(&aside)? else {
             return Ok(Told::Nothing);
         };
         let ticket = reply.ticket;
-        let state = match self.store.reply_content(ticket).await {
+        let taken = match self.store.reply_content(ticket).await {
             Ok(content) => {
                 let request = ToLine::Reply(reply);
                 match talk::ask::<Queued>(&self.socket, &request, Some(content)).await {
-                    Ok(_) => ReplyState::Sent,
+                    Ok(queued) => Some(queued.queue_id),
                     Err(error) if error.is_final() => {
                         tracing::warn!(%error, ticket, "the line refuses a reply for good");
-                        ReplyState::Failed
+                        None
                     }
                     Err(error) => {
                         tracing::debug!(%error, "the line does not take a reply");
-                        return Ok(Told::NotYet);
+                        return Ok(self.not_yet(ticket, error.is_particular()));
                     }
                 }
             }
             Err(error @ StoreError::Damaged(_)) => {
                 tracing::error!(%error, ticket, "a reply is lost");
-                ReplyState::Failed
+                None
             }
             Err(StoreError::Busy) => return Ok(Told::NotYet),
-            Err(error) => return Err(error),
+            Err(error) => {
+                tracing::error!(%error, ticket, "a reply cannot be read");
+                return Ok(self.not_yet(ticket, true));
+            }
         };
-        self.store.settle_reply(ticket, state).await?;
+        match taken {
+            Some(id) => self.store.reply_taken(ticket, id).await?,
+            None => self.store.settle_reply(ticket, ReplyState::Failed).await?,
+        }
+        self.aside.done(ticket);
         Ok(Told::Done)
     }
 }

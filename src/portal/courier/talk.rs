@@ -52,6 +52,17 @@ impl AskError {
     }
 }
 
+impl AskError {
+    /// Whether it may lie in what was asked, and not in a line that is not there, or not for now.
+    pub(super) fn is_particular(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.code != Code::Stopping,
+            Self::NoLine(_) => false,
+            Self::Broken(_) | Self::Late | Self::NotUnderstood => true,
+        }
+    }
+}
+
 /// Asks, with the content that the request announces.
 pub(super) async fn ask<T: DeserializeOwned>(
     socket: &Path,

@@ -138,8 +138,11 @@ impl Connection<'_> {
                 self.answer(Ok(standing)).await
             }
             ToPortal::Travelled(travelled) => {
-                hears.travelled(&travelled);
-                self.answer(Ok(())).await
+                let heard = store.reply_travelled(&travelled).await;
+                if matches!(heard, Ok(false)) {
+                    hears.travelled(&travelled); // no reply: a code, as far as we know
+                }
+                self.answer(heard.map(drop).map_err(refusal)).await
             }
             ToPortal::PickupList(filter) => {
                 let page = store.list(filter).await;

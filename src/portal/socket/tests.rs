@@ -142,6 +142,7 @@ async fn a_connection_takes_request_after_request() {
         name: name.clone(),
         recipient: None,
         until: None,
+        may_shorten: false,
         actor: "somebody else".to_owned(),
         reason: "wrong person".to_owned(),
     };

@@ -81,6 +81,12 @@ impl Shared {
             return Ok(());
         }
         match chore {
+            Chore::Tell => {
+                if !record.is_live() {
+                    self.shred(reference, record.slot).await?;
+                }
+                self.tell_untold(record).await
+            }
             Chore::Expire => self.expire(record, now).await,
             Chore::Forget => {
                 self.forget_replies(reference).await?;

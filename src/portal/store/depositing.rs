@@ -6,12 +6,12 @@ use bytes::Bytes;
 use mail_parser::MessageParser;
 
 use crate::journal::MessageKey;
-use crate::mail::{Deposit, Reference, SenderSecret};
+use crate::mail::{Deposit, Reference, SenderSecret, Timestamp};
 use crate::proto::link::{DepositState, Deposited};
 
 use super::content::Sink;
 use super::record::Record;
-use super::shared::{Shared, blocking, to_the_end};
+use super::shared::{Arrival, Shared, blocking, to_the_end};
 use super::slots::Slot;
 use super::{Store, StoreError, secret};
 
@@ -24,7 +24,26 @@ pub struct Incoming {
     shared: Arc<Shared>,
     deposit: Deposit,
     key: MessageKey,
-    sink: Option<Sink>,
+    body: Option<Body>,
+    arrival: Arc<Arrival>,
+}
+
+/// Where the octets go.
+#[derive(Debug)]
+enum Body {
+    /// Into a file.
+    New(Sink),
+    /// Nowhere: the same content is here. How many there were.
+    Same(u64),
+}
+
+impl Body {
+    const fn octets(&self) -> u64 {
+        match self {
+            Self::New(sink) => sink.octets(),
+            Self::Same(octets) => *octets,
+        }
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -38,20 +57,25 @@ impl Store {
     pub async fn deposit(&self, deposit: Deposit) -> Result<Incoming, StoreError> {
         let shared = Arc::clone(&self.shared);
         shared.failing.check()?;
-        shared.may_arrive(&deposit)?;
+        let arrival = shared.arrivals.begin(&deposit);
+        let before = shared.may_arrive(&deposit)?;
         let key = MessageKey::generate()?;
         let contents = shared.contents.clone();
-        let (sink, deposit, key) = blocking(move || {
+        let (body, deposit, key) = blocking(move || {
+            if before.is_some_and(|before| before.reference == deposit.reference) {
+                return Ok((Body::Same(0), deposit, key));
+            }
             contents.room_for(deposit.octets)?;
             let sink = contents.create(deposit.reference, &deposit.recipient, &key)?;
-            Ok((sink, deposit, key))
+            Ok((Body::New(sink), deposit, key))
         })
         .await?;
         Ok(Incoming {
             shared,
             deposit,
             key,
-            sink: Some(sink),
+            body: Some(body),
+            arrival,
         })
     }
 }
@@ -59,32 +83,39 @@ impl Store {
 impl Incoming {
     /// Takes the next octets of the content.
     pub async fn write(&mut self, octets: Bytes) -> Result<(), StoreError> {
-        let mut sink = self.sink.take().ok_or(StoreError::Length)?;
-        if sink.octets().saturating_add(octets.len() as u64) > self.deposit.octets {
+        let body = self.body.take().ok_or(StoreError::Length)?;
+        let more = body.octets().saturating_add(octets.len() as u64);
+        if more > self.deposit.octets {
             return Err(StoreError::Length);
         }
-        let sink = blocking(move || {
-            sink.write(&octets)?;
-            Ok(sink)
+        self.body = Some(match body {
+            Body::Same(_) => Body::Same(more),
+            Body::New(mut sink) => {
+                let written = blocking(move || {
+                    sink.write(&octets)?;
+                    Ok(sink)
+                });
+                Body::New(written.await?)
+            }
         });
-        self.sink = Some(sink.await?);
         Ok(())
     }
 
     /// All octets are there: makes the deposit durable.
     pub async fn finish(self) -> Result<Deposited, StoreError> {
-        let sink = self.sink.ok_or(StoreError::Length)?;
-        if sink.octets() != self.deposit.octets {
+        let body = self.body.ok_or(StoreError::Length)?;
+        if body.octets() != self.deposit.octets {
             return Err(StoreError::Length);
         }
         let (shared, deposit, key) = (self.shared, self.deposit, self.key);
-        to_the_end(async move { shared.take(deposit, &key, sink).await }).await
+        let arrival = self.arrival;
+        to_the_end(async move { shared.take(deposit, &key, body, &arrival).await }).await
     }
 }
 
 impl Shared {
-    /// Whether a deposit may be begun.
-    fn may_arrive(&self, deposit: &Deposit) -> Result<(), StoreError> {
+    /// Whether a deposit may be begun; the live one that it is again.
+    fn may_arrive(&self, deposit: &Deposit) -> Result<Option<Record>, StoreError> {
         if deposit.octets > self.bounds.message_octets {
             let most = self.bounds.message_octets;
             return Err(StoreError::TooLarge { most });
@@ -92,8 +123,9 @@ impl Shared {
         if deposit.expires <= self.now() {
             return Err(StoreError::Expiry);
         }
-        if self.before(deposit)?.is_some_and(|record| record.is_live()) {
-            return Ok(()); // takes no more room than it has
+        let before = self.before(deposit)?;
+        if before.is_some() {
+            return Ok(before); // takes no more room than it has
         }
         let index = self.index();
         if index.live() >= self.bounds.deposits {
@@ -102,15 +134,15 @@ impl Shared {
         if index.live_in(&deposit.recipient) >= self.bounds.per_mailbox {
             return Err(StoreError::MailboxFull);
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// The deposit that this one is again; an error where it may not be made again.
+    /// The live deposit that this one is again; an error where it may not be made again.
     fn before(&self, deposit: &Deposit) -> Result<Option<Record>, StoreError> {
         let references = self
             .index()
             .message(deposit.queue_id, Some(&deposit.recipient));
-        let mut found = None;
+        let (mut found, mut withdrawn) = (None, false);
         for record in self.records_of(references) {
             if record.recipient != deposit.recipient {
                 continue;
@@ -119,6 +151,12 @@ impl Shared {
                 // By order of the sender's side: what was taken back does not come back.
                 DepositState::Retracted => return Err(StoreError::Ended(record.state)),
                 DepositState::Waiting | DepositState::Opened => found = Some(record),
+                DepositState::Withdrawn if record.reference == deposit.reference => {
+                    withdrawn = true;
+                }
+                DepositState::Expired if record.reference == deposit.reference => {
+                    return Err(StoreError::Ended(record.state));
+                }
                 DepositState::Expired | DepositState::Withdrawn => {}
             }
         }
@@ -126,7 +164,7 @@ impl Shared {
         let same = found
             .as_ref()
             .is_some_and(|record| record.reference == deposit.reference);
-        match named && !same {
+        match named && !same && !withdrawn {
             true => Err(StoreError::Taken),
             false => Ok(found),
         }
@@ -136,24 +174,28 @@ impl Shared {
         self: &Arc<Self>,
         mut deposit: Deposit,
         key: &MessageKey,
-        sink: Sink,
+        body: Body,
+        arrival: &Arrival,
     ) -> Result<Deposited, StoreError> {
         let secret = self.hash(deposit.wishes.secret.take()).await?;
         let hash = self.index().hash(&deposit.recipient);
         let _arriving = self.locks.arriving(hash).await;
-        self.may_arrive(&deposit)?;
-        let before = self.before(&deposit)?;
+        if arrival.is_withdrawn() {
+            return Err(StoreError::Overtaken);
+        }
+        let before = self.may_arrive(&deposit)?;
         let reference = deposit.reference;
-        match before {
-            Some(before) if before.reference == reference => {
-                drop(sink); // it is the same content
+        match (before, body) {
+            (Some(before), _) if before.reference == reference => {
                 self.renew(reference, &deposit, secret).await?;
                 Ok(Deposited {
                     reference,
                     again: true,
                 })
             }
-            before => {
+            // What was here when its octets began to come has ended: they are needed after all.
+            (_, Body::Same(_)) => Err(StoreError::Overtaken),
+            (before, Body::New(sink)) => {
                 let before = before.map(|before| before.reference);
                 self.add(deposit, secret, key, sink, before).await?;
                 Ok(Deposited {
@@ -185,7 +227,7 @@ impl Shared {
         if !record.is_live() {
             return Err(StoreError::Ended(record.state));
         }
-        record.expires = deposit.expires;
+        record.renew_expiry(record.shortened, deposit.expires);
         record.level = deposit.level;
         record.factors = deposit.factors;
         record.trusted_before = record.trusted_before.min(deposit.trusted_before);
@@ -213,10 +255,23 @@ impl Shared {
         if let Some(ended) = before.as_ref().filter(|before| !before.is_live()) {
             return Err(StoreError::Ended(ended.state)); // while this one waited for the lock
         }
+        let withdrawn = self.record(reference)?;
+        if let Some(withdrawn) = &withdrawn {
+            if withdrawn.state != DepositState::Withdrawn {
+                return Err(StoreError::Taken);
+            }
+            // Its row gives way to the new one: nothing of it may be left, and all of it be told.
+            self.shred(reference, withdrawn.slot).await?;
+            self.tell_untold(withdrawn.clone()).await?;
+        }
         let subject = seal_subject(key, reference, sink.head())?;
         let slot = self.store_content(reference, key.clone(), sink).await?;
         let mut record = Record::new(deposit, secret, self.now(), slot);
         record.subject = subject;
+        if let Some(withdrawn) = &withdrawn {
+            record.take_openings(withdrawn);
+            record.open_untold = false;
+        }
         if let Some(before) = &before {
             record.take_over(before);
         }
@@ -288,14 +343,34 @@ impl Shared {
 impl Record {
     /// What was known of the same message under another reference.
     fn take_over(&mut self, before: &Self) {
+        self.take_openings(before);
         self.deposited = before.deposited;
         self.state = before.state;
+        self.order.clone_from(&before.order);
+        self.shortened = before.shortened;
+        let expires = std::mem::replace(&mut self.expires, before.expires);
+        self.renew_expiry(before.shortened, expires);
+        self.reminded = before.reminded;
+        self.unread_told = before.unread_told;
+    }
+
+    /// The later expiry counts, unless somebody ordered an earlier one.
+    fn renew_expiry(&mut self, shortened: bool, expires: Timestamp) {
+        if !shortened {
+            self.expires = self.expires.max(expires);
+        }
+    }
+
+    /// Who opened it: what was once handed out is never said to be unread.
+    fn take_openings(&mut self, before: &Self) {
+        if before.was_opened() {
+            self.state = DepositState::Opened;
+        }
         self.opened = before.opened;
         self.openings = before.openings;
         self.first.clone_from(&before.first);
         self.last.clone_from(&before.last);
-        self.reminded = before.reminded;
-        self.unread_told = before.unread_told;
+        self.open_untold = before.open_untold;
     }
 }
 

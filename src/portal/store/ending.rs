@@ -1,6 +1,7 @@
 //! A deposit ends: retracted, withdrawn or expired. First the record, then the key, then the news.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::mail::{Address, MessageId, Reference, Timestamp};
 use crate::proto::link::{DepositState, Happening, Lease, Ordered, ReportKind, ReportPickup};
@@ -9,6 +10,9 @@ use super::outbox::Owed;
 use super::record::{Record, cut};
 use super::shared::{Shared, to_the_end};
 use super::{Store, StoreError};
+
+/// How far ahead an ordered expiry may lie.
+pub const MAX_AHEAD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Who orders something, and why.
 #[derive(Debug, Clone)]
@@ -27,15 +31,17 @@ impl Store {
         to_the_end(async move { shared.retract(reference, by).await }).await
     }
 
-    /// Gives a deposit another expiry.
+    /// Gives a deposit another expiry, [`MAX_AHEAD`] from now at most; an earlier one than it has
+    /// only with `may_shorten`.
     pub async fn extend(
         &self,
         reference: Reference,
         until: Timestamp,
+        may_shorten: bool,
         by: By,
     ) -> Result<Ordered, StoreError> {
         let shared = Arc::clone(&self.shared);
-        to_the_end(async move { shared.extend(reference, until, by).await }).await
+        to_the_end(async move { shared.extend(reference, until, may_shorten, by).await }).await
     }
 
     /// Takes a deposit back for the line; one that is not there, or has ended, is no error.
@@ -62,6 +68,9 @@ impl Shared {
         } else {
             // An earlier order may have failed after its row: nothing is answered before the key is gone.
             self.shred(reference, record.slot).await?;
+            if record.end_untold {
+                self.tell_when_room(record.clone()).await?;
+            }
         }
         Ok(Ordered {
             opened_before: record.was_opened(),
@@ -74,6 +83,7 @@ impl Shared {
         self: &Arc<Self>,
         reference: Reference,
         until: Timestamp,
+        may_shorten: bool,
         by: By,
     ) -> Result<Ordered, StoreError> {
         let _lock = self.locks.deposit(reference).await;
@@ -82,17 +92,25 @@ impl Shared {
         if until <= now {
             return Err(StoreError::Expiry);
         }
+        if until > now + MAX_AHEAD {
+            return Err(StoreError::TooFar);
+        }
         let state = record.state_at(now);
         let changed = !matches!(
             state,
             DepositState::Retracted | DepositState::Expired | DepositState::Withdrawn
         ) && record.expires != until;
         if changed {
+            if until < record.expires && !may_shorten {
+                return Err(StoreError::Shorter(record.expires));
+            }
+            self.outbox.room()?;
             let mut event = record.event(Happening::Extended, now);
             let order = lease(by, now);
             event.actor = Some(order.actor.clone());
             event.reasons = told(&order);
             record.order = Some(order);
+            record.shortened = until < record.expires;
             record.expires = until;
             self.save(&record).await?;
             self.owe(Owed::Event(event)).await?;
@@ -111,6 +129,7 @@ impl Shared {
     ) -> Result<(), StoreError> {
         let hash = self.index().hash(recipient);
         let _arriving = self.locks.arriving(hash).await; // one that arrives just now is meant, too
+        self.arrivals.withdraw(id, recipient);
         let references = self.index().message(id, Some(recipient));
         for reference in references {
             let _lock = self.locks.deposit(reference).await;
@@ -144,11 +163,34 @@ impl Shared {
     async fn finish(self: &Arc<Self>, record: Record) -> Result<(), StoreError> {
         self.save(&record).await?;
         self.shred(record.reference, record.slot).await?;
-        self.tell_end(record).await
+        self.tell_when_room(record).await
+    }
+
+    /// The end stands, whether or not the line can be owed the news of it now.
+    pub(super) async fn tell_when_room(&self, record: Record) -> Result<(), StoreError> {
+        let reference = record.reference;
+        match self.tell_untold(record).await {
+            Err(error @ StoreError::Backlog) => {
+                tracing::warn!(%reference, %error, "the line is told later what became of a message");
+                Ok(())
+            }
+            told => told,
+        }
+    }
+
+    /// Owes the line what it was not told of a deposit. For whoever holds its lock.
+    pub(super) async fn tell_untold(&self, mut record: Record) -> Result<(), StoreError> {
+        if record.open_untold {
+            self.tell_opening(&mut record).await?;
+        }
+        match record.end_untold {
+            true => self.tell_end(record).await,
+            false => Ok(()),
+        }
     }
 
     /// Owes the line the news of an end, then notes that it is owed.
-    pub(super) async fn tell_end(self: &Arc<Self>, mut record: Record) -> Result<(), StoreError> {
+    async fn tell_end(&self, mut record: Record) -> Result<(), StoreError> {
         let time = record.ended.unwrap_or_else(|| self.now());
         let happening = match record.state {
             DepositState::Retracted => Some(Happening::Retracted),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::journal::{CryptError, JournalError};
-use crate::mail::Reference;
+use crate::mail::{Reference, Timestamp};
 use crate::proto::link::{Code, DepositState, Refusal};
 use crate::tables::TableError;
 
@@ -80,6 +80,15 @@ pub enum StoreError {
     /// The expiry lies in the past.
     #[error("the expiry lies in the past")]
     Expiry,
+    /// The expiry lies too far ahead.
+    #[error("the expiry lies more than 365 days ahead")]
+    TooFar,
+    /// An extension that would be none.
+    #[error("it expires later than that already, at {}; name the earlier time itself if it is meant", .0.to_rfc3339())]
+    Shorter(Timestamp),
+    /// The line took it back while it arrived, or it ended then.
+    #[error("the message was taken back while it arrived")]
+    Overtaken,
     /// Too much is being read at once.
     #[error("the portal is busy")]
     Busy,
@@ -112,7 +121,11 @@ impl StoreError {
     pub fn code(&self) -> Code {
         match self {
             Self::Unknown => Code::NotFound,
-            Self::Ended(_) | Self::TooLarge { .. } | Self::Expiry => Code::Refused,
+            Self::Ended(_)
+            | Self::TooLarge { .. }
+            | Self::Expiry
+            | Self::TooFar
+            | Self::Shorter(_) => Code::Refused,
             Self::Table(TableError::TooLarge { .. }) => Code::Refused,
             Self::Taken | Self::Length => Code::BadRequest,
             Self::Failed | Self::Interrupted => Code::Stopping,
@@ -128,6 +141,7 @@ impl StoreError {
             | Self::TooMany
             | Self::MailboxFull
             | Self::Backlog
+            | Self::Overtaken
             | Self::Busy
             | Self::Secret => Code::Temporary,
         }

@@ -56,7 +56,9 @@ impl Store {
         let references = self.shared.named(&order.name, order.recipient.as_deref())?;
         let mut done = Vec::new();
         for reference in references {
-            let ordered = self.extend(reference, until, By::of(&order)).await?;
+            let ordered = self
+                .extend(reference, until, order.may_shorten, By::of(&order))
+                .await?;
             if done.len() < ORDER_MOST {
                 done.push(ordered);
             }

@@ -8,7 +8,8 @@
 //! - Content that was handed out has its opening in the record, durable before the first octet of it
 //!   was read. So a retraction that says "never opened" is true.
 //! - A deposit whose record says that it ended has no key, or will not have one after the next start.
-//! - The same queue id and recipient is one deposit. One that was retracted does not come back.
+//! - The same queue id and recipient is one deposit. One that was retracted does not come back; one
+//!   that the line took back may.
 //! - What a caller began is finished, whether or not it still waits.
 //!
 //! # What a crash leaves, and what the next start makes of it
@@ -24,6 +25,7 @@
 //! | retracting, withdrawing or expiring, row durable | ended row, slot, file | slot overwritten, file removed, the line is told |
 //! | the same, slot overwritten | ended row, perhaps the file | file removed, the line is told |
 //! | the same, all but the mark that it was told | ended row, event owed | the line may be told twice |
+//! | opening, the line not told | `opened`, marked as untold | the line is told |
 //! | reply, before its row | slot and file without a row | both removed; the writer was not told that it is sent |
 //! | reply, row durable | waiting row | sent |
 //! | reply, taken by the line, before the row says so | waiting row | sent again under the same ticket: the same reply |
@@ -68,7 +70,7 @@ use crate::world::clock::Clock;
 
 pub use content::{CHUNK_OCTETS, READ_OCTETS};
 pub use depositing::Incoming;
-pub use ending::By;
+pub use ending::{By, MAX_AHEAD};
 pub use error::{OpenError, StoreError};
 pub use listing::{ORDER_MOST, PAGE_MOST, SHOW_MOST};
 pub use outbox::{Lane, MAX_OWED, Owed, OwedItem};

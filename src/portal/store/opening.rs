@@ -69,14 +69,13 @@ impl Shared {
         if !matches!(state, DepositState::Waiting | DepositState::Opened) {
             return Err(StoreError::Ended(state));
         }
-        let mut event = record.event(Happening::Opened, access.time);
-        event.factors.clone_from(&access.factors);
-        event.client = Some(access.client.clone());
-        event.reasons.clone_from(&access.automated);
-        event.opened_before = Some(record.was_opened());
+        self.outbox.room()?;
+        if record.open_untold {
+            self.owe_opening(&record).await?; // the one before
+        }
         record.note(access);
         self.save(&record).await?;
-        self.owe(Owed::Event(event)).await?;
+        self.tell_opening(&mut record).await?;
         let shared = Arc::clone(self);
         blocking(move || {
             let key = shared.slots.key(record.slot, reference)?;
@@ -84,6 +83,25 @@ impl Shared {
             shared.contents.read(reference, owner, &key, octets, memory)
         })
         .await
+    }
+
+    /// Owes the line the news of the last opening, then notes that it is owed.
+    pub(super) async fn tell_opening(&self, record: &mut Record) -> Result<(), StoreError> {
+        self.owe_opening(record).await?;
+        record.open_untold = false;
+        self.save(record).await
+    }
+
+    async fn owe_opening(&self, record: &Record) -> Result<(), StoreError> {
+        let Some(access) = record.last_access() else {
+            return Ok(());
+        };
+        let mut event = record.event(Happening::Opened, access.time);
+        event.factors.clone_from(&access.factors);
+        event.client = Some(access.client.clone());
+        event.reasons.clone_from(&access.automated);
+        event.opened_before = Some(record.openings > 1);
+        self.owe(Owed::Event(event)).await
     }
 
     fn subject(&self, reference: Reference) -> Option<String> {

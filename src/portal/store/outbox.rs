@@ -3,7 +3,7 @@
 //! Owns the table `owed`. Replies wait in their own table, since they have content; their tickets
 //! come from here, so that one number never names two things.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +18,8 @@ use super::opening::bound;
 use super::shared::{Shared, to_the_end};
 use super::{Store, StoreError};
 
-/// Rows that are owed at a time. Beyond it nothing is opened or ended until the line takes some.
+/// Rows that are owed at a time. Beyond it nothing is opened until the line takes some, and what
+/// ends is told when there is room.
 pub const MAX_OWED: usize = 200_000;
 
 /// Something that the line is to be told.
@@ -133,10 +134,16 @@ impl Outbox {
         self.waiting().values().map(BTreeSet::len).sum()
     }
 
-    async fn put(&self, owed: &Owed) -> Result<(), StoreError> {
-        if self.len() >= MAX_OWED {
-            return Err(StoreError::Backlog);
+    /// Whether something may be owed yet.
+    pub(super) fn room(&self) -> Result<(), StoreError> {
+        match self.len() < MAX_OWED {
+            true => Ok(()),
+            false => Err(StoreError::Backlog),
         }
+    }
+
+    async fn put(&self, owed: &Owed) -> Result<(), StoreError> {
+        self.room()?;
         let ticket = self.ticket();
         self.table.put(&ticket.to_be_bytes(), owed).await?;
         let lane = owed.lane();
@@ -145,11 +152,11 @@ impl Outbox {
         Ok(())
     }
 
-    fn first(&self, lane: Lane) -> Result<Option<OwedItem>, StoreError> {
-        let ticket = self
-            .waiting()
-            .get(&lane)
-            .and_then(|tickets| tickets.first().copied());
+    fn first(&self, lane: Lane, aside: &HashSet<u64>) -> Result<Option<OwedItem>, StoreError> {
+        let ticket = self.waiting().get(&lane).and_then(|tickets| {
+            let mut tickets = tickets.iter().copied();
+            tickets.find(|ticket| !aside.contains(ticket))
+        });
         let Some(ticket) = ticket else {
             return Ok(None);
         };
@@ -184,7 +191,16 @@ impl Store {
 
     /// The next thing that is owed in a lane of events or mails.
     pub fn next_owed(&self, lane: Lane) -> Result<Option<OwedItem>, StoreError> {
-        self.shared.outbox.first(lane)
+        self.next_owed_but(lane, &HashSet::new())
+    }
+
+    /// The same, without some.
+    pub fn next_owed_but(
+        &self,
+        lane: Lane,
+        aside: &HashSet<u64>,
+    ) -> Result<Option<OwedItem>, StoreError> {
+        self.shared.outbox.first(lane, aside)
     }
 
     /// The line has answered.

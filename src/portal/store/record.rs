@@ -22,6 +22,8 @@ pub const LAST_ACCESSES: usize = 10;
 pub const KEPT_AFTER_END: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Octets of what an access or an order says of itself.
 pub const MAX_NOTE_OCTETS: usize = 256;
+/// When news that was not owed to the line is owed again.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// A deposit. `Debug` shows its reference alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +77,10 @@ pub struct Record {
     pub(super) slot: Slot,
     pub(super) reminded: bool,
     pub(super) unread_told: bool,
+    /// The last opening is durable here, and the line has yet to be owed the news.
+    pub(super) open_untold: bool,
+    /// Somebody ordered an earlier expiry: leaving it again does not undo that.
+    pub(super) shortened: bool,
     /// The end is durable here, and the line has yet to be owed the news.
     pub(super) end_untold: bool,
 }
@@ -121,6 +127,8 @@ impl Record {
             slot,
             reminded: false,
             unread_told: false,
+            open_untold: false,
+            shortened: false,
             end_untold: false,
         }
     }
@@ -143,6 +151,11 @@ impl Record {
         self.first.iter().chain(&self.last)
     }
 
+    /// The last of them.
+    pub(super) fn last_access(&self) -> Option<&Access> {
+        self.last.last().or(self.first.last())
+    }
+
     /// Whether it was ever opened.
     pub const fn was_opened(&self) -> bool {
         self.opened.is_some()
@@ -157,6 +170,7 @@ impl Record {
         self.state = DepositState::Opened;
         self.opened.get_or_insert(access.time);
         self.openings = self.openings.saturating_add(1);
+        self.open_untold = true;
         if self.first.len() < FIRST_ACCESSES {
             self.first.push(access);
             return;
@@ -179,11 +193,20 @@ impl Record {
 
     /// The next thing that time alone brings about.
     pub(super) fn due(&self, reminders: &Reminders) -> (Timestamp, Chore) {
+        let ended = self.ended.unwrap_or(self.deposited);
+        let opened = || self.last_access().map_or(self.deposited, |it| it.time);
+        let untold = match (self.end_untold, self.open_untold) {
+            (true, _) => Some(ended),
+            (false, true) => Some(opened()),
+            (false, false) => None,
+        };
+        let tell = untold.map(|since| (since + TELL_AGAIN, Chore::Tell));
         if !self.is_live() {
-            let ended = self.ended.unwrap_or(self.deposited);
-            return (ended + KEPT_AFTER_END, Chore::Forget);
+            // Not forgotten before it is told.
+            return tell.unwrap_or((ended + KEPT_AFTER_END, Chore::Forget));
         }
         let mut next = (self.expires, Chore::Expire);
+        next = tell.map_or(next, |tell| tell.min(next));
         let unopened = self.state == DepositState::Waiting;
         for (after, done, chore) in [
             (reminders.remind_after, self.reminded, Chore::Remind),
@@ -230,6 +253,8 @@ impl Record {
 /// What time brings about. In this order where two are due at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Chore {
+    /// Owe the line news that it was not owed.
+    Tell,
     /// Overwrite the key.
     Expire,
     /// Remind the recipient.

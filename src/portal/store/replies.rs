@@ -4,16 +4,17 @@
 //! Owns the table `replies`. To whom a reply goes is not for its writer to say: it is the author of
 //! what it answers.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::journal::MessageKey;
 use crate::journal::crypt::random;
-use crate::mail::{Address, Level, Reference, Timestamp};
-use crate::proto::link::{Happening, Reply};
+use crate::mail::{Address, Final, Level, MessageId, Reference, Timestamp};
+use crate::proto::link::{Happening, Reply, Travelled};
 use crate::tables::{Table, Tables};
 
 use super::outbox::{Lane, Owed};
@@ -25,6 +26,8 @@ use super::{Store, StoreError};
 pub const MAX_REPLIES: usize = 100;
 /// Replies that wait to be taken by the line.
 pub const MAX_WAITING_REPLIES: usize = 10_000;
+/// Mails that are remembered without a row, of each kind.
+const MAX_REMEMBERED: usize = 4096;
 /// Octets that are sealed at once.
 const PIECE_OCTETS: usize = 1024 * 1024;
 
@@ -50,9 +53,9 @@ impl std::fmt::Debug for NewReply {
 pub enum ReplyState {
     /// The line has not taken it yet.
     Waiting,
-    /// The line has it.
+    /// The line has it, and has not said that it failed.
     Sent,
-    /// The line will not take it.
+    /// The line will not take it, or could not deliver it.
     Failed,
 }
 
@@ -81,12 +84,19 @@ pub(super) struct Row {
     pub(super) state: ReplyState,
     /// That it was written has yet to be owed to the line.
     pub(super) untold: bool,
+    /// What the line calls it, since it has it.
+    pub(super) queue_id: Option<MessageId>,
 }
 
 #[derive(Debug, Default)]
 struct Sets {
     by_deposit: BTreeSet<(Reference, u64)>,
     waiting: BTreeSet<u64>,
+    by_message: HashMap<MessageId, u64>,
+    /// How mails ended that may be replies whose queue ids have not come yet.
+    early: VecDeque<(MessageId, ReplyState)>,
+    /// Mails of rows that are gone, so that the news of them is known to be nobody's.
+    gone: VecDeque<MessageId>,
 }
 
 /// The rows, and where to find them.
@@ -94,6 +104,8 @@ struct Sets {
 pub(super) struct Replies {
     table: Table<Row>,
     sets: Mutex<Sets>,
+    /// For whoever changes a row that is there.
+    changing: AsyncMutex<()>,
 }
 
 impl Replies {
@@ -103,6 +115,7 @@ impl Replies {
         let replies = Self {
             table,
             sets: Mutex::default(),
+            changing: AsyncMutex::default(),
         };
         for (_, row) in replies.table.rows()? {
             replies.show(&row);
@@ -120,6 +133,9 @@ impl Replies {
         let mut sets = self.sets();
         if let Some(answers) = row.answers {
             sets.by_deposit.insert((answers, ticket));
+        }
+        if let Some(id) = row.queue_id {
+            sets.by_message.insert(id, ticket);
         }
         match row.state {
             ReplyState::Waiting => sets.waiting.insert(ticket),
@@ -156,7 +172,17 @@ impl Replies {
         if let Some(answers) = row.answers {
             sets.by_deposit.remove(&(answers, ticket));
         }
+        if let Some(id) = row.queue_id {
+            sets.by_message.remove(&id);
+            remember(&mut sets.gone, id);
+        }
         Ok(())
+    }
+
+    fn take_early(&self, id: MessageId) -> Option<ReplyState> {
+        let early = &mut self.sets().early;
+        let at = early.iter().position(|(early, _)| *early == id)?;
+        early.remove(at).map(|(_, state)| state)
     }
 
     /// Rows whose news is not owed yet.
@@ -164,6 +190,14 @@ impl Replies {
         let rows = self.table.rows()?.into_iter().map(|(_, row)| row);
         Ok(rows.filter(|row| row.untold).collect())
     }
+}
+
+/// Keeps the last [`MAX_REMEMBERED`].
+fn remember<T>(them: &mut VecDeque<T>, one: T) {
+    if them.len() >= MAX_REMEMBERED {
+        them.pop_front();
+    }
+    them.push_back(one);
 }
 
 impl Store {
@@ -232,7 +266,16 @@ impl Store {
 
     /// The next reply that the line is to take.
     pub fn next_reply(&self) -> Result<Option<Reply>, StoreError> {
-        let ticket = self.shared.replies.sets().waiting.first().copied();
+        self.next_reply_but(&HashSet::new())
+    }
+
+    /// The same, without some.
+    pub fn next_reply_but(&self, aside: &HashSet<u64>) -> Result<Option<Reply>, StoreError> {
+        let ticket = {
+            let sets = self.shared.replies.sets();
+            let mut waiting = sets.waiting.iter().copied();
+            waiting.find(|ticket| !aside.contains(ticket))
+        };
         let row = match ticket {
             Some(ticket) => self.shared.replies.get(ticket)?,
             None => None,
@@ -256,7 +299,29 @@ impl Store {
     /// The line has taken a reply, or will not: its key is overwritten.
     pub async fn settle_reply(&self, ticket: u64, state: ReplyState) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
-        to_the_end(async move { shared.settle_reply(ticket, state).await }).await
+        to_the_end(async move { shared.settle_reply(ticket, state, None).await }).await
+    }
+
+    /// The line has taken a reply, and calls it so from now on: its key is overwritten.
+    pub async fn reply_taken(&self, ticket: u64, id: MessageId) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let taken = async move {
+            let settled = shared.settle_reply(ticket, ReplyState::Sent, Some(id));
+            settled.await
+        };
+        to_the_end(taken).await
+    }
+
+    /// How a mail of ours ended. Whether it was a reply.
+    pub async fn reply_travelled(&self, travelled: &Travelled) -> Result<bool, StoreError> {
+        let (shared, id) = (Arc::clone(&self.shared), travelled.queue_id);
+        let state = match travelled.ended {
+            Final::Delivered | Final::Deposited => ReplyState::Sent,
+            Final::Bounced | Final::Expired | Final::Cancelled | Final::Suppressed => {
+                ReplyState::Failed
+            }
+        };
+        to_the_end(async move { shared.reply_travelled(id, state).await }).await
     }
 }
 
@@ -297,20 +362,39 @@ impl Shared {
             slot,
             time: self.now(),
             state: ReplyState::Waiting,
-            untold: true,
+            untold: answers.is_some(),
+            queue_id: None,
         };
         if let Err(error) = self.replies.put(&row).await {
             self.discard(name, slot).await;
             return Err(error);
         }
         let ticket = row.reply.ticket;
-        self.tell_reply(row).await?;
         self.outbox.wake(Lane::Replies);
+        // The reply is on its way, whatever becomes of the news of it.
+        if let Err(error) = self.tell_reply_later(ticket).await {
+            tracing::error!(%error, ticket, "the line is not told that a reply was written");
+        }
         Ok(ticket)
     }
 
+    /// The same as [`Shared::tell_reply`]; where too much is owed, later.
+    pub(super) async fn tell_reply_later(&self, ticket: u64) -> Result<(), StoreError> {
+        match self.tell_reply(ticket).await {
+            Err(error @ StoreError::Backlog) => {
+                tracing::warn!(%error, ticket, "the line is told later that a reply was written");
+                Ok(())
+            }
+            told => told,
+        }
+    }
+
     /// Owes the line the news of a reply, then notes that it is owed.
-    pub(super) async fn tell_reply(&self, mut row: Row) -> Result<(), StoreError> {
+    async fn tell_reply(&self, ticket: u64) -> Result<(), StoreError> {
+        let _changing = self.replies.changing.lock().await;
+        let Some(mut row) = self.replies.get(ticket)?.filter(|row| row.untold) else {
+            return Ok(());
+        };
         let record = match row.answers {
             Some(answers) => self.record(answers)?,
             None => None,
@@ -327,20 +411,55 @@ impl Shared {
         self: &Arc<Self>,
         ticket: u64,
         state: ReplyState,
+        id: Option<MessageId>,
     ) -> Result<(), StoreError> {
-        let mut row = self.replies.get(ticket)?.ok_or(StoreError::Unknown)?;
-        row.state = state;
-        match (state, row.answers) {
-            (ReplyState::Waiting, _) => return Ok(()),
-            (ReplyState::Sent | ReplyState::Failed, Some(_)) => self.replies.put(&row).await?,
-            // Nobody can ask for it any more.
-            (ReplyState::Sent | ReplyState::Failed, None) => self.replies.delete(&row).await?,
+        if state == ReplyState::Waiting {
+            return Ok(());
         }
+        self.tell_reply_later(ticket).await?;
+        let changing = self.replies.changing.lock().await;
+        let mut row = self.replies.get(ticket)?.ok_or(StoreError::Unknown)?;
+        // How it ended may have been told before the line's answer came.
+        let early = id.and_then(|id| self.replies.take_early(id));
+        row.state = early.unwrap_or(state);
+        row.queue_id = id;
+        match row.answers {
+            Some(_) => self.replies.put(&row).await?,
+            // Nobody can ask for it any more.
+            None => self.replies.delete(&row).await?,
+        }
+        drop(changing);
         self.shred(row.name, row.slot).await
+    }
+
+    async fn reply_travelled(&self, id: MessageId, state: ReplyState) -> Result<bool, StoreError> {
+        let _changing = self.replies.changing.lock().await;
+        let ticket = {
+            let mut sets = self.replies.sets();
+            if sets.gone.contains(&id) {
+                return Ok(true);
+            }
+            let ticket = sets.by_message.get(&id).copied();
+            if ticket.is_none() {
+                sets.early.retain(|(early, _)| *early != id);
+                remember(&mut sets.early, (id, state));
+            }
+            ticket
+        };
+        let Some(ticket) = ticket else {
+            return Ok(false);
+        };
+        if let Some(mut row) = self.replies.get(ticket)?.filter(|row| row.state != state) {
+            self.failing.check()?;
+            row.state = state;
+            self.replies.put(&row).await?;
+        }
+        Ok(true)
     }
 
     /// Forgets the replies to a deposit that is forgotten; those that still wait are sent.
     pub(super) async fn forget_replies(&self, deposit: Reference) -> Result<(), StoreError> {
+        let _changing = self.replies.changing.lock().await;
         for ticket in self.replies.of(deposit) {
             let Some(mut row) = self.replies.get(ticket)? else {
                 continue;
@@ -355,12 +474,5 @@ impl Shared {
             }
         }
         Ok(())
-    }
-}
-
-/// What a row keeps alive: its key and its file.
-pub(super) fn kept(row: &Row, live: &mut HashSet<(Reference, Slot)>) {
-    if row.state == ReplyState::Waiting {
-        live.insert((row.name, row.slot));
     }
 }

@@ -1,12 +1,13 @@
 //! What all parts of the store stand on: files, rows, sets, and one lock for each deposit.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncGuard, Notify, Semaphore};
 
 use crate::journal::Journal;
-use crate::mail::{Address, Reference, Timestamp};
+use crate::mail::{Address, Deposit, MessageId, Reference, Timestamp};
 use crate::proto::link::DepositState;
 use crate::tables::{Table, Tables};
 use crate::world::clock::Clock;
@@ -46,6 +47,54 @@ pub(super) struct Shared {
     pub(super) due_changed: Arc<Notify>,
     pub(super) hashing: Arc<Semaphore>,
     pub(super) locks: Locks,
+    pub(super) arrivals: Arrivals,
+}
+
+/// Deposits whose octets are arriving, or that wait to be made durable: as many as whoever leaves
+/// them has begun. A withdrawal means them, too, though it may overtake them.
+#[derive(Default)]
+pub(super) struct Arrivals(Mutex<Vec<Weak<Arrival>>>);
+
+/// One of them, until it is there or given up.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    queue_id: MessageId,
+    recipient: Address,
+    withdrawn: AtomicBool,
+}
+
+impl Arrival {
+    /// Whether it was taken back in the meantime. For whoever holds the lock of its arriving.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
+    }
+}
+
+impl Arrivals {
+    fn all(&self) -> MutexGuard<'_, Vec<Weak<Arrival>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begin(&self, deposit: &Deposit) -> Arc<Arrival> {
+        let arrival = Arc::new(Arrival {
+            queue_id: deposit.queue_id,
+            recipient: deposit.recipient.clone(),
+            withdrawn: AtomicBool::new(false),
+        });
+        let mut all = self.all();
+        all.retain(|it| it.strong_count() > 0);
+        all.push(Arc::downgrade(&arrival));
+        arrival
+    }
+
+    /// Takes back what has begun so far. For whoever holds the lock of its arriving.
+    pub(super) fn withdraw(&self, id: MessageId, recipient: &Address) {
+        for arrival in self.all().iter().filter_map(Weak::upgrade) {
+            if arrival.queue_id == id && arrival.recipient == *recipient {
+                arrival.withdrawn.store(true, Ordering::Release);
+            }
+        }
+    }
 }
 
 /// The locks: by message and recipient for deposits that arrive, and by reference for all that

@@ -228,7 +228,14 @@ impl Slots {
             Said::Key(generation, ..) if generation == slot.generation => {
                 self.overwrite(slot.place, slot.generation)
             }
-            Said::Torn => self.overwrite(slot.place, slot.generation),
+            Said::Torn => {
+                // It may be another use of the slot that is being written; the next start knows.
+                tracing::warn!(
+                    place = slot.place,
+                    "a damaged slot is overwritten at the next start"
+                );
+                Ok(())
+            }
             Said::Key(..) | Said::Free(_) | Said::Empty => Ok(()),
         }
     }

@@ -18,8 +18,8 @@ use super::failing::Failing;
 use super::index::Index;
 use super::outbox::Outbox;
 use super::record::Record;
-use super::replies::{self, Replies};
-use super::shared::{HASHES_AT_ONCE, Locks, Shared, blocking};
+use super::replies::{Replies, ReplyState};
+use super::shared::{Arrivals, HASHES_AT_ONCE, Locks, Shared, blocking};
 use super::slots::{self, Slot, Slots};
 use super::{StoreError, StoreOptions};
 
@@ -50,14 +50,14 @@ pub(super) async fn open(
         tracing::error!(%reference, "the key or the content of a message in the portal is damaged");
     }
     for row in shared.replies.untold()? {
-        shared.tell_reply(row).await?;
+        shared.tell_reply_later(row.reply.ticket).await?;
     }
     let untold: Vec<Record> = (shared.records.rows()?.into_iter())
         .map(|(_, record)| record)
-        .filter(|record| record.end_untold)
+        .filter(|record| record.end_untold || record.open_untold)
         .collect();
     for record in untold {
-        shared.tell_end(record).await?;
+        shared.tell_when_room(record).await?;
     }
     Ok(shared)
 }
@@ -81,21 +81,26 @@ fn read_back(
     let tables = Tables::open(&journal)?;
     let records = tables.table::<Record>("deposits")?;
     let mut index = Index::default();
-    let mut live = Live::new();
+    let (mut live, mut ended) = (Live::new(), Live::new());
     let mut generation = 0;
     let (kept, replaced) = one_each(records.rows()?.into_iter().map(|(_, record)| record));
     for record in &kept {
         generation = generation.max(record.slot.generation);
         index.set(record, record.due(&reminders).0);
-        if record.is_live() {
-            live.insert((record.reference, record.slot));
-        }
+        match record.is_live() {
+            true => live.insert((record.reference, record.slot)),
+            false => ended.insert((record.reference, record.slot)),
+        };
     }
+    ended.extend(replaced.iter().map(|it| (it.reference, it.slot)));
     let outbox = Outbox::open(&tables, clock)?;
     let replies = Replies::open(&tables, &mut |row| {
         generation = generation.max(row.slot.generation);
         outbox.seen(row.reply.ticket);
-        replies::kept(row, &mut live);
+        match row.state {
+            ReplyState::Waiting => live.insert((row.name, row.slot)),
+            ReplyState::Sent | ReplyState::Failed => ended.insert((row.name, row.slot)),
+        };
     })?;
     let keys = Arc::clone(journal.keys());
     let (slots, found) = Slots::open(
@@ -107,7 +112,7 @@ fn read_back(
     )?;
     slots.seen(generation);
     let contents = Contents::open(Arc::clone(disk), &directory, keys)?;
-    let mut found = clear(&slots, &contents, &found, &live, sound)?;
+    let mut found = clear(&slots, &contents, &found, &live, &ended, sound)?;
     found.journal_sound = sound;
     journal.all_pinned();
     let shared = Shared {
@@ -128,6 +133,7 @@ fn read_back(
         due_changed: Arc::new(Notify::new()),
         hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
         locks: Locks::new(),
+        arrivals: Arrivals::default(),
     };
     for record in replaced {
         // Its slot and file are gone already: the row's deletion may be repeated at any start.
@@ -199,12 +205,13 @@ fn one_each(records: impl Iterator<Item = Record>) -> (Vec<Record>, Vec<Record>)
 
 /// Overwrites keys and removes files that nothing needs; tells what is missing. Where the journal
 /// lost something, a key without a row may be a message's that a person can still rescue: then
-/// nothing is overwritten but what was torn.
+/// nothing is overwritten but what was torn, and what is known to have `ended`.
 fn clear(
     slots: &Slots,
     contents: &Contents,
     keys: &slots::Found,
     live: &Live,
+    ended: &Live,
     sound: bool,
 ) -> Result<Found, StoreError> {
     let mut found = Found::default();
@@ -212,7 +219,7 @@ fn clear(
     for &(slot, reference) in &keys.keys {
         if live.contains(&(reference, slot)) {
             missing.remove(&reference);
-        } else if sound {
+        } else if sound || ended.contains(&(reference, slot)) {
             slots.shred(slot)?;
             found.slots_cleared += 1;
         }

@@ -219,6 +219,9 @@ pub struct PickupOrder {
     /// The new expiry, where they are extended.
     #[serde(default)]
     pub until: Option<Timestamp>,
+    /// That expiry counts also where it is earlier than the present one.
+    #[serde(default)]
+    pub may_shorten: bool,
     /// Who orders it: told by the system where it can be.
     #[serde(default)]
     pub actor: String,

@@ -94,6 +94,7 @@ async fn all_recipients_of_a_message_or_one_are_meant() {
         name: MessageId::new(9).to_string(),
         recipient: Some(address("lee").to_string()),
         until: Some(START + 50 * DAY),
+        may_shorten: false,
         actor: "ann".to_owned(),
         reason: String::new(),
     };
@@ -149,4 +150,135 @@ async fn looks_of_programs_are_logged_so_often_and_change_nothing() {
     assert_eq!(events.len(), 20);
     assert!(events.iter().all(|event| event.event == Happening::Probed));
     assert_eq!(events[0].reasons, ["no pause between pages"]);
+}
+
+#[tokio::test]
+async fn what_was_taken_back_may_come_again_under_its_reference() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    leave(&store, deposit(1, 100)).await.unwrap();
+    store
+        .open_message(&reference(1), access("read"))
+        .await
+        .unwrap();
+    let (id, kim) = (MessageId::new(1), address("kim"));
+    store.withdraw(id, &kim).await.unwrap();
+    assert!(!leave(&store, deposit(1, 100)).await.unwrap().again);
+    assert!(leave(&store, deposit(1, 100)).await.unwrap().again);
+    // That it was opened once is not forgotten.
+    let record = store.record(&reference(1)).unwrap();
+    assert_eq!((record.state, record.openings), (DepositState::Opened, 1));
+    let body = store.open_message(&reference(1), access("read")).await;
+    assert_eq!(body.unwrap(), content(1, 100));
+    assert_eq!(
+        (store.shared.slots.in_use(), contents(directory.path())),
+        (1, 1)
+    );
+    // Another's reference stays another's, also when that was taken back.
+    store.withdraw(id, &kim).await.unwrap();
+    let mut other = deposit(1, 100);
+    other.recipient = address("lee");
+    let taken = leave(&store, other).await;
+    assert!(matches!(taken, Err(StoreError::Taken)));
+}
+
+#[tokio::test]
+async fn a_withdrawal_means_what_is_still_arriving() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let (id, kim) = (MessageId::new(1), address("kim"));
+    for other in [false, true] {
+        let mut incoming = store.deposit(with_secret(deposit(1, 100))).await.unwrap();
+        let body = bytes::Bytes::from(content(1, 100));
+        incoming.write(body).await.unwrap();
+        let whom = if other { address("lee") } else { kim.clone() };
+        store.withdraw(id, &whom).await.unwrap();
+        let left = incoming.finish().await;
+        match other {
+            true => assert!(left.is_ok()),
+            false => assert!(matches!(left, Err(StoreError::Overtaken))),
+        }
+        assert_eq!(store.len(), usize::from(other));
+    }
+}
+
+#[tokio::test]
+async fn an_order_outlives_the_next_deposit_and_shortens_only_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, knobs) = open_knobs(directory.path()).await;
+    leave(&store, deposit(1, 100)).await.unwrap();
+    let extend = |until, may_shorten| store.extend(reference(1), until, may_shorten, by("ann"));
+    let expires = || store.record(&reference(1)).unwrap().expires;
+    extend(START + 60 * DAY, false).await.unwrap();
+    // No room is needed for what is there.
+    knobs.taken.store(1 << 40, Ordering::SeqCst);
+    leave(&store, deposit(1, 100)).await.unwrap();
+    assert!(matches!(
+        leave(&store, deposit(2, 100)).await,
+        Err(StoreError::Full)
+    ));
+    knobs.taken.store(0, Ordering::SeqCst);
+    assert_eq!(expires(), START + 60 * DAY);
+    let error = extend(START + 20 * DAY, false).await.unwrap_err();
+    assert!(matches!(error, StoreError::Shorter(_)));
+    assert!(error.to_string().contains(&expires().to_rfc3339()));
+    let far = extend(START + 400 * DAY, true).await;
+    assert!(matches!(far, Err(StoreError::TooFar)));
+    assert_eq!(expires(), START + 60 * DAY);
+    extend(START + 20 * DAY, true).await.unwrap();
+    let mut again = deposit(1, 100);
+    leave(&store, again.clone()).await.unwrap();
+    assert_eq!(expires(), START + 20 * DAY);
+    again.reference = reference(2);
+    leave(&store, again).await.unwrap();
+    let record = store.record(&reference(2)).unwrap();
+    assert_eq!(record.expires, START + 20 * DAY);
+    assert_eq!(record.order.as_ref().unwrap().actor, "ann");
+}
+
+#[tokio::test]
+async fn news_that_was_not_owed_is_owed_later_and_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    for number in 1..=2 {
+        leave(&store, deposit(number, 100)).await.unwrap();
+    }
+    // As a crash leaves it, or too much that is owed: the row, and nothing after it.
+    let half = |number: u64, ended: bool| {
+        let mut record = (*store.record(&reference(number)).unwrap()).clone();
+        record.note(access("read"));
+        if ended {
+            record.end(DepositState::Retracted, START);
+        }
+        record
+    };
+    store.shared.save(&half(1, true)).await.unwrap();
+    store.shared.save(&half(2, false)).await.unwrap();
+    assert!(events(&store).await.is_empty());
+    while store.shared.do_due(START + DAY).await > 0 {}
+    let told = |events: Vec<crate::proto::link::PickupEvent>| {
+        let mut told: Vec<_> = events
+            .iter()
+            .map(|it| (it.queue_id.unwrap().get(), it.event))
+            .collect();
+        told.sort_by_key(|(id, _)| *id);
+        told
+    };
+    let expected = [
+        (1, Happening::Opened),
+        (1, Happening::Retracted),
+        (2, Happening::Opened),
+    ];
+    assert_eq!(told(events(&store).await), expected);
+    assert_eq!(store.shared.slots.in_use(), 1);
+    // Once is enough.
+    while store.shared.do_due(START + DAY).await > 0 {}
+    assert!(events(&store).await.is_empty());
+
+    store.shared.save(&half(2, false)).await.unwrap();
+    store.close().await;
+    let store = open(directory.path()).await;
+    let again = events(&store).await;
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].opened_before, Some(true));
 }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::super::*;
 use super::support::*;
-use crate::mail::{Level, MessageId};
+use crate::mail::{Final, Level, MessageId};
+use crate::proto::link::Travelled;
 
 fn reply(number: u64) -> NewReply {
     NewReply {
@@ -99,4 +100,65 @@ async fn replies_are_bounded() {
     nowhere.answers = reference(9);
     let kept = store.reply(nowhere).await;
     assert!(matches!(kept, Err(StoreError::Unknown)));
+}
+
+#[tokio::test]
+async fn a_reply_that_fails_at_the_line_is_shown_as_failed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    leave(&store, deposit(1, 100)).await.unwrap();
+    let travelled = |id, ended| Travelled {
+        queue_id: MessageId::new(id),
+        ended,
+        grade: None,
+    };
+    let mut tickets = Vec::new();
+    for number in 1..=4 {
+        tickets.push(store.reply(reply(number)).await.unwrap());
+    }
+    // Told before the line's answer was noted.
+    let early = store.reply_travelled(&travelled(103, Final::Expired)).await;
+    assert!(!early.unwrap());
+    for (ticket, id) in tickets.iter().zip(101..) {
+        store
+            .reply_taken(*ticket, MessageId::new(id))
+            .await
+            .unwrap();
+    }
+    store.close().await;
+    let store = open(directory.path()).await;
+    for (id, ended) in [(101, Final::Delivered), (102, Final::Bounced)] {
+        let heard = store.reply_travelled(&travelled(id, ended)).await;
+        assert!(heard.unwrap());
+    }
+    let code = store.reply_travelled(&travelled(7, Final::Bounced)).await;
+    assert!(!code.unwrap());
+    let states = |store: &Store| {
+        let views = store.replies(&reference(1)).into_iter();
+        views.map(|view| view.state).collect::<Vec<_>>()
+    };
+    let expected = [
+        ReplyState::Sent,
+        ReplyState::Failed,
+        ReplyState::Failed,
+        ReplyState::Sent,
+    ];
+    assert_eq!(states(&store), expected);
+    store.close().await;
+    assert_eq!(states(&open(directory.path()).await), expected);
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way_can_be_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    leave(&store, deposit(1, 100)).await.unwrap();
+    let first = store.reply(reply(1)).await.unwrap();
+    let second = store.reply(reply(2)).await.unwrap();
+    let next = store.next_reply_but(&[first].into()).unwrap().unwrap();
+    assert_eq!(next.ticket, second);
+    let event = store.next_owed(Lane::Events).unwrap().unwrap();
+    let aside = [event.ticket].into();
+    let next = store.next_owed_but(Lane::Events, &aside).unwrap().unwrap();
+    assert!(next.ticket > event.ticket);
 }

@@ -82,7 +82,7 @@ async fn an_extension_and_never_are_kept_to() {
     .await;
     leave(&store, deposit(1, 100)).await.unwrap();
     store
-        .extend(reference(1), START + 40 * DAY, by("ann"))
+        .extend(reference(1), START + 40 * DAY, false, by("ann"))
         .await
         .unwrap();
     at(&store, START + 39 * DAY).await;
