@@ -42,10 +42,17 @@ pub const MAX_EARLY: usize = 4096;
 /// Who receives codes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
-    /// A mailbox.
-    Mailbox(Address),
+    /// A mailbox, by its key: see [`Channel::mailbox`].
+    Mailbox(String),
     /// The number that the sender of a message gave.
     Phone(Reference),
+}
+
+impl Channel {
+    /// The mailbox of an address, however that is written.
+    pub fn mailbox(address: &Address) -> Self {
+        Self::Mailbox(address.mailbox_key())
+    }
 }
 
 /// A code to be sent. Wiped when dropped.
@@ -350,7 +357,7 @@ fn tagged(channel: &Channel, code: &CodeText) -> Zeroizing<Vec<u8>> {
     match channel {
         Channel::Mailbox(address) => {
             message.push(b'm');
-            message.extend_from_slice(address.to_string().as_bytes());
+            message.extend_from_slice(address.as_bytes());
         }
         Channel::Phone(reference) => {
             message.push(b'p');

@@ -198,7 +198,7 @@ impl Desk {
         if !exists {
             return Ok(Ok(None));
         }
-        let issued = self.codes.issue(&Channel::Mailbox(address.clone()), now);
+        let issued = self.codes.issue(&Channel::mailbox(address), now);
         issued.map(Ok)
     }
 
@@ -258,7 +258,7 @@ impl Desk {
             exists,
             network: Network::of(client),
         };
-        let channel = Channel::Mailbox(address.clone());
+        let channel = Channel::mailbox(address);
         self.try_code(guess, &channel, typed, Proof::Mailbox).await
     }
 

@@ -24,7 +24,8 @@ pub struct Need {
     pub factors: Level,
     /// From when on a registration does not count in the last two rows.
     pub trusted_before: Timestamp,
-    /// When it was left here.
+    /// When it was left here, or accepted from its sender if that was earlier: an account that
+    /// began between the two is not the one it was written to.
     pub deposited: Timestamp,
     /// Whether the sender gave a secret.
     pub secret: bool,

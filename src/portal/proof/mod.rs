@@ -7,6 +7,8 @@
 //! Invariants:
 //! - A wrong answer is counted, durably, before it is told. Failures delay; they destroy nothing.
 //! - What is known and what is not costs the same and is answered the same.
+//! - An address is whose mailbox it names, by [`Address::mailbox_key`]: neither letter case nor quotes
+//!   that say nothing make another account, session, code or count. What was typed is never mailed to.
 //! - Secrets are kept as hashes, or sealed in the tables; never in a log line, an error or `Debug`.
 
 pub mod accounts;
@@ -22,7 +24,7 @@ pub mod throttle;
 pub mod totp;
 pub mod webauthn;
 
-pub use accounts::{AccountError, AccountView, Accounts, PasskeyView, RecoveryCodes};
+pub use accounts::{AccountError, AccountView, Accounts, PasskeyView, RecoveryCodes, Removed};
 pub use codes::{Channel, CodeText, Codes, Issued};
 pub use desk::{Asked, Desk, DeskOptions, Tried};
 pub use judge::{Closed, Means, Need, Step, Verdict, judge};
@@ -31,7 +33,13 @@ pub use proofs::{AccountFacts, AccountProof, Proof, Proofs};
 pub use sessions::{Bounds as SessionBounds, Session, Sessions, Token, Visit};
 pub use throttle::{Network, Throttle, TooOften};
 
+use crate::mail::Address;
 use crate::tables::TableError;
+
+/// Whether two addresses name one mailbox, however they are written.
+pub fn same_mailbox(one: &Address, other: &Address) -> bool {
+    one.domain() == other.domain() && one.mailbox_key() == other.mailbox_key()
+}
 
 /// What keeps a factor from being looked at, or registered.
 #[derive(Debug, thiserror::Error)]

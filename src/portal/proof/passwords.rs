@@ -207,8 +207,18 @@ pub enum WeakPassword {
     Common,
 }
 
+/// Text as it is hashed and looked at: NFC (UAX 15, RFC 8265 §4.2.2), since one keyboard gives `é` as
+/// one character and another one as two. What is no text stays as it is.
+fn normal(secret: &SecretBytes) -> SecretBytes {
+    match std::str::from_utf8(secret.expose()) {
+        Ok(text) => SecretBytes::new(super::super::nfc(text).as_bytes().to_vec()),
+        Err(_) => secret.clone(),
+    }
+}
+
 /// Whether a password will do for an address.
 pub fn weakness(password: &SecretBytes, address: &Address) -> Option<WeakPassword> {
+    let password = normal(password);
     if password.expose().len() > MAX_OCTETS {
         return Some(WeakPassword::Long);
     }
@@ -287,13 +297,14 @@ impl Passwords {
 
     /// The hash (a PHC string) with a fresh salt.
     pub async fn hash(&self, secret: &SecretBytes) -> Result<String, ProofError> {
-        let (argon2, secret) = (self.argon2.clone(), secret.clone());
+        let (argon2, secret) = (self.argon2.clone(), normal(secret));
         self.off_the_runtime(move || hashed(&argon2, secret.expose()))
             .await?
     }
 
     /// Whether a secret is the one of a hash. `None` costs the same, and never is.
     pub async fn is(&self, phc: Option<&str>, secret: &SecretBytes) -> Result<bool, ProofError> {
+        let secret = normal(secret);
         // What is too long is none of ours, and is checked all the same, cut.
         let fits = secret.expose().len() <= MAX_OCTETS;
         let exists = phc.is_some() && fits;
@@ -404,6 +415,21 @@ mod tests {
                 .await
                 .unwrap()
         );
+    }
+
+    #[tokio::test]
+    async fn one_text_is_one_password_however_its_accents_are_written() {
+        let passwords = Passwords::cheap();
+        let (composed, apart) = ("zw\u{f6}lf Zwerge \u{e9}", "zwo\u{308}lf Zwerge e\u{301}");
+        assert_ne!(composed, apart);
+        for (set, typed) in [(composed, apart), (apart, composed)] {
+            let phc = passwords.hash(&secret(set)).await.unwrap();
+            assert!(passwords.is(Some(&phc), &secret(typed)).await.unwrap());
+        }
+        // Marks do not make a short password long.
+        let address: Address = "jo@b.example".parse().unwrap();
+        let short = secret("e\u{301}a\u{301}o\u{301}u\u{301}i\u{301}xyz");
+        assert_eq!(weakness(&short, &address), Some(WeakPassword::Short));
     }
 
     #[tokio::test]

@@ -22,9 +22,9 @@ use ring::rand::SystemRandom;
 use ring::{digest, hmac};
 use zeroize::Zeroizing;
 
-use super::ProofError;
 use super::proofs::{Proof, Proofs};
 use super::totp::TotpSecret;
+use super::{ProofError, same_mailbox};
 use crate::journal::crypt::random;
 use crate::mail::{Address, Language, Reference, Timestamp};
 
@@ -32,6 +32,9 @@ use crate::mail::{Address, Language, Reference, Timestamp};
 pub const TOKEN_OCTETS: usize = 32;
 /// How long a challenge for a passkey is good.
 pub const CHALLENGE_LIFE: Duration = Duration::from_secs(300);
+
+/// How long a factor that was shown once more is good for what cannot be undone.
+pub const AGAIN: Duration = Duration::from_secs(300);
 
 /// A challenge for a passkey: random, used once.
 pub type Challenge = [u8; 32];
@@ -110,6 +113,8 @@ pub struct Session {
     pub began: Timestamp,
     /// It began where outsiders write: on to there.
     pub writes: bool,
+    /// When a factor of the account was shown once more, after one had been shown before.
+    pub again: Option<Timestamp>,
     /// An authenticator app that is being set up, and not confirmed yet.
     pub new_totp: Option<TotpSecret>,
 }
@@ -118,6 +123,11 @@ impl Session {
     /// When it ends, used or not.
     pub fn ends(&self, bounds: &Bounds) -> Timestamp {
         self.began + bounds.absolute
+    }
+
+    /// Whether a factor of the account was shown once more just now: for what cannot be undone.
+    pub fn shown_again(&self, now: Timestamp) -> bool {
+        self.again.is_some_and(|shown| now.since(shown) < AGAIN)
     }
 }
 
@@ -324,7 +334,7 @@ impl Sessions {
             state.visits.remove(&old)
         });
         let mut next = match (session, visit) {
-            (Some(kept), _) if kept.value.address == *address => kept.value,
+            (Some(kept), _) if same_mailbox(&kept.value.address, address) => kept.value,
             (Some(kept), _) => {
                 Session::new(address, kept.value.reference, kept.value.language, now)
             }
@@ -334,6 +344,9 @@ impl Sessions {
             },
             (None, None) => Session::new(address, None, None, now),
         };
+        if matches!(proof, Proof::Account(_)) {
+            next.again = next.proofs.account.map(|_| now);
+        }
         next.proofs.add(proof);
         let began = next.began;
         state.sessions.add(name, next, began, now);
@@ -349,13 +362,15 @@ impl Sessions {
         }
     }
 
-    /// Ends every session of an address but that of `except`: its factors have changed.
+    /// Ends every session of a mailbox, however its address was written, but that of `except`: its factors have changed.
     pub fn end_all(&self, address: &Address, except: Option<&str>) {
         let except = except.and_then(name_of);
         let mut state = self.state();
         let of_address = state.sessions.kept.iter();
         let names: Vec<Name> = of_address
-            .filter(|(name, kept)| kept.value.address == *address && Some(**name) != except)
+            .filter(|(name, kept)| {
+                Some(**name) != except && same_mailbox(&kept.value.address, address)
+            })
             .map(|(name, _)| *name)
             .collect();
         for name in names {
@@ -423,6 +438,7 @@ impl Session {
             language,
             began: now,
             writes: false,
+            again: None,
             new_totp: None,
         }
     }

@@ -1,11 +1,13 @@
 //! The account: what is registered, and changing it.
 //!
 //! Invariants: a change needs a factor of the account itself ([`crate::portal::proof`] decides);
-//! with each change of a factor every other session of the address ends.
+//! with each change of a factor every other session of the mailbox ends. What cannot be undone asks
+//! for a factor once more ([`super::again`]).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::again::{self, Deed};
 use super::forms;
 use super::pages::{AccountPage, CodesPage, Key, TotpPage};
 use super::qr;
@@ -17,7 +19,7 @@ use crate::mail::{Address, Language};
 use crate::portal::http::{Answer, Status};
 use crate::portal::proof::passwords::MIN_CHARS;
 use crate::portal::proof::totp::TotpSecret;
-use crate::portal::proof::{AccountError, Proof, ProofError, Step};
+use crate::portal::proof::{AccountError, Proof, ProofError, Removed, Step};
 
 /// Characters of a key that stand together.
 const GROUP: usize = 4;
@@ -82,8 +84,45 @@ impl Visitor<'_> {
             return on;
         };
         match sessions.prove(self.token(), address, proof, now) {
-            Ok(token) => on.cookie(COOKIE, token.expose()),
+            Ok(token) => {
+                // What was only just registered is no factor that was shown once more.
+                sessions.change_session(token.expose(), |it| it.again = None, now);
+                on.cookie(COOKIE, token.expose())
+            }
             Err(error) => self.failed(&error),
+        }
+    }
+
+    /// The removal of a factor. With the last one the account goes, which is said before.
+    pub(super) fn removing(&self, title: String, last: bool, action: String) -> Deed {
+        let say = self.say();
+        let lead = match last {
+            true => vec![say.t("account.delete_what"), say.t("account.delete_sure")],
+            false => Vec::new(),
+        };
+        Deed {
+            title,
+            button: say.t("account.remove"),
+            lead,
+            action,
+        }
+    }
+
+    /// A factor was removed, or the account was.
+    pub(super) fn removed(
+        &self,
+        address: &Address,
+        removed: Result<Removed, AccountError>,
+    ) -> Answer {
+        match removed {
+            Ok(Removed::Factor) => self.changed(address, None, "removed"),
+            Ok(Removed::Account) => {
+                self.portal.desk.sessions.end_all(address, None);
+                let on = self.on(&["account", "deleted"]);
+                on.without_cookie(COOKIE).forget()
+            }
+            Err(AccountError::NotAllowed) => self.stronger(),
+            Err(error) => self.account_failed(&error),
         }
     }
 }
@@ -227,13 +266,22 @@ async fn totp_remove(visitor: &Visitor<'_>) -> Answer {
     let Some(session) = visitor.member() else {
         return visitor.on(&[]);
     };
+    let facts = match visitor.facts() {
+        Ok(facts) => facts.unwrap_or_default(),
+        Err(error) => return visitor.failed(&error),
+    };
+    if facts.totp.is_none() {
+        return visitor.error(Status::NOT_FOUND);
+    }
+    let last = facts.password.is_none() && facts.passkey.is_none();
+    let title = visitor.say().t("account.totp_remove");
+    let deed = visitor.removing(title, last, "/account/totp/remove".to_owned());
+    if let Err(answer) = again::shown(visitor, &deed).await {
+        return *answer;
+    }
     let (accounts, now) = (&visitor.portal.desk.accounts, visitor.portal.now());
     let removed = accounts.remove_totp(&session.address, &session.proofs, now);
-    match removed.await {
-        Ok(()) => visitor.changed(&session.address, None, "removed"),
-        Err(AccountError::NotAllowed) => visitor.stronger(),
-        Err(error) => visitor.account_failed(&error),
-    }
+    visitor.removed(&session.address, removed.await)
 }
 
 async fn recovery(visitor: &Visitor<'_>) -> Answer {
@@ -288,25 +336,18 @@ async fn delete(visitor: &Visitor<'_>) -> Answer {
     let Some(session) = visitor.member() else {
         return visitor.on(&[]);
     };
-    match visitor.facts() {
-        Ok(Some(facts)) if session.proofs.may_change(&facts) => {}
-        Ok(_) => return visitor.stronger(),
-        Err(error) => return visitor.failed(&error),
-    }
-    if !visitor.posts() {
-        return visitor.page(Status::OK, forms::delete(visitor.shell()));
+    let say = visitor.say();
+    let deed = Deed {
+        title: say.t("account.delete"),
+        button: say.t("account.delete_yes"),
+        lead: vec![say.t("account.delete_what"), say.t("account.delete_sure")],
+        action: "/account/delete".to_owned(),
+    };
+    if let Err(answer) = again::shown(visitor, &deed).await {
+        return *answer;
     }
     let (accounts, now) = (&visitor.portal.desk.accounts, visitor.portal.now());
     let removed = accounts.remove(&session.address, &session.proofs, now);
-    match removed.await {
-        Ok(()) => {
-            visitor.portal.desk.sessions.end_all(&session.address, None);
-            visitor
-                .on(&["account", "deleted"])
-                .without_cookie(COOKIE)
-                .forget()
-        }
-        Err(AccountError::NotAllowed) => visitor.stronger(),
-        Err(error) => visitor.account_failed(&error),
-    }
+    let removed = removed.await.map(|()| Removed::Account);
+    visitor.removed(&session.address, removed)
 }

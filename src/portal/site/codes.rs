@@ -4,14 +4,14 @@
 //! time that the answer takes.
 
 use super::forms;
-use super::portal::Portal;
+use super::portal::{Portal, Written};
 use super::routes::Page;
 use super::shell::{Problem, Shell};
 use super::visitor::Visitor;
 use crate::mail::{Address, Language, Reference};
 use crate::portal::http::{Answer, Status};
 use crate::portal::proof::codes::DIGITS;
-use crate::portal::proof::{Asked, ProofError, Step, TooOften};
+use crate::portal::proof::{Asked, ProofError, Step, TooOften, same_mailbox};
 use crate::proto::link::AskCode;
 
 pub(super) async fn show(visitor: &Visitor<'_>, page: Page) -> Answer {
@@ -24,14 +24,17 @@ pub(super) async fn show(visitor: &Visitor<'_>, page: Page) -> Answer {
 }
 
 impl Portal {
-    /// Has a code mailed, if there is somebody to mail it to.
+    /// Has a code mailed, if there is somebody to mail it to. It goes where a sender or the
+    /// account's owner wrote; only an outsider whom nobody knows, and who is there to write, gets
+    /// it where it was typed. Where that is, is looked up in the background.
     fn mail_code(
         &self,
         address: &Address,
-        asked: Asked,
-        exists: bool,
+        (asked, named): (Asked, Option<Reference>),
+        (exists, writes): (bool, bool),
         (client, language): (std::net::IpAddr, Language),
     ) -> Result<Result<(), TooOften>, ProofError> {
+        let exists = exists || writes;
         let issued = match self.desk.ask_mailbox(address, asked, exists, client)? {
             Ok(issued) => issued,
             Err(often) => return Ok(Err(often)),
@@ -39,18 +42,25 @@ impl Portal {
         let Some(issued) = issued else {
             return Ok(Ok(()));
         };
-        let now = self.now();
-        let newest = self.store.mailbox(address);
-        let newest = newest.iter().find(|it| it.is_live() && it.expires > now);
-        let ask = AskCode {
-            recipient: address.clone(),
-            code: issued.code.expose().to_owned(),
-            language,
-            minutes: issued.minutes,
-            author: newest.map(|record| record.author.clone()),
-        };
-        let (desk, mailer) = (self.desk.clone(), self.mailer.clone());
+        let (store, desk, now) = (self.store.clone(), self.desk.clone(), self.now());
+        let (mailer, typed) = (self.mailer.clone(), address.clone());
         tokio::spawn(async move {
+            let written = Written::find(&store, &desk, &typed, named, now);
+            let outsider = writes.then_some(Written {
+                address: typed,
+                author: None,
+            });
+            let Some(to) = written.or(outsider) else {
+                desk.codes.not_sent(issued.ticket);
+                return;
+            };
+            let ask = AskCode {
+                recipient: to.address,
+                code: issued.code.expose().to_owned(),
+                language,
+                minutes: issued.minutes,
+                author: to.author,
+            };
             match mailer.send(ask).await {
                 Some(queue_id) => desk.codes.queued(issued.ticket, queue_id),
                 None => desk.codes.not_sent(issued.ticket),
@@ -68,12 +78,14 @@ pub(super) fn mail(portal: &Portal, reference: Reference, visitor: &Visitor<'_>)
         let nobody = Address::parse(&format!("{reference}@nobody.invalid"));
         if let Ok(nobody) = nobody {
             let to = (visitor.head().client, visitor.language);
-            drop(portal.mail_code(&nobody, Asked::ByReference, false, to));
+            let asked = (Asked::ByReference, None);
+            drop(portal.mail_code(&nobody, asked, (false, false), to));
         }
         return;
     };
     let to = (visitor.head().client, visitor.language);
-    let mailed = portal.mail_code(&record.recipient, Asked::ByReference, true, to);
+    let asked = (Asked::ByReference, Some(reference));
+    let mailed = portal.mail_code(&record.recipient, asked, (true, false), to);
     if let Err(error) = mailed {
         tracing::error!(%error, "a code cannot be made");
     }
@@ -90,9 +102,9 @@ fn send(visitor: &Visitor<'_>) -> Answer {
         None => Asked::ByAddress,
     };
     let writes = visitor.visit().is_some_and(|visit| visit.writes);
-    let exists = writes || portal.knows(address);
+    let exists = (portal.knows(address), writes);
     let to = (visitor.head().client, visitor.language);
-    match portal.mail_code(address, asked, exists, to) {
+    match portal.mail_code(address, (asked, target), exists, to) {
         Ok(Ok(())) => {
             let again = visitor.visit().is_some_and(|visit| visit.code_asked);
             let sessions = &portal.desk.sessions;
@@ -171,7 +183,7 @@ async fn code(visitor: &Visitor<'_>) -> Answer {
 fn number(visitor: &Visitor<'_>) -> Option<(Reference, crate::mail::PhoneNumber)> {
     let (reference, session) = (visitor.target()?, visitor.member()?);
     let record = visitor.portal.store.record(&reference)?;
-    let own = record.recipient.mailbox_key() == session.address.mailbox_key();
+    let own = same_mailbox(&record.recipient, &session.address);
     let phone = record.phone.clone().filter(|_| own)?;
     Some((reference, phone))
 }

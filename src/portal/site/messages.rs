@@ -16,17 +16,15 @@ use super::routes::Page;
 use super::sign_in::path_of;
 use super::view;
 use super::visitor::Visitor;
-use crate::mail::{Factor, Level, Reference};
+use crate::mail::{Factor, Level, Reference, Timestamp};
 use crate::portal::http::{Answer, Payload, Status};
-use crate::portal::proof::{Closed, Need, Verdict, judge};
+use crate::portal::proof::{Closed, Need, Verdict, judge, same_mailbox};
 use crate::portal::reading::{Identifiers, Letter, conversations, message_id};
 use crate::portal::store::{OpenError, Record, StoreError};
 use crate::proto::link::{Access, DepositState};
 
 /// Messages on one page of the list.
 pub const PAGE_MESSAGES: usize = 25;
-/// Opened messages whose conversation is remembered.
-pub const MAX_THREADS: usize = 20_000;
 
 pub(super) async fn show(visitor: &Visitor<'_>, page: Page) -> Answer {
     if page == Page::Box {
@@ -44,13 +42,20 @@ pub(super) async fn show(visitor: &Visitor<'_>, page: Page) -> Answer {
     answer.note(&note)
 }
 
+/// When a message came: accepted from its sender, or left here if the clock says that this was
+/// earlier. What was accepted before an account began anew is not the new one's, however late it
+/// was left.
+pub(super) fn came(record: &Record) -> Timestamp {
+    record.deposited.min(record.accepted)
+}
+
 /// What a message asks for.
 pub(super) fn need_of(record: &Record) -> Need {
     Need {
         reference: record.reference,
         factors: record.factors,
         trusted_before: record.trusted_before,
-        deposited: record.deposited,
+        deposited: came(record),
         secret: record.secret.is_some(),
         phone: record.phone.is_some(),
     }
@@ -69,7 +74,7 @@ impl Gate {
         let reference = visitor.reference().ok_or_else(nothing)?;
         let session = visitor.session().ok_or_else(nothing)?;
         let record = visitor.portal.store.record(&reference).filter(|record| {
-            let own = record.recipient.mailbox_key() == session.address.mailbox_key();
+            let own = same_mailbox(&record.recipient, &session.address);
             let shown = session.proofs.holds_address() || session.proofs.has_secret(&reference);
             own && shown && record.state != DepositState::Withdrawn
         });
@@ -176,7 +181,7 @@ async fn list(visitor: &Visitor<'_>) -> Answer {
     };
     let store = &visitor.portal.store;
     // What came before the account began anew is not its own: not even who wrote it is told.
-    let own = |record: &Arc<Record>| facts.sees_from.is_none_or(|from| record.deposited >= from);
+    let own = |record: &Arc<Record>| facts.sees_from.is_none_or(|from| came(record) >= from);
     let mut records = store.mailbox(&session.address);
     records.retain(own);
     let pages = records.len().div_ceil(PAGE_MESSAGES).max(1);
@@ -246,9 +251,7 @@ impl super::portal::Portal {
     fn tie(&self, reference: Reference, identifiers: &Identifiers) {
         let threads = self.threads.lock();
         let mut threads = threads.unwrap_or_else(std::sync::PoisonError::into_inner);
-        if threads.len() < MAX_THREADS || threads.contains_key(&reference) {
-            threads.insert(reference, identifiers.clone());
-        }
+        threads.put(reference, identifiers.clone());
     }
 }
 

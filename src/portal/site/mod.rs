@@ -11,6 +11,7 @@
 //! - No page has a script or a style in it; only passkeys need a script.
 
 mod account;
+mod again;
 mod automated;
 mod codes;
 pub mod forms;
@@ -26,6 +27,7 @@ pub mod say;
 pub mod shell;
 mod sign_in;
 pub mod text;
+mod threads;
 mod view;
 mod visitor;
 mod writing;

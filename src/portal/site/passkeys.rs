@@ -179,14 +179,25 @@ async fn remove(visitor: &Visitor<'_>) -> Answer {
         return visitor.error(Status::NOT_FOUND);
     };
     // Which one was meant, and not which one stands there by now.
-    if visitor.field("key") != super::account::key_name(&key.id) {
+    let meant = match visitor.field("key") {
+        "" => visitor.head().query.get("key").unwrap_or_default(),
+        meant => meant,
+    };
+    if meant != super::account::key_name(&key.id) {
         return visitor.error(Status::NOT_FOUND);
+    }
+    let (facts, name) = (&view.facts, super::account::key_name(&key.id));
+    let last = facts.password.is_none() && facts.totp.is_none() && view.passkeys.len() == 1;
+    let action = format!(
+        "/account/passkey/{}/remove?key={name}",
+        number.unwrap_or_default()
+    );
+    let title = format!("{}: {}", visitor.say().t("account.remove"), key.name);
+    let deed = visitor.removing(title, last, action);
+    if let Err(answer) = super::again::shown(visitor, &deed).await {
+        return *answer;
     }
     let (address, proofs) = (&session.address, &session.proofs);
     let removed = desk.accounts.remove_passkey(address, proofs, &key.id, now);
-    match removed.await {
-        Ok(()) => visitor.changed(address, None, "removed"),
-        Err(AccountError::NotAllowed) => visitor.stronger(),
-        Err(error) => visitor.account_failed(&error),
-    }
+    visitor.removed(address, removed.await)
 }

@@ -15,6 +15,7 @@ use super::operator::Operator;
 use super::routes::{self, Needs, Page, Row};
 use super::say::{Say, accepted};
 use super::shell::Shell;
+use super::threads::Threads;
 use super::visitor::{COOKIE, Visitor};
 use super::{account, codes, messages, passkeys, sign_in, writing};
 use crate::locale::Texts;
@@ -22,9 +23,8 @@ use crate::mail::{Address, Language, Reference, Timestamp};
 use crate::portal::answer::FileRules;
 use crate::portal::answer::clamd::Clamd;
 use crate::portal::http::{Answer, Head, Problem, Request, Route, Site, Status};
-use crate::portal::proof::{Desk, Proof, ProofError, TooOften};
-use crate::portal::reading::Identifiers;
-use crate::portal::store::Store;
+use crate::portal::proof::{Desk, Proof, ProofError, TooOften, same_mailbox};
+use crate::portal::store::{Record, Store};
 use crate::world::BoxFuture;
 use crate::world::clock::Clock;
 
@@ -63,7 +63,7 @@ pub struct Portal {
     /// What the operator decided.
     pub options: SiteOptions,
     /// How opened messages are tied together, as far as they were opened since the start.
-    pub threads: Mutex<HashMap<Reference, Identifiers>>,
+    pub threads: Mutex<Threads>,
     /// How many messages an address has sent in which hour.
     pub(super) sent: Mutex<HashMap<String, (u64, u32)>>,
     clock: Clock,
@@ -89,7 +89,7 @@ impl Portal {
             desk,
             mailer,
             options,
-            threads: Mutex::new(HashMap::new()),
+            threads: Mutex::default(),
             sent: Mutex::new(HashMap::new()),
             clock,
         }
@@ -102,9 +102,15 @@ impl Portal {
 
     /// Whether a code may be mailed to an address: something was left for it, or it has an account.
     pub fn knows(&self, address: &Address) -> bool {
-        let now = self.now();
-        let facts = self.desk.accounts.facts(address, now);
-        !self.store.mailbox(address).is_empty() || facts.is_ok_and(|facts| !facts.is_empty())
+        let facts = self.desk.accounts.facts(address, self.now());
+        // Both are looked at, and no deposit is read: it takes the same time for everybody.
+        self.store.has(address) | facts.is_ok_and(|facts| !facts.is_empty())
+    }
+
+    /// Where mail for a mailbox goes; see [`Written`]. Reads deposits.
+    fn spelling(&self, typed: &Address, named: Option<Reference>) -> Option<Address> {
+        let written = Written::find(&self.store, &self.desk, typed, named, self.now());
+        written.map(|it| it.address)
     }
 
     async fn respond(&self, request: Request) -> Answer {
@@ -176,6 +182,49 @@ impl Portal {
     }
 }
 
+/// A mailbox's address as a sender or its owner wrote it: mail of ours goes there, and never to
+/// what somebody typed.
+pub(super) struct Written {
+    /// The address.
+    pub address: Address,
+    /// Who wrote the message that it was taken from, if that can still be opened.
+    pub author: Option<Address>,
+}
+
+impl Written {
+    /// As the named message has it, if it is for this mailbox; else the newest that can be opened;
+    /// else the account; else what has ended. Reads deposits: not to be called before a throttle.
+    pub fn find(
+        store: &Store,
+        desk: &Desk,
+        typed: &Address,
+        named: Option<Reference>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let of = |record: &Record| {
+            let live = record.is_live() && record.expires > now;
+            let address = record.recipient.clone();
+            let author = live.then(|| record.author.clone());
+            Self { address, author }
+        };
+        let named = named.and_then(|named| store.record(&named));
+        let named = named.filter(|it| same_mailbox(&it.recipient, typed));
+        if let Some(record) = named {
+            return Some(of(&record));
+        }
+        let newest = store.newest(typed).map(|record| of(&record));
+        if newest.as_ref().is_some_and(|it| it.author.is_some()) {
+            return newest;
+        }
+        let account = desk.accounts.spelling(typed, now).ok().flatten();
+        let account = account.map(|address| Self {
+            address,
+            author: None,
+        });
+        account.or(newest)
+    }
+}
+
 impl Visitor<'_> {
     /// Whether enough was shown for a route. What a message needs is judged with the message.
     fn may(&self, row: &Row) -> bool {
@@ -244,6 +293,10 @@ impl Visitor<'_> {
     /// Something was proved: a new cookie, and on.
     pub fn proved(&self, address: &Address, proof: Proof) -> Answer {
         let sessions = &self.portal.desk.sessions;
+        // From here on the address is the one that mail goes to, not the one that was typed: an
+        // account that begins in this session keeps it.
+        let spelling = self.portal.spelling(address, self.target());
+        let address = spelling.as_ref().unwrap_or(address);
         let token = match sessions.prove(self.token(), address, proof, self.portal.now()) {
             Ok(token) => token,
             Err(error) => return self.failed(&error),

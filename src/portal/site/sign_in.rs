@@ -14,7 +14,7 @@ use crate::mail::{Address, Reference, SecretBytes};
 use crate::portal::http::{Answer, Status};
 use crate::portal::proof::passwords::MIN_CHARS;
 use crate::portal::proof::{
-    AccountError, Proof, ProofError, Step, Tried, Verdict, Visit, WeakPassword, judge,
+    AccountError, Proof, ProofError, Step, Tried, Verdict, Visit, WeakPassword, judge, same_mailbox,
 };
 use crate::proto::link::{Access, Happening, PickupEvent};
 
@@ -126,7 +126,7 @@ impl Visitor<'_> {
             return Some(steps);
         };
         let record = self.portal.store.record(&self.target()?)?;
-        if record.recipient.mailbox_key() != session.address.mailbox_key() {
+        if !same_mailbox(&record.recipient, &session.address) {
             return None;
         }
         let facts = self.facts().ok()?;
@@ -251,7 +251,7 @@ fn waits(visitor: &Visitor<'_>) -> Answer {
     if let Some(session) = visitor.member() {
         // Whose session it is, is known: only whether the message is theirs is asked.
         let own = visitor.portal.store.record(&reference);
-        let own = own.filter(|it| it.recipient.mailbox_key() == session.address.mailbox_key());
+        let own = own.filter(|it| same_mailbox(&it.recipient, &session.address));
         if own.is_some() {
             let address = session.address.to_string();
             let page = forms::confirm(visitor.shell(), &address, &reference);
@@ -399,7 +399,7 @@ async fn secret(visitor: &Visitor<'_>) -> Answer {
         return draw(Status::OK, visitor.shell());
     };
     let record = visitor.portal.store.record(&reference);
-    let record = record.filter(|it| it.recipient.mailbox_key() == address.mailbox_key());
+    let record = record.filter(|it| same_mailbox(&it.recipient, address));
     let phc = record.as_ref().and_then(|it| it.secret.as_deref());
     let desk = &visitor.portal.desk;
     let (typed, client) = (visitor.field("secret"), visitor.head().client);

@@ -324,7 +324,7 @@ fn sent(visitor: &Visitor<'_>) -> Answer {
     let (store, shell) = (&visitor.portal.store, visitor.shell());
     let mut items: Vec<(Timestamp, Item)> = Vec::new();
     for record in store.mailbox(&session.address) {
-        if sees_from.is_some_and(|from| record.deposited < from) {
+        if sees_from.is_some_and(|from| super::messages::came(&record) < from) {
             continue;
         }
         let href = record

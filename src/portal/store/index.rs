@@ -131,6 +131,16 @@ impl Index {
         found.map(|&(_, _, reference)| reference).collect()
     }
 
+    /// Whether there is one that was not withdrawn. Reads no row.
+    pub(super) fn has(&self, owner: &Address) -> bool {
+        let hash = self.hash(owner);
+        let range = (hash, Timestamp::default(), FIRST)..=(hash, EVER, LAST);
+        self.mailboxes.range(range).any(|(_, _, reference)| {
+            let entry = self.entries.get(reference);
+            entry.is_some_and(|entry| entry.state != DepositState::Withdrawn)
+        })
+    }
+
     /// How many of those have their key.
     pub(super) fn live_in(&self, owner: &Address) -> usize {
         let hash = self.hash(owner);

@@ -79,6 +79,8 @@ pub use replies::{MAX_REPLIES, MAX_WAITING_REPLIES, NewReply, ReplyState, ReplyV
 pub use start::Found;
 
 use shared::Shared;
+#[cfg(test)]
+pub use shared::reads;
 
 /// How the store is opened.
 pub struct StoreOptions {
@@ -182,6 +184,17 @@ impl Store {
     /// was withdrawn is not: it went another way.
     pub fn mailbox(&self, owner: &Address) -> Vec<Arc<Record>> {
         self.shared.mailbox(owner)
+    }
+
+    /// Whether anything is listed for an address: by the sets in memory, so that it takes the same
+    /// time whether there is much or nothing.
+    pub fn has(&self, owner: &Address) -> bool {
+        self.shared.index().has(owner)
+    }
+
+    /// The newest deposit for an address that can be opened; else the newest that is listed.
+    pub fn newest(&self, owner: &Address) -> Option<Arc<Record>> {
+        self.shared.newest(owner).map(Arc::new)
     }
 
     /// Deposits that can be opened.

@@ -13,7 +13,7 @@ pub(super) fn hash(secret: &SenderSecret) -> Result<String, StoreError> {
     let mut salt = [0; RECOMMENDED_SALT_LEN];
     random(&mut salt)?;
     Argon2::default()
-        .hash_password_with_salt(secret.expose().as_bytes(), &salt)
+        .hash_password_with_salt(crate::portal::nfc(secret.expose()).as_bytes(), &salt)
         .map(|hash| hash.to_string())
         .map_err(|_| StoreError::Secret)
 }
@@ -22,7 +22,7 @@ pub(super) fn hash(secret: &SenderSecret) -> Result<String, StoreError> {
 pub fn matches(phc: &str, text: &str) -> bool {
     PasswordHash::new(phc).is_ok_and(|hash| {
         Argon2::default()
-            .verify_password(text.trim().as_bytes(), &hash)
+            .verify_password(crate::portal::nfc(text.trim()).as_bytes(), &hash)
             .is_ok()
     })
 }

@@ -27,6 +27,18 @@ const LOCKS: usize = 1024;
 /// Secrets that are hashed at once: each takes 19 MiB.
 pub(super) const HASHES_AT_ONCE: usize = 2;
 
+#[cfg(test)]
+thread_local! {
+    /// Rows of deposits that were read on this thread.
+    static READS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How many rows of deposits this thread has read.
+#[cfg(test)]
+pub fn reads() -> usize {
+    READS.with(std::cell::Cell::get)
+}
+
 /// The state of a store.
 pub(super) struct Shared {
     pub(super) directory: PathBuf,
@@ -170,6 +182,8 @@ impl Shared {
 
     /// A deposit as it is durable.
     pub(super) fn record(&self, reference: Reference) -> Result<Option<Record>, StoreError> {
+        #[cfg(test)]
+        READS.with(|reads| reads.set(reads.get() + 1));
         let record = self.records.get(reference.as_bytes());
         if let Err(error) = &record {
             tracing::error!(%reference, %error, "cannot read a row of the portal");
@@ -199,6 +213,23 @@ impl Shared {
             .filter(|record| record.recipient.mailbox_key() == key)
             .map(Arc::new)
             .collect()
+    }
+
+    /// Reads no further than to the first that can be opened.
+    pub(super) fn newest(&self, owner: &Address) -> Option<Record> {
+        let references = self.index().mailbox(owner);
+        let (key, now) = (owner.mailbox_key(), self.now());
+        let mut listed = None;
+        for record in self.records_of(references) {
+            if record.state == DepositState::Withdrawn || record.recipient.mailbox_key() != key {
+                continue;
+            }
+            if record.is_live() && record.expires > now {
+                return Some(record);
+            }
+            listed = listed.or(Some(record));
+        }
+        listed
     }
 
     /// Makes a record durable, then puts it in the sets. For whoever holds the deposit's lock.

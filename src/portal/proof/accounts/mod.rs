@@ -1,7 +1,7 @@
 //! Accounts of recipients: password, authenticator app, passkeys, recovery codes.
 //!
-//! Owns the table `portal_accounts`, keyed by address: the domain in lower case, the local part as
-//! it is. Each factor keeps the time of its registration, for [`super::judge()`] asks how old it is.
+//! Owns the table `portal_accounts`, keyed by mailbox ([`Address::mailbox_key`]): letter case and
+//! idle quotes do not make another account. Each factor keeps the time of its registration, for [`super::judge()`] asks how old it is.
 //!
 //! Invariants:
 //! - Factors are registered, changed and removed only by somebody who has shown a factor of the
@@ -72,6 +72,15 @@ impl From<TableError> for AccountError {
     fn from(error: TableError) -> Self {
         Self::Proof(error.into())
     }
+}
+
+/// What went with a factor that was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// It alone.
+    Factor,
+    /// The account: it was the last one. Recovery codes alone are none.
+    Account,
 }
 
 /// A passkey, for its owner to see.
@@ -158,6 +167,16 @@ impl Accounts {
         Ok(Standing { registered })
     }
 
+    /// How the address was written when its account began, if it ever had one: where mails go, and
+    /// not where somebody says.
+    pub fn spelling(
+        &self,
+        address: &Address,
+        now: Timestamp,
+    ) -> Result<Option<Address>, ProofError> {
+        Ok(self.get(address, now)?.map(|account| account.address))
+    }
+
     /// The account, for its owner's page.
     pub fn view(&self, address: &Address, now: Timestamp) -> Result<AccountView, ProofError> {
         let account = self.get(address, now)?;
@@ -204,14 +223,14 @@ impl Accounts {
             None => Account::new(address, now),
         };
         let changed = change(&mut account)?;
-        let after = ids(&account);
+        let (after, owner) = (ids(&account), account.address.clone());
         self.table.put(key.as_bytes(), &Stored::V1(account)).await?;
         if before != after {
             let mut owners = self.owners();
             for id in &before {
                 owners.remove(id);
             }
-            owners.extend(after.into_iter().map(|id| (id, address.clone())));
+            owners.extend(after.into_iter().map(|id| (id, owner.clone())));
         }
         drop(held);
         Ok(changed)
@@ -368,15 +387,17 @@ impl Accounts {
         proved(checked.await)
     }
 
-    /// Removes the authenticator app.
+    /// Removes the authenticator app. With the last factor the account ends, as by
+    /// [`Self::remove`].
     pub async fn remove_totp(
         &self,
         address: &Address,
         proofs: &Proofs,
         now: Timestamp,
-    ) -> Result<(), AccountError> {
+    ) -> Result<Removed, AccountError> {
         self.change_by(address, proofs, now, |account| {
-            account.totp.take().map(drop).ok_or(AccountError::Unknown)
+            account.totp.take().ok_or(AccountError::Unknown)?;
+            Ok(account.ended_with_last(now))
         })
         .await
     }
@@ -496,9 +517,10 @@ fn proved(checked: Result<AccountProof, AccountError>) -> Result<Option<AccountP
     }
 }
 
-/// The domain is in lower case already; the local part is the receiving host's business.
+/// One mailbox, one account: a host that tells letter cases apart is taken for one that does not
+/// (RFC 5321 §2.4), since whoever typed another case would otherwise get round every factor.
 fn key_of(address: &Address) -> String {
-    address.to_string()
+    address.mailbox_key()
 }
 
 fn lock_of(key: &str) -> usize {

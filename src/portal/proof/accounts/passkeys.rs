@@ -1,7 +1,7 @@
 //! Passkeys of accounts: registered, checked, removed.
 
 use super::record::{Account, Passkey};
-use super::{AccountError, Accounts, MAX_NAME_CHARS, MAX_PASSKEYS, proved};
+use super::{AccountError, Accounts, MAX_NAME_CHARS, MAX_PASSKEYS, Removed, proved};
 use crate::mail::{Address, Timestamp};
 use crate::portal::proof::sessions::Challenge;
 use crate::portal::proof::webauthn::{self, Credential, HANDLE_OCTETS, RelyingParty, Used};
@@ -91,19 +91,19 @@ impl Accounts {
         Ok(proved(checked.await)?.map(|proof| (address, proof)))
     }
 
-    /// Removes a passkey.
+    /// Removes a passkey. With the last factor the account ends, as by [`Accounts::remove`].
     pub async fn remove_passkey(
         &self,
         address: &Address,
         proofs: &Proofs,
         id: &[u8],
         now: Timestamp,
-    ) -> Result<(), AccountError> {
+    ) -> Result<Removed, AccountError> {
         self.change_by(address, proofs, now, |account| {
             let before = account.passkeys.len();
             account.passkeys.retain(|it| it.id != id);
             match account.passkeys.len() < before {
-                true => Ok(()),
+                true => Ok(account.ended_with_last(now)),
                 false => Err(AccountError::Unknown),
             }
         })

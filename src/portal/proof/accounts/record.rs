@@ -5,6 +5,7 @@ use std::time::Duration;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
+use super::Removed;
 use crate::mail::{Address, Language, Timestamp};
 use crate::portal::proof::proofs::{AccountFacts, AccountProof};
 use crate::portal::proof::totp::TotpSecret;
@@ -101,6 +102,17 @@ impl Account {
         }
     }
 
+    /// After a factor was removed: where nothing is left that signs in, or stands beside the
+    /// mailbox, the account has ended. Else an empty one would wait in the old one's place, with
+    /// all its messages, for whoever comes by the mailbox alone.
+    pub fn ended_with_last(&mut self, now: Timestamp) -> Removed {
+        if self.facts().standing().is_some() {
+            return Removed::Factor;
+        }
+        *self = self.next(now);
+        Removed::Account
+    }
+
     pub fn facts(&self) -> AccountFacts {
         AccountFacts {
             generation: self.generation,
@@ -130,7 +142,7 @@ impl Account {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"sealpost portal user handle\0");
         context.update(&self.generation.to_be_bytes());
-        context.update(self.address.to_string().as_bytes());
+        context.update(self.address.mailbox_key().as_bytes());
         let mut handle = [0; HANDLE_OCTETS];
         for (to, from) in handle.iter_mut().zip(context.finish().as_ref()) {
             *to = *from;

@@ -68,7 +68,7 @@ pub(super) fn hashed(typed: &str, address: &Address) -> [u8; 32] {
     );
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(b"sealpost portal recovery code\0");
-    context.update(address.to_string().as_bytes());
+    context.update(address.mailbox_key().as_bytes());
     context.update(&[0]);
     context.update(plain.as_bytes());
     let mut hash = [0; 32];

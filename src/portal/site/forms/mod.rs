@@ -11,7 +11,7 @@ pub use says::{
     retracted, signed_out, stronger, unreadable,
 };
 pub use steps::{
-    anew, code, delete, new_password, passkey, passkey_add, password, phone_code, phone_send,
-    recovery, secret, sign_in, start, totp, totp_field, waits,
+    anew, code, delete, new_password, passkey, passkey_add, password, password_field, phone_code,
+    phone_send, recovery, secret, sign_in, start, totp, totp_field, waits,
 };
 pub use writing::{SUBJECT_MAX, TEXT_MAX, Writing, reply, write, write_first};

@@ -92,14 +92,18 @@ pub fn password(s: Shell<'_>, ways: Vec<Way>) -> StepPage<'_> {
     let mut page = step(s, "password", "/sign-in/password");
     let s = &page.s;
     page.lead = vec![s.with("password.lead", "operator", &s.operator.name)];
-    let label = s.t("password.label");
-    let field = fields::password("password", label, None, "current-password");
-    page.fields = vec![Field {
-        first: true,
-        ..field
-    }];
+    page.fields = vec![password_field(s)];
     page.ways = ways;
     page
+}
+
+/// The field for the password of the account.
+pub fn password_field(s: &Shell<'_>) -> Field {
+    let label = s.t("password.label");
+    Field {
+        first: true,
+        ..fields::password("password", label, None, "current-password")
+    }
 }
 
 /// The code that an app shows.

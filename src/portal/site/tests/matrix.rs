@@ -36,15 +36,31 @@ async fn outcome(browser: &Browser, method: Method, path: &str, mine: &str) -> (
     (answer.status(), text.replace(mine, "REFERENCE"))
 }
 
+/// The same three, typed otherwise.
+const TYPED: [&str; 3] = [
+    "KIM@patient.example",
+    "\"lee\"@patient.example",
+    "\"Sam\"@OTHER.example",
+];
+
 #[tokio::test]
 async fn what_is_anothers_is_the_same_as_what_does_not_exist() {
+    nobody_reaches_anothers(USERS).await;
+}
+
+#[tokio::test]
+async fn another_spelling_reaches_ones_own_and_nobody_elses() {
+    nobody_reaches_anothers(TYPED).await;
+}
+
+async fn nobody_reaches_anothers(typed: [&str; 3]) {
     let world = World::new().await;
     let mut messages = Vec::new();
     for (number, user) in (1..).zip(USERS) {
         messages.push(world.leave(number, user, Level::Protected).await);
     }
     let mut browsers = Vec::new();
-    for user in USERS {
+    for user in typed {
         browsers.push(world.signed_in(user).await);
     }
     let nowhere = "ZZZZZZZZZZZZZZZZ";
