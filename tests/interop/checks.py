@@ -17,6 +17,7 @@ import dkim
 import dns.resolver
 import messages
 import policy
+import portal
 import smime
 import smime_matrix
 import smime_random
@@ -645,6 +646,7 @@ PARTS = {
     "smime": smime.checks,
     "smime_matrix": smime_matrix.checks,
     "smime_random": smime_random.checks,
+    "portal": portal.checks,
     "demo": lambda check, w, binary: demo(check, w.scratch, binary),
 }
 
