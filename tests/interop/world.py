@@ -115,6 +115,13 @@ class Process:
                 [str(each) for each in argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options
             )
 
+    @classmethod
+    def of(cls, child):
+        """A child that was started elsewhere."""
+        process = cls.__new__(cls)
+        process.log, process.child = None, child
+        return process
+
     def alive(self):
         return self.child.poll() is None
 
