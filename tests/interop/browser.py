@@ -13,7 +13,7 @@ from portal import HOST, Deployment
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PACKAGES = ["playwright-core@1.56.1", "axe-core@4.11.0"]
+PACKAGES = ["playwright-core@1.65.1", "axe-core@4.14.1"]
 LIMIT_SECONDS = 900
 
 
