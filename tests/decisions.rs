@@ -17,7 +17,7 @@
 //! Facts: `class`, `from`, `author`, `account`, `listener`, `client`, `at`, `size`, `subject`,
 //! `field: NAME = VALUE`, `known fields`, `visible`, `part: TYPE NAME`, `not looked at`, `found`,
 //! `unreadable`, `asked: TAG LEVEL`, `to`, `now`, `tls`, `certificate`, `unsealable`,
-//! `released`,
+//! `secret`, `phone`, `registered`, `undepositable`, `suspected before`, `released`,
 //! `first contact`, `volume: RECIPIENTS in SECONDS`.
 
 #![allow(
@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use sealpost::mail::{
     Address, Allowance, Course, Decision, Finding, Findings, Grade, Level, MessageClass, Method,
-    ReversePath, Tag, Timestamp, TlsStanding, Unreadable, Unscannable, Verdict,
+    PickupBy, ReversePath, Tag, Timestamp, TlsStanding, Unreadable, Unscannable, Verdict,
 };
 use sealpost::policy::source::{
     Condition, DomainSection, Exception, ExceptionScope, GroupSection, Network, Rule, SubjectTag,
@@ -42,7 +42,7 @@ use sealpost::policy::source::{
 };
 use sealpost::policy::{
     CertificateFact, HeaderFacts, MessageFacts, PartFacts, Policy, PolicySource, RecipientFacts,
-    wanted,
+    Wanted, asks_portal, wanted,
 };
 use time::macros::format_description;
 
@@ -352,6 +352,11 @@ impl Case {
             "now" => facts.now = moment(value),
             "tls" => facts.tls = standing(value),
             "unsealable" => facts.unsealable = value == "yes",
+            "secret" => facts.pickup.secret = value == "yes",
+            "phone" => facts.pickup.phone = value == "yes",
+            "registered" => facts.pickup.registered = Some(value == "yes"),
+            "undepositable" => facts.undepositable = value == "yes",
+            "suspected before" => facts.suspected = value == "yes",
             "certificate" => {
                 facts.certificate = match value {
                     "valid" => CertificateFact::Valid,
@@ -394,6 +399,9 @@ impl Case {
         let recipient = std::slice::from_ref(&self.recipient);
         let judged = policy.judge(&self.message, recipient).remove(0);
         let mut lines = told(&judged.if_all_match, self.message.class);
+        if asks_portal(&judged.if_all_match, self.recipient.pickup) {
+            lines.push("=> asks the portal".to_owned());
+        }
         if judged.certain().is_none() {
             lines.push("=> hangs on what is not known".to_owned());
         }
@@ -559,7 +567,19 @@ fn told(decision: &Decision, class: MessageClass) -> Vec<String> {
             Verdict::Refused(why) => format!("{} refused: {why}", candidate.method),
         })
         .collect();
-    let course = match (&decision.course, wanted(decision, class).demand()) {
+    let wanted = wanted(decision, class);
+    let course = match (&decision.course, wanted.demand()) {
+        (Course::Send(Method::Portal), None) => {
+            let Wanted::Notice(by) = wanted else {
+                panic!("{wanted:?}")
+            };
+            assert_eq!(decision.pickup, Some(by));
+            let by = match by {
+                PickupBy::Mailbox => "a code to the mailbox",
+                PickupBy::Apart => "what is apart from the mailbox",
+            };
+            format!("goes by portal, opened by {by}")
+        }
         (Course::Send(Method::Tls), Some(demand)) => {
             format!("goes by tls at {} or better", demand.least())
         }

@@ -11,6 +11,8 @@
 mod cms;
 #[path = "../fuzz/src/ldap.rs"]
 mod ldap;
+#[path = "../fuzz/src/portal.rs"]
+mod portal;
 #[path = "../fuzz/src/seal.rs"]
 mod seal;
 #[path = "../fuzz/src/smtp.rs"]
@@ -45,6 +47,11 @@ fn cms() {
 }
 
 #[test]
+fn portal_letter() {
+    replay_by(17, "portal_letter", portal::letter);
+}
+
+#[test]
 fn smtp_command() {
     replay("smtp_command", smtp::command);
 }
@@ -69,6 +76,14 @@ fn revocation() {
     replay(
         "revocation",
         sealpost::directory::revocation::check_fuzz_input,
+    );
+}
+
+#[test]
+fn webauthn() {
+    replay(
+        "webauthn",
+        sealpost::portal::proof::webauthn::check_fuzz_input,
     );
 }
 

@@ -682,7 +682,8 @@ impl World {
         let (seed, now, id, at) = (self.seed, self.now, settlement.id, change.recipient);
         let expiry = settlement.envelope.received + self.retry.expire_after;
         let retry = self.retry.clone();
-        let submitted = settlement.envelope.class == MessageClass::Submitted;
+        let class = settlement.envelope.class;
+        let submitted = class == MessageClass::Submitted;
         let record = &change.record;
         let by_order = matches!(change.cause, Cause::Ordered { .. });
         match &record.state {
@@ -711,9 +712,9 @@ impl World {
                 assert!(known < expiry, "seed {seed}: deferred after its time");
                 let shortest = match reason {
                     DeferReason::DowngradeSuspected => Duration::from_secs(1),
-                    _ => retry.base_delay(record.attempts),
+                    _ => retry.base_delay(class, record.attempts),
                 };
-                let latest = now + retry.longest_delay(record.attempts);
+                let latest = now + retry.longest_delay(class, record.attempts);
                 assert!(
                     *next_attempt >= known + shortest,
                     "seed {seed}: off schedule"

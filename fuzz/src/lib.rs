@@ -3,5 +3,6 @@
 
 pub mod cms;
 pub mod ldap;
+pub mod portal;
 pub mod seal;
 pub mod smtp;

@@ -6,12 +6,15 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Exit, Failure, output};
-use crate::config::{self, Credentials, LoadError, Problems, RegisterEntry};
+use crate::config::{self, Credentials, LoadError, Problems, Reach, RegisterEntry};
 use crate::world::clock::Clock;
 
 /// Validate the configuration and everything it names.
 #[derive(Debug, Args)]
 pub struct Check {
+    /// Ask other hosts too: whether clamd answers
+    #[arg(long)]
+    online: bool,
     /// Stable machine output
     #[arg(long)]
     json: bool,
@@ -29,7 +32,11 @@ impl Check {
     /// Prints one line per problem, and the register of exceptions.
     pub fn run(self, config: &Path) -> Result<(), Failure> {
         let now = Clock::system().now();
-        let loaded = config::load(config, now, &Credentials::of_the_service());
+        let reach = match self.online {
+            true => Reach::Online,
+            false => Reach::Files,
+        };
+        let loaded = config::load(config, reach, now, &Credentials::of_the_service());
         let (problems, exceptions, fatal) = match loaded {
             Ok(loaded) => {
                 let exceptions = config::register(&loaded.config.policy, now);

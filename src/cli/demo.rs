@@ -4,6 +4,7 @@
 //! delivery log, the inbox and the transcripts of the MX hosts.
 
 mod report;
+mod visit;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::{Exit, Failure, output};
 use crate::config::Credentials;
 use crate::dev::client::{Client, ClientError};
 use crate::dev::home::{Home, Ports, USER};
-use crate::dev::world::{DELIVERED, SEALED, SENDER_DOMAIN, WAITING};
+use crate::dev::world::{DELIVERED, DEPOSITED, SEALED, SENDER_DOMAIN, WAITING};
 use crate::mail::MessageId;
 use crate::server::Daemon;
 use crate::server::logging::Logging;
@@ -94,7 +95,10 @@ async fn demo(directory: &Path, once: bool) -> Result<(), Failure> {
     let mut failed = 0;
     for (expected, id) in &sent {
         let detail = daemon.flow().show(*id).await;
-        let report = Report::of(&home, &events, detail.as_ref(), *expected, *id).await;
+        let mut report = Report::of(&home, &events, detail.as_ref(), *expected, *id).await;
+        if let Some(path) = report.link().filter(|_| once).map(str::to_owned) {
+            report.visited(visit::read(&home, &daemon, &path).await);
+        }
         output::say(&report.text())?;
         failed += usize::from(!report.faults.is_empty());
     }
@@ -156,8 +160,9 @@ async fn send_all(home: &Home, daemon: &Daemon) -> Result<Vec<(Expected, Message
     };
     let delivered = DELIVERED.iter().map(|domain| Expected::Delivered(domain));
     let sealed = SEALED.iter().map(|domain| Expected::Sealed(domain));
+    let deposited = DEPOSITED.iter().map(|domain| Expected::Deposited(domain));
     let waiting = WAITING.iter().map(|domain| Expected::Waiting(domain));
-    for expected in delivered.chain(sealed).chain(waiting) {
+    for expected in delivered.chain(sealed).chain(deposited).chain(waiting) {
         let to = format!("friend@{}", expected.domain());
         let from = format!("you@{SENDER_DOMAIN}");
         let content = format!(

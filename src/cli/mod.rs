@@ -12,6 +12,7 @@ mod failure;
 mod key;
 mod output;
 mod panics;
+mod pickup;
 mod policy;
 mod queue;
 mod scan_worker;
@@ -68,6 +69,9 @@ enum Command {
     /// What waits, and why
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// Messages that wait in the portal: what lies there, who opened it, taking it back
+    #[command(subcommand)]
+    Pickup(pickup::Pickup),
     /// Print shell completions
     Completions(completions::Completions),
     /// Print the manual page, or write all manual pages into a directory
@@ -105,6 +109,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Policy(policy) => policy.run(config),
         Command::Cert(cert) => cert.run(config),
         Command::Queue(queue) => queue.run(config),
+        Command::Pickup(pickup) => pickup.run(config),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
     };

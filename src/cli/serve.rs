@@ -1,19 +1,22 @@
 //! `sealpost serve`: the daemon.
 
 mod dev;
+mod portal;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 pub use dev::no_home;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Exit, Failure, output};
-use crate::config::{self, Credentials, LoadError, Loaded, Weight};
+use crate::config::{self, Credentials, LoadError, Loaded, Problems, Reach, Weight};
+use crate::portal::store::StoreError;
 use crate::server::logging::Logging;
-use crate::server::{BuildError, Daemon, RunError, StartError, notify};
+use crate::server::portal::PortalError;
+use crate::server::{BuildError, Daemon, RunError, Runs, StartError, notify};
 use crate::spool::SpoolError;
 use crate::world::clock::Clock;
 
@@ -27,6 +30,16 @@ pub struct Serve {
     /// configuration
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "sealpost-dev")]
     dev: Option<PathBuf>,
+    /// Run one part alone: the mail server without the portal, or the portal without the rest
+    #[arg(long, value_enum, value_name = "PART", conflicts_with = "dev")]
+    only: Option<Part>,
+}
+
+/// A part that runs alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Mta,
+    Portal,
 }
 
 impl Serve {
@@ -34,9 +47,11 @@ impl Serve {
     pub fn run(self, config: &Path) -> Result<(), Failure> {
         harden();
         let runtime = runtime()?;
-        let done = match self.dev {
-            Some(directory) => runtime.block_on(dev::serve(&directory)),
-            None => runtime.block_on(serve(config)),
+        let done = match (self.dev, self.only) {
+            (Some(directory), _) => runtime.block_on(dev::serve(&directory)),
+            (None, None) => runtime.block_on(serve(config, Runs::Both)),
+            (None, Some(Part::Mta)) => runtime.block_on(serve(config, Runs::Line)),
+            (None, Some(Part::Portal)) => runtime.block_on(portal::serve(config)),
         };
         // A name server that does not answer, or a hash under way, holds nothing up.
         runtime.shutdown_timeout(LEAVING);
@@ -63,35 +78,54 @@ pub fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::from_error(Exit::Temporary, &error, "no threads can be made"))
 }
 
-/// Loads the configuration for a start.
+/// Loads the configuration for a start of everything.
 pub fn load(file: &Path, clock: Clock, credentials: &Credentials) -> Result<Loaded, Failure> {
-    config::load(file, clock.now(), credentials).map_err(|error| {
-        let exit = match &error {
-            LoadError::NoFile(_) => Exit::Configuration,
-            LoadError::Unreadable { .. } => Exit::Usage,
-            LoadError::Problems(problems) => match problems.worst() {
-                Some(Weight::Missing) => Exit::Configuration,
-                Some(Weight::Wrong | Weight::Warning) | None => Exit::Usage,
-            },
-        };
-        Failure::from_error(exit, &error, "")
-    })
+    config::load(file, Reach::Files, clock.now(), credentials).map_err(not_loaded)
 }
 
-async fn serve(file: &Path) -> Result<(), Failure> {
+/// What a configuration that cannot be started with exits with.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn not_loaded(error: LoadError) -> Failure {
+    let exit = match &error {
+        LoadError::NoFile(_) => Exit::Configuration,
+        LoadError::Unreadable { .. } => Exit::Usage,
+        LoadError::Problems(problems) => match problems.worst() {
+            Some(Weight::Missing) => Exit::Configuration,
+            Some(Weight::Wrong | Weight::Warning) | None => Exit::Usage,
+        },
+    };
+    Failure::from_error(exit, &error, "")
+}
+
+/// What is looked at of the configuration by a process that runs this.
+const fn reach(runs: Runs) -> Reach {
+    match runs {
+        Runs::Both => Reach::Files,
+        Runs::Line => Reach::Line,
+    }
+}
+
+async fn serve(file: &Path, runs: Runs) -> Result<(), Failure> {
     let clock = Clock::system();
     let credentials = Credentials::of_the_service();
-    let loaded = load(file, clock, &credentials)?;
+    let loaded = config::load(file, reach(runs), clock.now(), &credentials);
+    let loaded = loaded.map_err(not_loaded)?;
     let logging = Logging::start(loaded.config.log_level);
-    for warning in &loaded.warnings.0 {
+    warn(&loaded.warnings);
+    let mut signals = Signals::new()?;
+    let daemon = match runs {
+        Runs::Both => Daemon::start(loaded.config, credentials.clone(), clock).await,
+        Runs::Line => Daemon::start_line(loaded.config, credentials.clone(), clock).await,
+    };
+    let daemon = daemon.map_err(|error| cannot_start(&error))?;
+    tracing::info!(listeners = ?daemon.addresses(), portal = ?daemon.portal_addresses(), "ready");
+    run(daemon, &mut signals, &logging, clock, &credentials).await
+}
+
+fn warn(warnings: &Problems) {
+    for warning in &warnings.0 {
         tracing::warn!("{warning}");
     }
-    let mut signals = Signals::new()?;
-    let daemon = Daemon::start(loaded.config, credentials.clone(), clock)
-        .await
-        .map_err(|error| cannot_start(&error))?;
-    tracing::info!(listeners = ?daemon.addresses(), "ready");
-    run(daemon, &mut signals, &logging, clock, &credentials).await
 }
 
 /// The signals that a daemon listens to.
@@ -140,33 +174,77 @@ enum Turn {
     Broken(RunError),
 }
 
-/// Runs the daemon until a signal or a failure ends it.
-async fn run(
-    mut daemon: Daemon,
+/// What runs until a signal or a failure ends it.
+trait Service {
+    /// What systemd shows while it runs.
+    const STATUS: &'static str;
+    /// Waits until something breaks that only a restart mends.
+    fn broken(&mut self) -> impl Future<Output = RunError>;
+    /// Whether it still answers.
+    fn is_alive(&self) -> impl Future<Output = bool>;
+    /// Reads its configuration again.
+    fn reload(&mut self, logging: &Logging, clock: Clock, credentials: &Credentials);
+    /// Finishes what is under way; whether all of it was in time.
+    fn stop(self) -> impl Future<Output = bool>;
+    /// Ends at once.
+    fn abandon(self) -> impl Future<Output = ()>;
+}
+
+impl Service for Daemon {
+    const STATUS: &'static str = "taking mail";
+
+    async fn broken(&mut self) -> RunError {
+        Self::broken(self).await
+    }
+
+    async fn is_alive(&self) -> bool {
+        Self::is_alive(self).await
+    }
+
+    fn reload(&mut self, logging: &Logging, clock: Clock, credentials: &Credentials) {
+        reload(self, logging, clock, credentials);
+    }
+
+    async fn stop(self) -> bool {
+        Self::stop(self).await
+    }
+
+    async fn abandon(self) {
+        Self::abandon(self).await;
+    }
+}
+
+/// Runs a service until a signal or a failure ends it.
+async fn run<S: Service>(
+    mut service: S,
     signals: &mut Signals,
     logging: &Logging,
     clock: Clock,
     credentials: &Credentials,
 ) -> Result<(), Failure> {
-    notify::ready("taking mail");
+    notify::ready(S::STATUS);
     // Half the period, as sd_watchdog_enabled(3) advises; without a watchdog never.
     let period = notify::watchdog().map_or(Duration::MAX, |period| period / 2);
     loop {
         let turn = tokio::select! {
             turn = signals.any() => turn,
-            error = daemon.broken() => Turn::Broken(error),
+            error = service.broken() => Turn::Broken(error),
             () = tokio::time::sleep(period) => Turn::Alive,
         };
         match turn {
             Turn::Stop => break,
-            Turn::Reload => reload(&mut daemon, logging, clock, credentials),
+            Turn::Reload => {
+                notify::reloading();
+                service.reload(logging, clock, credentials);
+                notify::ready(S::STATUS);
+            }
             Turn::Alive => {
-                if daemon.is_alive().await {
+                if service.is_alive().await {
                     notify::alive();
                 }
             }
             Turn::Broken(error) => {
-                daemon.abandon().await;
+                service.abandon().await;
                 return Err(Failure::from_error(
                     Exit::Temporary,
                     &error,
@@ -178,7 +256,7 @@ async fn run(
     notify::stopping();
     tracing::info!("stopping: what is under way is finished first");
     tokio::select! {
-        settled = daemon.stop() => {
+        settled = service.stop() => {
             if !settled {
                 tracing::warn!("not everything settled in time; the next start goes on with it");
             }
@@ -192,13 +270,10 @@ async fn run(
 
 /// Reads the configuration again; if it has problems the old one stays in force.
 fn reload(daemon: &mut Daemon, logging: &Logging, clock: Clock, credentials: &Credentials) {
-    notify::reloading();
     let file = daemon.config().file.clone();
-    match config::load(&file, clock.now(), credentials) {
+    match config::load(&file, reach(daemon.runs()), clock.now(), credentials) {
         Ok(loaded) => {
-            for warning in &loaded.warnings.0 {
-                tracing::warn!("{warning}");
-            }
+            warn(&loaded.warnings);
             let level = loaded.config.log_level;
             match daemon.reload(loaded.config) {
                 Ok(()) => {
@@ -216,7 +291,6 @@ fn reload(daemon: &mut Daemon, logging: &Logging, clock: Clock, credentials: &Cr
             tracing::error!("not reloaded, the old configuration stays in force:\n{error}");
         }
     }
-    notify::ready("taking mail");
 }
 
 /// What kept the daemon from starting, and what to do.
@@ -234,6 +308,11 @@ pub fn cannot_start(error: &StartError) -> Failure {
         StartError::Directory { .. } | StartError::Log(_) => (
             Exit::Temporary,
             "make the directory writable for the user of the daemon",
+        ),
+        StartError::Portal(error) => no_portal(error),
+        StartError::Link(_) => (
+            Exit::Temporary,
+            "stop the other process, or set another portal.mail_socket",
         ),
         StartError::Spool(SpoolError::Locked(_)) => (
             Exit::Temporary,
@@ -262,4 +341,51 @@ pub fn cannot_start(error: &StartError) -> Failure {
         StartError::Interrupted | StartError::Authenticator(_) => (Exit::Temporary, "try again"),
     };
     Failure::from_error(exit, error, mend)
+}
+
+/// What kept the portal from starting, and what to do.
+fn no_portal(error: &PortalError) -> (Exit, &'static str) {
+    match error {
+        PortalError::MasterKeySecret(secret)
+        | PortalError::PrivateKey(secret)
+        | PortalError::SmsToken(secret)
+            if secret.is_missing() =>
+        {
+            (Exit::Configuration, "put it there, or correct the name")
+        }
+        PortalError::MasterKeySecret(_)
+        | PortalError::MasterKey(_)
+        | PortalError::PrivateKey(_)
+        | PortalError::SmsToken(_)
+        | PortalError::Certificate { .. }
+        | PortalError::Origin(_)
+        | PortalError::Logo(_)
+        | PortalError::Texts(_)
+        | PortalError::Dns(_)
+        | PortalError::Tls(_) => (Exit::Usage, "`sealpost check` says more"),
+        PortalError::Directory { .. } | PortalError::Log(_) => (
+            Exit::Temporary,
+            "make the directory writable for the user of the portal",
+        ),
+        PortalError::Store(StoreError::Locked(_)) => {
+            (Exit::Temporary, "is another portal running? Stop it first")
+        }
+        PortalError::Store(StoreError::WrongKey) => (
+            Exit::Usage,
+            "put back the key that it was written with, or move portal.directory away to begin a new one",
+        ),
+        PortalError::Store(_) | PortalError::Proof(_) => (
+            Exit::Temporary,
+            "check the disk, and that the user of the portal may write to portal.directory",
+        ),
+        PortalError::Socket(_) => (
+            Exit::Temporary,
+            "stop the other process, or set another portal.socket",
+        ),
+        PortalError::Listen(_) => (
+            Exit::Temporary,
+            "is another server using the port, or does it need the right to (CAP_NET_BIND_SERVICE)?",
+        ),
+        PortalError::Interrupted => (Exit::Temporary, "try again"),
+    }
 }

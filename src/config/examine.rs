@@ -5,6 +5,7 @@
 mod kept;
 mod pem;
 mod policy;
+mod portal;
 mod smime;
 
 use std::path::Path;
@@ -13,9 +14,9 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 
 use super::certificate::{self, CertificateError};
-use super::problem::Sheet;
+use super::problem::{At, Sheet};
 use super::secret::{Credentials, Secret};
-use super::sections::{Config, ListenerAddress};
+use super::sections::{Config, ListenerAddress, PortalConfig};
 use crate::directory::Users;
 use crate::journal::MasterKey;
 use crate::mail::Timestamp;
@@ -26,10 +27,34 @@ use pem::{our_certificate, roots_problem};
 /// Longest path of a Unix socket (sockaddr_un of Linux, less its NUL).
 const MAX_SOCKET_PATH_OCTETS: usize = 107;
 
+/// How far it is looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// At all files.
+    #[default]
+    Files,
+    /// At all but those that the portal alone reads, which another user owns.
+    Line,
+    /// At all files, and at other hosts.
+    Online,
+}
+
 /// Notes on `sheet` everything that is wrong with what `config` names.
-pub fn examine(config: &Config, now: Timestamp, credentials: &Credentials, sheet: &mut Sheet<'_>) {
+pub fn examine(
+    config: &Config,
+    reach: Reach,
+    now: Timestamp,
+    credentials: &Credentials,
+    sheet: &mut Sheet<'_>,
+) {
     data_directory(config, sheet);
-    master_key(config, credentials, sheet);
+    sealing_key(
+        &config.master_key,
+        "master_key",
+        &config.data_directory,
+        credentials,
+        sheet,
+    );
     if let Some(tls) = &config.tls {
         our_certificate(tls, now, sheet);
     }
@@ -75,7 +100,33 @@ pub fn examine(config: &Config, now: Timestamp, credentials: &Credentials, sheet
     if let Some(section) = &config.smime {
         smime::smime(section, now, credentials, sheet);
     }
+    if let Some(config_of_portal) = config.portal() {
+        let section = &config_of_portal.portal;
+        portal::shared(section, sheet);
+        portal::apart(section, &config.data_directory, sheet);
+        if reach != Reach::Line {
+            portal::own(&config_of_portal, now, credentials, sheet);
+            portal::same_key(section, &config.master_key, credentials, sheet);
+        }
+        if reach == Reach::Online {
+            portal::online(section, sheet);
+        }
+    }
     policy::policy(config, users.as_ref(), now, sheet);
+}
+
+/// Notes on `sheet` everything that is wrong with what a portal names that runs alone.
+pub fn examine_portal(
+    config: &PortalConfig,
+    now: Timestamp,
+    credentials: &Credentials,
+    sheet: &mut Sheet<'_>,
+) {
+    if let (None, Some(tls)) = (&config.portal.tls, &config.tls) {
+        our_certificate(tls, now, sheet);
+    }
+    portal::shared(&config.portal, sheet);
+    portal::own(config, now, credentials, sheet);
 }
 
 /// The roots that `ca_file` or else the system gives.
@@ -104,27 +155,33 @@ fn data_directory(config: &Config, sheet: &mut Sheet<'_>) {
     }
 }
 
-fn master_key(config: &Config, credentials: &Credentials, sheet: &mut Sheet<'_>) {
-    let key = &config.master_key;
+/// A key of 32 octets that seals what lies in `data`.
+fn sealing_key(
+    key: &At<Secret>,
+    name: &str,
+    data: &Path,
+    credentials: &Credentials,
+    sheet: &mut Sheet<'_>,
+) {
     let mend = "make one with `sealpost key generate FILE`";
-    if !secret_file(key, "master_key", mend, credentials, sheet) {
+    if !secret_file(key, name, mend, credentials, sheet) {
         return;
     }
     match key.read(credentials) {
         Ok(text) if MasterKey::from_base64(&text).is_ok() => {}
         Ok(_) => sheet.wrong(
             key.at,
-            format!("master_key {} is not 32 octets in base64", key.value),
+            format!("{name} {} is not 32 octets in base64", key.value),
             mend,
         ),
-        Err(error) => sheet.wrong(key.at, format!("master_key {}: {error}", key.value), mend),
+        Err(error) => sheet.wrong(key.at, format!("{name} {}: {error}", key.value), mend),
     }
     if let Secret::File(path) = &key.value
-        && path.starts_with(&config.data_directory.value)
+        && path.starts_with(data)
     {
         sheet.warn(
             key.at,
-            "master_key lies beside the data that it seals: who takes the disk has both",
+            format!("{name} lies beside the data that it seals: who takes the disk has both"),
             "keep it elsewhere, best as a systemd credential",
         );
     }

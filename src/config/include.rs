@@ -26,7 +26,7 @@ const MAX_DIRECTORY_ENTRIES: usize = 10_000;
 /// Everybody may write it.
 const WORLD_WRITABLE: u32 = 0o002;
 /// What an included file may not say at its top.
-const NOT_POLICY: [&str; 14] = [
+const NOT_POLICY: [&str; 16] = [
     "hostname",
     "data_directory",
     "master_key",
@@ -39,6 +39,8 @@ const NOT_POLICY: [&str; 14] = [
     "dns",
     "relay",
     "retry",
+    "smime",
+    "portal",
     "log",
     "admin",
 ];

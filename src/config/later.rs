@@ -2,7 +2,7 @@
 //! a protection to be on that this version does not have.
 
 /// Dotted keys of later versions.
-const KEYS: [&str; 3] = ["dns.trust_anchor", "portal", "metrics"];
+const KEYS: [&str; 2] = ["dns.trust_anchor", "metrics"];
 
 /// Whether `path` is a key of a later version.
 pub fn is_known(path: &str) -> bool {

@@ -20,21 +20,24 @@ mod reader;
 mod register;
 mod secret;
 mod sections;
+mod shown;
 pub mod value;
 
 use std::path::{Path, PathBuf};
 
-pub use examine::{examine, roots_of};
+pub use examine::{Reach, examine, examine_portal, roots_of};
 pub use file::{FileError, read_bounded};
 pub use places::Places;
 pub use problem::{At, Problem, Problems, Sheet, Spot, Weight};
 pub use register::{RegisterEntry, RegisterState, register};
 pub use secret::{Credentials, Secret, SecretError};
 pub use sections::{
-    Config, DkimSection, IdentityOwner, IdentitySection, LdapSection, Limits, ListenerAddress,
-    ListenerSection, ListenerTls, LogLevel, LogTarget, RelaySection, RetrySection, RouteSection,
-    RouteTls, SmimeSection, TlsSection, WellKnownSection,
+    ClamdAddress, Colour, Config, DkimSection, IdentityOwner, IdentitySection, Imprint,
+    LdapSection, Limits, ListenerAddress, ListenerSection, ListenerTls, LogLevel, LogTarget,
+    PortalConfig, PortalSection, PortalTls, RelaySection, RetrySection, RouteSection, RouteTls,
+    SmimeSection, SmsSection, TlsSection, WellKnownSection,
 };
+pub use shown::{LogoError, TextsProblem, read_logo, read_texts};
 
 use crate::mail::Timestamp;
 
@@ -72,13 +75,43 @@ pub enum LoadError {
     Problems(Problems),
 }
 
+/// A portal's configuration that could be read, with warnings.
+#[derive(Debug)]
+pub struct LoadedPortal {
+    /// The checked configuration.
+    pub config: PortalConfig,
+    /// Warnings.
+    pub warnings: Problems,
+}
+
 /// Reads and checks `path` and everything that it names.
-pub fn load(path: &Path, now: Timestamp, credentials: &Credentials) -> Result<Loaded, LoadError> {
+pub fn load(
+    path: &Path,
+    reach: Reach,
+    now: Timestamp,
+    credentials: &Credentials,
+) -> Result<Loaded, LoadError> {
     read_with(path, |config, sheet| {
         include::read(config, sheet);
         compile::policy(config, now, sheet);
-        examine(config, now, credentials, sheet);
+        examine(config, reach, now, credentials, sheet);
     })
+}
+
+/// Reads and checks of `path` what a portal needs that runs alone, and nothing else: the line's
+/// files are not opened, and may be another user's.
+pub fn load_portal(
+    path: &Path,
+    now: Timestamp,
+    credentials: &Credentials,
+) -> Result<LoadedPortal, LoadError> {
+    let text = read_text(path)?;
+    let mut sheet = Sheet::new(path, &text);
+    let config = sections::read_portal(&mut sheet);
+    if let Some(config) = &config {
+        examine_portal(config, now, credentials, &mut sheet);
+    }
+    sound(config, sheet).map(|(config, warnings)| LoadedPortal { config, warnings })
 }
 
 /// Reads `path`, what it includes, and the lists that its policy names, and compiles the policy:
@@ -95,6 +128,14 @@ pub fn read(path: &Path) -> Result<Config, LoadError> {
     read_with(path, |_, _| {}).map(|loaded| loaded.config)
 }
 
+/// Reads `path` and checks the text of what concerns the portal alone.
+pub fn read_portal(path: &Path) -> Result<PortalConfig, LoadError> {
+    let text = read_text(path)?;
+    let mut sheet = Sheet::new(path, &text);
+    let config = sections::read_portal(&mut sheet);
+    sound(config, sheet).map(|(config, _)| config)
+}
+
 fn read_with(
     path: &Path,
     look: impl FnOnce(&mut Config, &mut Sheet<'_>),
@@ -105,12 +146,14 @@ fn read_with(
     if let Some(config) = &mut config {
         look(config, &mut sheet);
     }
+    sound(config, sheet).map(|(config, warnings)| Loaded { config, warnings })
+}
+
+/// What was read, if nothing on the sheet forbids it.
+fn sound<T>(config: Option<T>, sheet: Sheet<'_>) -> Result<(T, Problems), LoadError> {
     let problems = sheet.into_problems();
     match config {
-        Some(config) if !problems.are_fatal() => Ok(Loaded {
-            config,
-            warnings: problems,
-        }),
+        Some(config) if !problems.are_fatal() => Ok((config, problems)),
         _ => Err(LoadError::Problems(problems)),
     }
 }

@@ -271,6 +271,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Passes over keys that are somebody else's to read.
+    pub fn leave(&mut self, keys: &[&'static str]) {
+        self.asked.extend_from_slice(keys);
+    }
+
     /// The table at `key`.
     pub fn section(&mut self, sheet: &mut Sheet<'_>, key: &'static str) -> Option<Section<'a>> {
         let value = self.get(sheet, key)?;

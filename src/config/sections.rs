@@ -6,6 +6,7 @@ mod directories;
 mod incoming;
 mod outgoing;
 mod policy;
+mod portal;
 mod smime;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,9 @@ pub use directories::{LdapSection, WellKnownSection};
 pub use incoming::{Limits, ListenerAddress, ListenerSection, ListenerTls, TlsSection};
 pub use outgoing::{DkimSection, RelaySection, RetrySection, RouteSection, RouteTls};
 pub(super) use policy::{Draft, included_file as policy_of_included};
+pub use portal::{
+    ClamdAddress, Colour, Imprint, PortalConfig, PortalSection, PortalTls, SmsSection,
+};
 pub use smime::{IdentityOwner, IdentitySection, SmimeSection};
 
 use super::places::Places;
@@ -62,6 +66,8 @@ pub struct Config {
     pub policy: PolicySource,
     /// How mail is sealed; `None` where it is not.
     pub smime: Option<SmimeSection>,
+    /// Where people pick up what else could not be carried; `None` where there is no portal.
+    pub portal: Option<PortalSection>,
     /// What is looked for in messages.
     pub detectors: DetectorSource,
     /// How long decisions are kept.
@@ -75,6 +81,21 @@ pub struct Config {
     /// The administrative socket.
     pub admin_socket: PathBuf,
 }
+
+/// Keys that a portal which runs alone does not look at.
+const LINE_KEYS: [&str; 11] = [
+    "hostname",
+    "master_key",
+    "postmaster",
+    "listener",
+    "auth",
+    "dkim",
+    "relay",
+    "retry",
+    "policy",
+    "smime",
+    "admin",
+];
 
 /// Where delivery events go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +136,18 @@ impl LogLevel {
 
 /// Reads the whole text of `sheet`.
 pub(super) fn read(sheet: &mut Sheet<'_>) -> Option<Config> {
+    with_root(sheet, read_root)
+}
+
+/// Reads of the text of `sheet` what a portal needs that runs alone.
+pub(super) fn read_portal(sheet: &mut Sheet<'_>) -> Option<PortalConfig> {
+    with_root(sheet, portal_root)
+}
+
+fn with_root<T>(
+    sheet: &mut Sheet<'_>,
+    read: impl FnOnce(&mut Sheet<'_>, Section<'_>, &Path, PathBuf) -> Option<T>,
+) -> Option<T> {
     let text = sheet.text();
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -128,7 +161,42 @@ pub(super) fn read(sheet: &mut Sheet<'_>) -> Option<Config> {
     }
     let file = sheet.file().to_owned();
     let base = file.parent().map(Path::to_owned).unwrap_or_default();
-    read_root(sheet, Section::root(table.get_ref(), 0), &base, file)
+    read(sheet, Section::root(table.get_ref(), 0), &base, file)
+}
+
+fn portal_root(
+    sheet: &mut Sheet<'_>,
+    mut root: Section<'_>,
+    base: &Path,
+    file: PathBuf,
+) -> Option<PortalConfig> {
+    root.leave(&LINE_KEYS);
+    let data_directory = directory(sheet, &mut root, base);
+    let tls = incoming::tls(sheet, &mut root, base, &[]);
+    let limits = incoming::limits(sheet, &mut root);
+    let dns_servers = outgoing::dns(sheet, &mut root);
+    let (_, log_level) = log(sheet, &mut root, base);
+    if !root.has("portal") {
+        sheet.wrong(
+            Spot::default(),
+            "there is no [portal]: nothing is to be run alone",
+            "add it, or run `sealpost serve` without --only",
+        );
+    }
+    let portal = portal::portal(sheet, &mut root, base, &data_directory);
+    if let Some(section) = &portal {
+        portal::has_a_certificate(section, tls.as_ref(), sheet);
+    }
+    root.finish(sheet);
+    Some(PortalConfig {
+        file,
+        portal: portal?,
+        tls,
+        dns_servers,
+        message_size: limits.message_size,
+        drain_timeout: limits.drain_timeout,
+        log_level,
+    })
 }
 
 fn read_root(
@@ -168,6 +236,12 @@ fn read_root(
     policy.downgrade_hold = downgrade_hold;
     let smime = smime::smime(sheet, &mut root, base);
     policy.smime = smime.is_some();
+    let portal = portal::portal(sheet, &mut root, base, &data_directory);
+    policy.portal = portal.is_some();
+    if let Some(section) = &portal {
+        portal::has_a_certificate(section, tls.as_ref(), sheet);
+        portal::fits_the_line(section, &listeners, &limits, sheet);
+    }
     let (log_delivery, log_level) = log(sheet, &mut root, base);
     let admin_socket = admin(sheet, &mut root, base);
     root.finish(sheet);
@@ -190,6 +264,7 @@ fn read_root(
         retry,
         policy,
         smime,
+        portal,
         detectors,
         record_retention,
         policy_places,

@@ -84,6 +84,45 @@ fn documented_defaults_are_the_defaults() {
 }
 
 #[test]
+fn documented_defaults_of_the_portal_are_the_defaults() {
+    let text = all_switched_on();
+    let mut sheet = Sheet::new(Path::new("/etc/sealpost/sealpost.toml"), &text);
+    let documented = parse(&mut sheet).unwrap().portal.unwrap();
+    let minimal = "[tls]\ncertificate = \"c\"\nprivate_key = \"k\"\n[portal]\nmaster_key = \"k\"\naddress = \"0.0.0.0:443\"\nurl = \"https://secure.clinic.example\"\nname = \"x\"\n";
+    let mut sheet = Sheet::new(Path::new("sealpost.toml"), minimal);
+    // What runs alone needs no more than this.
+    let portal = sections::read_portal(&mut sheet).unwrap().portal;
+    assert_eq!(sheet.into_problems(), Problems::default());
+    assert_eq!(portal.directory.value, documented.directory.value);
+    assert_eq!(portal.notice_from, documented.notice_from);
+    assert_eq!(portal.expire_after, documented.expire_after);
+    assert_eq!(portal.remind_after, documented.remind_after);
+    assert_eq!(portal.unread_after, documented.unread_after);
+    assert_eq!(portal.language, documented.language);
+    assert_eq!(portal.session, documented.session);
+    assert_eq!(portal.idle, documented.idle);
+    assert_eq!(portal.code_life, documented.code_life);
+    assert_eq!(portal.mailbox_messages, documented.mailbox_messages);
+    assert_eq!(portal.replies, documented.replies);
+    assert_eq!(portal.reply_size, documented.reply_size);
+    let data = Path::new("/var/lib/sealpost");
+    assert_eq!(portal.socket.value, data.join("portal.sock"));
+    assert_eq!(portal.mail_socket.value, data.join("mail.sock"));
+    assert!(portal.write_to.is_empty() && portal.reply_types.is_empty());
+    assert!(portal.clamd.is_none() && portal.access_log.is_none() && portal.sms.is_none());
+}
+
+#[test]
+fn the_portal_alone_reads_the_file_of_both() {
+    let text = all_switched_on();
+    let mut sheet = Sheet::new(Path::new("/etc/sealpost/sealpost.toml"), &text);
+    let config = sections::read_portal(&mut sheet).unwrap();
+    assert_eq!(sheet.into_problems(), Problems::default());
+    assert_eq!(config.portal.name, "Example Clinic");
+    assert!(config.tls.is_some());
+}
+
+#[test]
 fn any_text_is_answered_with_problems_and_no_panic() {
     use proptest::prelude::*;
     proptest!(ProptestConfig::with_cases(256), |(text in "(\\[{0,2}[a-z.]{0,8}\\]{0,2}|[a-z]{1,9} = [\\PC]{0,12}|\\PC{0,9})(\n(\\[\\[?(listener|tls|relay.route|dkim|policy)\\]\\]?|(address|tls|domain|methods|port) = (1|true|\"[a-z:.]{0,9}\"|\\[[1\"x,]{0,4}\\])|\\PC{0,9})){0,6}")| {

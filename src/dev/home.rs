@@ -37,6 +37,8 @@ pub struct Ports {
     pub implicit: u16,
     /// STARTTLS; 0 lets the system choose.
     pub starttls: u16,
+    /// The portal; 0 for one that is free now, since its address stands in mails.
+    pub portal: u16,
 }
 
 impl Ports {
@@ -44,11 +46,13 @@ impl Ports {
     pub const FIXED: Self = Self {
         implicit: 4650,
         starttls: 5870,
+        portal: 8443,
     };
     /// Whatever is free.
     pub const FREE: Self = Self {
         implicit: 0,
         starttls: 0,
+        portal: 0,
     };
 }
 
@@ -140,7 +144,8 @@ impl Home {
         };
         home.certificates()?;
         smime::furnish(&home.directory, home.world.ca())?;
-        home.master_key()?;
+        home.master_key("master.key")?;
+        home.master_key("portal.key")?;
         home.account()?;
         home.signing_key()?;
         home.configuration(ports)?;
@@ -183,8 +188,8 @@ impl Home {
         write(&self.path("tls/privkey.pem"), key.as_bytes())
     }
 
-    fn master_key(&self) -> Result<(), HomeError> {
-        let path = self.path("master.key");
+    fn master_key(&self, name: &str) -> Result<(), HomeError> {
+        let path = self.path(name);
         if path.exists() {
             return Ok(());
         }
@@ -231,7 +236,12 @@ impl Home {
     }
 
     fn configuration(&self, ports: Ports) -> Result<(), HomeError> {
-        let Ports { implicit, starttls } = ports;
+        let Ports {
+            implicit,
+            starttls,
+            portal,
+        } = ports;
+        let portal = free(portal)?;
         let dns = self.world.dns().address();
         let mx_port = self.world.mx_port();
         let smime = smime::section();
@@ -271,6 +281,13 @@ ca_file = "ca.pem"
 allow_private_addresses = true
 
 {smime}
+[portal]
+master_key = "portal.key"
+address = "127.0.0.1:{portal}"
+url = "https://127.0.0.1:{portal}"
+name = "sealpost dev"
+write_to = ["office@{SENDER_DOMAIN}"]
+
 [log]
 delivery = "delivery.jsonl"
 level = "warn"
@@ -281,6 +298,16 @@ socket = "admin.sock"
         );
         write(&self.config_file(), text.as_bytes())
     }
+}
+
+/// The port, or one that nobody uses just now.
+fn free(port: u16) -> Result<u16, HomeError> {
+    if port != 0 {
+        return Ok(port);
+    }
+    let found = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|it| it.local_addr());
+    let found = found.map_err(WorldError::Socket)?;
+    Ok(found.port())
 }
 
 /// Before anything is changed: the files belong to whoever runs on them.

@@ -3,6 +3,7 @@
 //! Library code: `serve --dev`, `demo`, tests and benchmarks use it. Never part of what a real
 //! configuration runs.
 
+pub mod browser;
 pub mod ca;
 pub mod client;
 pub mod dkim;

@@ -6,8 +6,8 @@
 //! | `dev.test` | certificate of the CA | the sender's own: bounces arrive here |
 //! | `tls.test` | certificate of the CA | goes by verified TLS |
 //! | `smime.test` | self-signed | goes sealed to the recipient's certificate, whom [`super::smime`] knows; else waits |
-//! | `portal.test` | self-signed | needs the portal: waits as long as there is none |
-//! | `weak.test` | no STARTTLS at all | waits |
+//! | `portal.test` | self-signed | goes into the portal: good enough for a notice and a code |
+//! | `weak.test` | no STARTTLS at all | waits, unless the sender gives a secret for the portal |
 //!
 //! Every MX has a loopback address of its own and all have one port, as relay.port wants it.
 
@@ -27,8 +27,10 @@ pub const SENDER_DOMAIN: &str = "dev.test";
 pub const DELIVERED: [&str; 1] = ["tls.test"];
 /// Domains whose mail must arrive sealed.
 pub const SEALED: [&str; 1] = ["smime.test"];
+/// Domains whose mail must be left in the portal.
+pub const DEPOSITED: [&str; 1] = ["portal.test"];
 /// Domains whose mail must wait.
-pub const WAITING: [&str; 2] = ["portal.test", "weak.test"];
+pub const WAITING: [&str; 1] = ["weak.test"];
 
 /// What an MX of the world shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use ring::rand::SystemRandom;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::users::{PasswordError, User, Users, decoy};
-use crate::mail::{SecretBytes, Timestamp};
+use crate::mail::{Address, SecretBytes, Timestamp};
 use crate::world::clock::Clock;
 
 /// Checks that run at a time.
@@ -114,6 +114,12 @@ impl Authenticator {
     /// The account of this name as it is now: sessions outlive reloads.
     pub fn user(&self, name: &str) -> Option<Arc<User>> {
         self.state().users.get(name)
+    }
+
+    /// Whether some account may send as this address.
+    pub fn grants(&self, address: &Address) -> bool {
+        let state = self.state();
+        state.users.iter().any(|user| user.may_send_as(address))
     }
 
     /// The account, if the password is its own.

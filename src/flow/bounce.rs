@@ -9,8 +9,8 @@ use super::line::Line;
 use super::settle::outcome;
 use crate::mail::message::{MAX_ADDED_OCTETS, MAX_HEADER_OCTETS};
 use crate::mail::{
-    Address, DeferReason, Envelope, Final, Level, MessageClass, RecipientState, ReversePath,
-    Timestamp,
+    Address, DeferReason, Envelope, Final, Level, MessageClass, MessageId, Method, RecipientState,
+    ReversePath, Timestamp,
 };
 use crate::queue::{Cause, SettledRecipient, Settlement};
 use crate::report::bounce::{self, Bounce, FailedRecipient, Kind};
@@ -77,8 +77,16 @@ fn concerned(settlement: &Settlement, kind: Kind, now: Timestamp) -> Vec<FailedR
             outcome: outcome(&change.cause),
             // An outcome that is at hand was learnt just now.
             last_attempt: outcome(&change.cause).map(|_| now),
+            by_notice: goes_by_portal(settlement, change.recipient),
         })
         .collect()
+}
+
+/// Whether the recipient was to pick it up in the portal.
+pub(super) fn goes_by_portal(settlement: &Settlement, recipient: u32) -> bool {
+    let prepared = settlement.prepared.as_deref();
+    let plan = prepared.and_then(|prepared| prepared.plan(recipient));
+    plan.is_some_and(|plan| plan.decision.method() == Some(Method::Portal))
 }
 
 fn failed(change: &SettledRecipient) -> bool {
@@ -108,7 +116,7 @@ fn reason(change: &SettledRecipient) -> Option<DeferReason> {
 
 /// The header of the message; empty if it cannot be read, for the sender is told all the same.
 async fn stored_header(line: &Line, settlement: &Settlement) -> Vec<u8> {
-    match read_header(line, settlement).await {
+    match read_header(line, settlement.id).await {
         Ok(header) => header,
         Err(error) => {
             tracing::error!(queue_id = %settlement.id, error = &error as &dyn std::error::Error, "a bounce goes without the header of its message");
@@ -117,8 +125,9 @@ async fn stored_header(line: &Line, settlement: &Settlement) -> Vec<u8> {
     }
 }
 
-async fn read_header(line: &Line, settlement: &Settlement) -> Result<Vec<u8>, SpoolError> {
-    let mut reader = line.spool.content(settlement.id).open().await?;
+/// The header of a stored message.
+pub(super) async fn read_header(line: &Line, id: MessageId) -> Result<Vec<u8>, SpoolError> {
+    let mut reader = line.spool.content(id).open().await?;
     let mut start = Vec::new();
     while start.len() < MAX_STORED_HEADER_OCTETS {
         match reader.next().await? {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::crowd::TURN_TIME;
 use super::line::{Line, Machinery};
+use super::portal::deposit;
 use super::prepare::NOT_PREPARED;
 use crate::mail::{
     CertificateFact, CertificateProblem, Decision, DeferReason, EnhancedCode, Fingerprint, Outcome,
@@ -54,6 +55,12 @@ async fn deliver(line: Arc<Line>, mut attempt: Attempt) -> Vec<RecipientOutcome>
     outcomes.extend(fallen(&line, &machinery, &rendition, &mut attempt).await);
     if attempt.recipients.is_empty() {
         return outcomes;
+    }
+    if let Some(notice) = rendition.deposit() {
+        outcomes.extend(deposit::leave(&line, &machinery, notice, &mut attempt).await);
+        if attempt.recipients.is_empty() {
+            return outcomes;
+        }
     }
     let job = Job {
         content: line.spool.content(attempt.envelope.id),

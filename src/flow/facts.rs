@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::mail::message::{Overview, Part};
-use crate::mail::{Address, Envelope, MessageClass, Timestamp};
+use crate::mail::{Address, Envelope, MessageClass, PickupFacts, PickupWishes, Timestamp};
 use crate::policy::{HeaderFacts, MessageFacts, PartFacts, Policy, RecipientFacts};
 use crate::scan::Scanner;
 
@@ -120,6 +120,16 @@ impl Memory<'_> {
             };
             recipient.volume = policy.volume_windows().iter().map(count).collect();
         }
+    }
+}
+
+/// By what recipients could open a message in the portal, as far as its sender said; `phones` says
+/// whether codes can be sent to numbers. Whether a recipient is registered only the portal knows.
+pub const fn of_wishes(wishes: &PickupWishes, phones: bool) -> PickupFacts {
+    PickupFacts {
+        secret: wishes.secret.is_some(),
+        phone: phones && wishes.phone.is_some(),
+        registered: None,
     }
 }
 

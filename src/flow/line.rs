@@ -9,6 +9,8 @@ use super::contacts::{Contacts, Volumes};
 use super::crowd::Crowd;
 use super::known::Known;
 use super::office::Message;
+use super::portal::Portal;
+use super::portal::withdraw::Withdrawals;
 use super::recorded::Recorder;
 use crate::mail::{Address, Domain};
 use crate::policy::Policy;
@@ -32,6 +34,11 @@ const MAX_ASKING: usize = 32;
 /// Attempts that wait at a time to hear whether a certificate still stands: less than a third of
 /// all attempts.
 const MAX_CHECKING: usize = 64;
+/// Attempts that wait for their turn at the portal, or leave a message in it, at a time: less than
+/// a third of all attempts.
+const MAX_DEPOSITING: usize = 64;
+/// Mails of the portal of which it is being told how they travelled.
+const MAX_TELLING: usize = 1024;
 /// Settlements that are worked on at a time; each may hold a bounce.
 const MAX_SETTLEMENTS: usize = 256;
 
@@ -49,6 +56,8 @@ pub struct Machinery {
     pub relay: Relay,
     /// What S/MIME works with; `None` where it is not configured.
     pub smime: Option<Smime>,
+    /// What the portal works with; `None` where it is not configured.
+    pub portal: Option<Portal>,
 }
 
 /// What every step of the line works with.
@@ -62,6 +71,7 @@ pub(super) struct Line {
     pub(super) contacts: Contacts,
     pub(super) volumes: Arc<Volumes>,
     pub(super) known: Known,
+    pub(super) withdrawals: Withdrawals,
     machinery: RwLock<Arc<Machinery>>,
     inbox: mpsc::Sender<Message>,
     budget: Arc<Semaphore>,
@@ -72,6 +82,10 @@ pub(super) struct Line {
     pub(super) asking: Crowd,
     /// Turns of attempts to ask whether certificates still stand.
     pub(super) checking: Crowd,
+    /// Turns of attempts to leave something in the portal. Never closed.
+    pub(super) depositing: Semaphore,
+    /// Turns to tell the portal how a mail travelled.
+    pub(super) telling: Arc<Semaphore>,
 }
 
 impl Line {
@@ -86,6 +100,7 @@ impl Line {
             contacts: parts.contacts,
             volumes: Arc::default(),
             known: Known::default(),
+            withdrawals: parts.withdrawals,
             machinery: RwLock::new(Arc::new(parts.machinery)),
             inbox,
             budget: Arc::new(Semaphore::new(PREPARE_BUDGET_KIB as usize)),
@@ -94,6 +109,8 @@ impl Line {
             look_ups: Arc::new(Semaphore::new(MAX_LOOK_UPS)),
             asking: Crowd::new(MAX_ASKING),
             checking: Crowd::new(MAX_CHECKING),
+            depositing: Semaphore::new(MAX_DEPOSITING),
+            telling: Arc::new(Semaphore::new(MAX_TELLING)),
         }
     }
 
@@ -112,6 +129,8 @@ impl Line {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(machinery);
+        drop(current);
+        self.withdrawals.nudge();
     }
 
     /// Waits until `octets` of content may be held in memory. A message larger than the whole

@@ -9,6 +9,8 @@
 //! - `deliver`: the relay makes an attempt;
 //! - `settle`: its outcome becomes durable, then it is logged and, where it failed, bounced;
 //! - `bounce`: the DSN that a settlement owes to the sender;
+//! - [`ours`]: mails of ours that the portal has made: codes, reminders, reports;
+//! - [`portal`]: what is left in the portal, taken back, and told to it;
 //! - [`facts`]: what is known of a message when it is decided, and [`contacts`] what is remembered;
 //! - [`recorded`]: what a record of a decision keeps of its facts;
 //! - `office`: the one task that owns the queue's core and hands out these pieces of work.
@@ -25,7 +27,9 @@ pub mod facts;
 mod known;
 mod line;
 mod office;
+pub mod ours;
 mod plans;
+pub mod portal;
 mod prepare;
 pub mod recorded;
 mod settle;
@@ -35,12 +39,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 pub use accept::{AcceptError, NotNow};
 pub use certificates::{KnowsCertificates, Smime};
 pub use contacts::Contacts;
 pub use line::Machinery;
+pub use ours::OursError;
+pub use portal::withdraw::Withdrawals;
+pub use portal::{PORTAL_ACCOUNT, Portal};
 
 use crate::mail::{Address, Domain, Envelope, MessageId, Timestamp};
 use crate::queue::{
@@ -70,6 +77,8 @@ pub struct Parts {
     pub decisions: Decisions,
     /// Who has written to whom.
     pub contacts: Contacts,
+    /// What must not stay in the portal.
+    pub withdrawals: Withdrawals,
     /// What a reload replaces.
     pub machinery: Machinery,
 }
@@ -120,8 +129,22 @@ pub fn start(
         volumes: Arc::clone(&line.volumes),
     };
     let office = Office::new(queue, inbox, Arc::clone(&line), queued);
-    let task = tokio::spawn(office.run());
+    let withdrawing = tokio::spawn(portal::withdraw::run(Arc::clone(&line)));
+    let withdrawing = Ends(withdrawing.abort_handle());
+    let task = tokio::spawn(async move {
+        let _withdrawing = withdrawing;
+        office.run().await
+    });
     (Handle { intake, line }, task)
+}
+
+/// Ends a task when dropped.
+struct Ends(AbortHandle);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Handle {

@@ -1,7 +1,8 @@
 //! A new decision for some recipients of a message, put beside the plans of the others.
 //!
-//! Renditions that no plan refers to any more are dropped, and so are sealed ones of recipients that
-//! have ended; equal ones are one (sealed ones never are equal): there are never more than
+//! Renditions that no plan refers to any more are dropped, and so are those of recipients that have
+//! ended which were made for them alone (sealed ones and notices); equal ones are one (sealed ones
+//! never are equal): there are never more than
 //! recipients, however often a message is decided again. Attempts in flight keep the `Prepared`
 //! that they were given, so numbers may change.
 
@@ -18,14 +19,15 @@ pub(super) struct Decided {
 }
 
 /// The plans of `previous`, with what was decided now in place of what was decided before. Of
-/// recipients in `ended` the decision stays, and nothing that was sealed.
+/// recipients in `ended` the decision stays, and nothing that was sealed, and no notice.
 pub(super) fn merge(previous: Option<&Prepared>, decided: Vec<Decided>, ended: &[u32]) -> Prepared {
     let ended: HashSet<u32> = ended.iter().copied().collect();
     let mut plans: BTreeMap<u32, (Arc<Decision>, Option<&Rendition>)> = BTreeMap::new();
     if let Some(previous) = previous {
         for plan in &previous.plans {
             let needed = |rendition: &&Rendition| {
-                rendition.recipe().is_none() || !ended.contains(&plan.recipient)
+                let shared = rendition.recipe().is_none() && rendition.deposit().is_none();
+                shared || !ended.contains(&plan.recipient)
             };
             let rendition = previous.rendition(plan).filter(needed);
             let kept = (Arc::clone(&plan.decision), rendition);

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use super::bounce::{self, Sent};
+use super::bounce::{self, Sent, goes_by_portal};
 use super::line::Line;
+use super::portal::{address, travel};
 use crate::mail::{
     Address, Final, MessageClass, RecipientOutcome, RecipientPlan, RecipientState, Rendition,
     Timestamp,
@@ -42,6 +43,7 @@ pub(super) async fn run(line: Arc<Line>, settlement: Settlement) {
 async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<Vec<Sent>, SpoolError> {
     let _turn = line.turn_to_settle().await;
     let bounces = bounce::make(&line, &settlement).await;
+    let taken_back = take_back(&line, &settlement).await;
     let urgent = !bounces.is_empty();
     let mut changes = Vec::with_capacity(bounces.len() + 2);
     let mut sent = Vec::with_capacity(bounces.len());
@@ -67,9 +69,43 @@ async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<Vec<Sent>, Sp
     } else {
         line.spool.commit_soon(changes).await?;
     }
+    if taken_back {
+        line.withdrawals.nudge();
+    }
     remember(&line, &settlement).await;
     tell_log(&line, &settlement, &sent).await;
+    travel::tell(&line, &settlement);
     Ok(sent)
+}
+
+/// What lies in the portal for those who end otherwise is to be taken back: durable before their
+/// end is, and told to the portal after it. Whether there is any of it.
+async fn take_back(line: &Line, settlement: &Settlement) -> bool {
+    let mut any = false;
+    let (id, envelope) = (settlement.id, &settlement.envelope);
+    for change in &settlement.changes {
+        let (RecipientState::Final(ended), Some(recipient)) =
+            (&change.record.state, address(envelope, change.recipient))
+        else {
+            continue;
+        };
+        let lies_there =
+            goes_by_portal(settlement, change.recipient) || line.withdrawals.knows(id, recipient);
+        let noted = match ended {
+            Final::Deposited => line.withdrawals.forget(id, recipient).await,
+            _ if lies_there => {
+                any = true;
+                let withdrawals = &line.withdrawals;
+                withdrawals.leave_behind(id, recipient, None, true).await
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = noted {
+            // Where the journal has failed, the settlement fails too.
+            tracing::error!(queue_id = %id, error = &error as &dyn std::error::Error, "what lies in the portal cannot be listed to be taken back: it stays until it expires");
+        }
+    }
+    any
 }
 
 /// Notes whom the sender has reached, if a rule asks for that.
@@ -126,6 +162,9 @@ fn events_of(now: Timestamp, settlement: &Settlement, change: &SettledRecipient)
         told.push(events::downgrade_suspected(
             now, envelope, at, record, outcome,
         ));
+    }
+    if record.state == RecipientState::Final(Final::Deposited) {
+        told.push(events::notified(now, envelope, at, record, outcome));
     }
     match &change.cause {
         Cause::Ordered { order, lifted, .. } => {

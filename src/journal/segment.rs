@@ -6,7 +6,7 @@
 //! | offset | octets | field |
 //! |---|---|---|
 //! | 0 | 8 | magic `SPJSEGM1` |
-//! | 8 | 4 | version, 3 |
+//! | 8 | 4 | version, 4 |
 //! | 12 | 4 | zero |
 //! | 16 | 16 | spool uuid |
 //! | 32 | 8 | segment number |
@@ -19,7 +19,7 @@
 //! | offset | octets | field |
 //! |---|---|---|
 //! | 0 | 8 | magic `SPJMETA1` |
-//! | 8 | 4 | version, 3 |
+//! | 8 | 4 | version, 4 |
 //! | 12 | 4 | key id: names the master key in records |
 //! | 16 | 16 | spool uuid |
 //! | 32 | 16 | salt of the key check |
@@ -40,7 +40,7 @@ pub const MAX_SEGMENT_OCTETS: u64 = 1024 * 1024 * 1024;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"SPJSEGM1";
 const META_MAGIC: &[u8; 8] = b"SPJMETA1";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

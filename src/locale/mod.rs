@@ -7,10 +7,14 @@
 //! Invariants, held by tests: every language has every key, and the same values in each text.
 //! What is filled in is put in as it is: whoever shows the text escapes it.
 
+mod date;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::mail::Language;
+
+pub use date::date;
 
 /// Longest text, in octets.
 pub const MAX_TEXT_OCTETS: usize = 4096;

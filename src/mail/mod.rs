@@ -6,6 +6,7 @@
 pub mod address;
 pub mod certificate;
 pub mod decision;
+pub mod demand;
 pub mod domain;
 pub mod envelope;
 pub mod finding;
@@ -28,9 +29,10 @@ pub use certificate::{
     has_expired,
 };
 pub use decision::{
-    Allowance, Asker, Candidate, Course, Decision, Demand, ExceptionUse, Grade, Level, Method,
-    Reason, Refusal, RenditionClass, Terms, TlsStanding, Verdict,
+    Allowance, Asker, Candidate, Course, Decision, ExceptionUse, Grade, Level, Method, Reason,
+    Refusal, Terms, TlsStanding, Verdict,
 };
+pub use demand::{Demand, RenditionClass};
 pub use domain::{Domain, DomainError};
 pub use envelope::{Client, Envelope, MessageClass, Tag};
 pub use finding::{

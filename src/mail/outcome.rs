@@ -46,6 +46,9 @@ pub enum Outcome {
     /// Sealed it is larger than the server takes: policy looks again for another method. Where there
     /// is none, it is the end.
     TooLarge(Status),
+    /// The portal does not take the message, and would not tomorrow: policy looks again for another
+    /// method. Where there is none, it is the end.
+    NotDeposited(Status),
     /// The policy has changed since the message was prepared: nothing was tried.
     Replan,
     /// No reachable host was good enough: policy looks again.
@@ -76,10 +79,11 @@ pub struct RecipientOutcome {
 }
 
 impl RecipientOutcome {
-    /// The same where no other method is left: what is too large when sealed is bounced.
+    /// The same where no other method is left: what is too large when sealed is bounced, and so is
+    /// what the portal does not take.
     pub fn ended(self) -> Self {
         let outcome = match self.outcome {
-            Outcome::TooLarge(status) => Outcome::Bounced(status),
+            Outcome::TooLarge(status) | Outcome::NotDeposited(status) => Outcome::Bounced(status),
             other => other,
         };
         Self { outcome, ..self }

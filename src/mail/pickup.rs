@@ -14,7 +14,7 @@ use super::{Address, Level, MessageId, Timestamp};
 
 pub use language::{Language, LanguageError};
 pub use notice::Notice;
-pub use reference::{Reference, ReferenceError};
+pub use reference::{REFERENCE_OCTETS, Reference, ReferenceError};
 pub use secret::{PhoneError, PhoneNumber, SecretError, SenderSecret};
 
 /// What a sender said of how a recipient proves who they are, in fields that were taken out of the

@@ -12,7 +12,8 @@ use super::facts::RecipientFacts;
 use super::judge::{Judge, Ways};
 use crate::mail::{
     Candidate, CertificateFact, CertificateProblem, Course, Decision, DomainPattern, ExceptionUse,
-    Level, MessageClass, Method, Reason, Refusal, RenditionClass, Timestamp, TlsStanding, Verdict,
+    Grade, Level, MessageClass, Method, PickupBy, PickupFacts, Reason, Refusal, RenditionClass,
+    Timestamp, TlsStanding, Verdict,
 };
 
 /// What the policy says for a recipient's domain and the sender's account, rules aside.
@@ -58,6 +59,10 @@ pub(super) struct Standing<'f> {
     pub(super) certificate_problem: Option<CertificateProblem>,
     /// It could not be sealed to it.
     pub(super) unsealable: bool,
+    /// By what it could open a message in the portal.
+    pub(super) pickup: PickupFacts,
+    /// The portal did not take the message.
+    pub(super) undepositable: bool,
     /// Holds that a person has released.
     pub(super) released: &'f [Arc<str>],
 }
@@ -72,6 +77,8 @@ impl<'f> Standing<'f> {
             certificate: recipient.certificate,
             certificate_problem: recipient.certificate_problem,
             unsealable: recipient.unsealable,
+            pickup: recipient.pickup,
+            undepositable: recipient.undepositable,
             released: &recipient.released,
         }
     }
@@ -109,15 +116,20 @@ pub(super) fn choose<J: Judge>(
             && judge.exception_applies(exception, level, standing.now, suspected)
     });
     let exception = exception.copied();
+    let factors = judge.factors(level, suspected);
+    let pickup = judge.pickup(factors, standing.pickup, code_counts(judge, standing));
+    let refusal = |method| match method {
+        _ if !judge.is_configured(method, setting.ways) => Some(Refusal::NotConfigured),
+        Method::Tls => tls_refusal(judge, setting, standing, level, exception),
+        Method::Smime => smime_refusal(judge, standing, level),
+        Method::Portal => portal_refusal(standing, pickup),
+    };
     let candidates: Vec<Candidate> = setting
         .methods
         .iter()
         .map(|&method| Candidate {
             method,
-            verdict: match refusal(judge, setting, standing, level, exception, method) {
-                None => Verdict::Accepted,
-                Some(refusal) => Verdict::Refused(refusal),
-            },
+            verdict: refusal(method).map_or(Verdict::Accepted, Verdict::Refused),
         })
         .collect();
     holds.retain(|name| !standing.released.contains(name));
@@ -127,13 +139,15 @@ pub(super) fn choose<J: Judge>(
         Course::Send(Method::Tls) => exception.cloned(),
         Course::Send(_) | Course::Wait { .. } | Course::Hold(_) | Course::NoMethod => None,
     };
+    let pickup = pickup.filter(|_| matches!(course, Course::Send(Method::Portal)));
     Decision {
         level,
         reasons,
         candidates,
         course,
         terms: judge.terms(setting.pins, setting.domain_pq, setting.account_pq),
-        factors: judge.factors(level, standing.tls),
+        factors,
+        pickup,
         exception,
         alerts,
         policy: Arc::clone(setting.policy),
@@ -162,23 +176,27 @@ fn course<J: Judge>(
         .map_or(Course::NoMethod, |taken| Course::Send(taken.method))
 }
 
-/// Why a method is not taken; `None` if it can be.
-fn refusal<J: Judge>(
-    judge: &J,
-    setting: &Setting<'_>,
-    standing: Standing<'_>,
-    level: Level,
-    exception: Option<&ExceptionUse>,
-    method: Method,
-) -> Option<Refusal> {
-    if !judge.is_configured(method, setting.ways) {
-        return Some(Refusal::NotConfigured);
+/// Whether a code to the recipient's mailbox would count: hosts are not known to fall short of what
+/// it needs, which is the grade `any`.
+fn code_counts<J: Judge>(judge: &J, standing: Standing<'_>) -> bool {
+    match *standing.tls {
+        TlsStanding::Untried => true,
+        TlsStanding::Short { reached, required }
+        | TlsStanding::Suspected {
+            reached, required, ..
+        } => !judge.is_still_short(reached, required, Grade::Any),
     }
-    match method {
-        Method::Tls => tls_refusal(judge, setting, standing, level, exception),
-        Method::Smime => smime_refusal(judge, standing, level),
-        Method::Portal => None,
+}
+
+/// What we write ourselves is never left in the portal.
+fn portal_refusal(standing: Standing<'_>, pickup: Option<PickupBy>) -> Option<Refusal> {
+    if !standing.class.is_submitted() {
+        return Some(Refusal::LevelTooHigh);
     }
+    if standing.undepositable {
+        return Some(Refusal::NotDeposited);
+    }
+    pickup.is_none().then_some(Refusal::NoFactor)
 }
 
 /// What is sealed needs TLS too, of the grade that its class demands: where hosts have fallen short

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::mail::{
     CertificateFact, CertificateProblem, Demand, DomainPattern, ExceptionUse, Grade, Level,
-    MessageClass, Method, Refusal, Terms, Timestamp, TlsStanding,
+    MessageClass, Method, PickupBy, PickupFacts, Refusal, Terms, Timestamp,
 };
 
 /// The elementary judgements. Every default is the product's own.
@@ -118,11 +118,24 @@ pub trait Judge {
         (now < until).then_some(until)
     }
 
-    /// The level whose row of the portal's factors applies.
-    fn factors(&self, level: Level, standing: &TlsStanding) -> Level {
-        match standing {
-            TlsStanding::Untried | TlsStanding::Short { .. } => level,
-            TlsStanding::Suspected { .. } => level.max(Level::Restricted),
+    /// The level whose row of the portal's factors applies. Whoever caused a fallback reads the
+    /// notice and the mailbox code too; so it stays raised when a later turn no longer looks like one.
+    fn factors(&self, level: Level, suspected: bool) -> Level {
+        match suspected {
+            true => level.max(Level::Restricted),
+            false => level,
+        }
+    }
+
+    /// By what a recipient opens what is left in the portal; `None` where nothing that is known is
+    /// enough. `code_counts` says that a code to the mailbox would not be known to travel below the
+    /// grade `any`. That nobody asked whether the recipient is registered is no registration.
+    fn pickup(&self, factors: Level, facts: PickupFacts, code_counts: bool) -> Option<PickupBy> {
+        let apart = facts.secret || facts.phone || facts.registered == Some(true);
+        match factors {
+            _ if apart => Some(PickupBy::Apart),
+            Level::Protected | Level::Confidential => code_counts.then_some(PickupBy::Mailbox),
+            Level::Restricted | Level::Sealed => None,
         }
     }
 

@@ -30,7 +30,7 @@ use std::sync::Arc;
 pub use crate::mail::CertificateFact;
 use crate::mail::{
     Address, CertificateProblem, Course, Decision, Demand, Domain, ExceptionUse, Level,
-    MessageClass, Method, Reason, Refusal, Timestamp, TlsStanding, Verdict,
+    MessageClass, Method, PickupBy, PickupFacts, Reason, Refusal, Timestamp, TlsStanding, Verdict,
 };
 pub use check::Bounds;
 use choose::{Setting, Standing};
@@ -111,7 +111,7 @@ pub struct Judged {
 
 impl Judged {
     /// The decision, if it does not hang on what is unknown: level, candidates, course, terms,
-    /// factors and exception are the same. The reasons may differ.
+    /// factors, pickup and exception are the same. The reasons may differ.
     pub fn certain(&self) -> Option<&Arc<Decision>> {
         let (a, b) = (&self.if_all_match, &self.if_none_match);
         let same = a.level == b.level
@@ -119,6 +119,7 @@ impl Judged {
             && a.course == b.course
             && a.terms == b.terms
             && a.factors == b.factors
+            && a.pickup == b.pickup
             && a.exception == b.exception;
         same.then_some(a)
     }
@@ -366,6 +367,9 @@ pub enum Wanted {
     Content(Demand),
     /// The content sealed to the recipient's certificate; the demand comes with what is sealed.
     Sealed,
+    /// A notice, and the content left in the portal to be opened by this; the demand comes with the
+    /// notice.
+    Notice(PickupBy),
     /// None.
     Nothing,
 }
@@ -375,7 +379,7 @@ impl Wanted {
     pub const fn demand(self) -> Option<Demand> {
         match self {
             Self::Content(demand) => Some(demand),
-            Self::Sealed | Self::Nothing => None,
+            Self::Sealed | Self::Notice(_) | Self::Nothing => None,
         }
     }
 }
@@ -391,8 +395,8 @@ fn wanted_by<J: Judge>(judge: &J, decision: &Decision, class: MessageClass) -> W
             .demand(class, decision.level, decision.exception.as_ref())
             .map_or(Wanted::Nothing, Wanted::Content),
         Some(Method::Smime) => Wanted::Sealed,
-        // Its renditions are fixed texts: they come with that method.
-        Some(Method::Portal) | None => Wanted::Nothing,
+        Some(Method::Portal) => decision.pickup.map_or(Wanted::Nothing, Wanted::Notice),
+        None => Wanted::Nothing,
     }
 }
 
@@ -423,6 +427,23 @@ pub fn could_seal(decision: &Decision) -> bool {
         })
 }
 
+/// Whether asking the portal could change a decision: no method that stands before the portal is
+/// taken, the portal is refused since nothing is known by which the recipient could open it, and
+/// nobody has asked yet whether the recipient is registered there.
+pub fn asks_portal(decision: &Decision, known: PickupFacts) -> bool {
+    let waits = matches!(decision.course, Course::Hold(_) | Course::Wait { .. });
+    let mut until_taken = decision
+        .candidates
+        .iter()
+        .take_while(|candidate| candidate.verdict != Verdict::Accepted);
+    !waits
+        && known.registered.is_none()
+        && until_taken.any(|candidate| {
+            candidate.method == Method::Portal
+                && candidate.verdict == Verdict::Refused(Refusal::NoFactor)
+        })
+}
+
 /// All that can make the decision of one recipient of a message differ from another's.
 #[derive(PartialEq, Eq, Hash)]
 struct SameFacts<'a> {
@@ -437,6 +458,8 @@ struct SameFacts<'a> {
     certificate: CertificateFact,
     certificate_problem: Option<CertificateProblem>,
     unsealable: bool,
+    pickup: PickupFacts,
+    undepositable: bool,
     released: &'a [Arc<str>],
     first_contact: Option<bool>,
     volume: &'a [(u64, u64)],
@@ -460,6 +483,8 @@ impl<'a> SameFacts<'a> {
             certificate: recipient.certificate,
             certificate_problem: recipient.certificate_problem,
             unsealable: recipient.unsealable,
+            pickup: recipient.pickup,
+            undepositable: recipient.undepositable,
             released: &recipient.released,
             first_contact: recipient.first_contact,
             volume: &recipient.volume,

@@ -102,7 +102,7 @@ impl Queue {
                 // One record per recipient is the spool's promise; a missing one starts anew.
                 recipients.resize(envelope.recipients.len(), RecipientRecord::queued());
                 for record in &mut recipients {
-                    let longest = self.retry.longest_delay(record.attempts);
+                    let longest = self.retry.longest_delay(envelope.class, record.attempts);
                     record.wait_until_at_most(now + longest);
                 }
                 self.enter(now, envelope, prepared, recipients, true);
@@ -363,19 +363,21 @@ impl Queue {
             .copied()
             .filter(still_ready)
             .collect();
-        let made = recipients
-            .iter()
-            .filter_map(|at| message.recipient(*at))
-            .map(|recipient| recipient.record.attempts)
-            .max()?;
+        let records = || {
+            let found = recipients.iter().filter_map(|at| message.recipient(*at));
+            found.map(|recipient| &recipient.record)
+        };
+        let made = records().map(|record| record.attempts).max()?;
+        let suspected_since = records().filter_map(|record| record.suspected_since).min();
         let attempt = Attempt {
             id: unit.id,
             envelope: Arc::clone(&message.envelope),
             prepared: Arc::clone(message.prepared.as_ref()?),
             rendition: unit.rendition,
             destination: destination.clone(),
-            recipients,
+            suspected_since,
             attempt: made.saturating_add(1),
+            recipients,
         };
         self.attempts_made += 1;
         for at in &attempt.recipients {

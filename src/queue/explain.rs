@@ -13,7 +13,7 @@ use super::view::{RecipientView, class, strings, view};
 pub struct QueueExplanation {
     /// Its queue id.
     pub queue_id: String,
-    /// `submitted` or `dsn`.
+    /// `submitted`, `dsn`, `notice` or `code`.
     pub class: String,
     /// The reverse-path; empty for the null one.
     pub sender: String,

@@ -114,10 +114,13 @@ pub struct ToDecide {
     pub recipient: u32,
     /// How far TLS got in this turn.
     pub tls: TlsStanding,
-    /// A downgrade has been suspected, in this turn or before, and not been seen to be over.
-    pub suspected: bool,
+    /// Since when a downgrade has been suspected, in this turn or before; `None` where none is, or
+    /// it was seen to be over.
+    pub suspected_since: Option<Timestamp>,
     /// Sealed it was larger than a server takes, in this turn.
     pub unsealable: bool,
+    /// The portal did not take it, in this turn.
+    pub undepositable: bool,
     /// The holds that a person has released, by name.
     pub released: Vec<Arc<str>>,
 }
@@ -139,6 +142,8 @@ pub struct Attempt {
     pub recipients: Vec<u32>,
     /// The number of this attempt, from 1: the highest among its recipients.
     pub attempt: u32,
+    /// Since when a downgrade has been suspected for one of its recipients.
+    pub suspected_since: Option<Timestamp>,
 }
 
 /// The outcome of a recipient that the relay left out.

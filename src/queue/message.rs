@@ -38,6 +38,8 @@ pub(super) struct Turn {
     pub(super) short: Vec<Method>,
     /// Sealed it was larger than a server takes.
     pub(super) unsealable: bool,
+    /// The portal did not take it in it.
+    pub(super) undepositable: bool,
     /// What the last attempt of it came to: the cause if no method is left.
     pub(super) outcome: Option<RecipientOutcome>,
     /// Times that the policy had changed when it was to be sent.

@@ -26,9 +26,10 @@
 //! | `Preparing` | `Prepared`: hold | `Settling` held |
 //! | `Preparing` | `PrepareFailed` | `Settling` deferred(`local`) |
 //! | `Ready` | a slot of its destination is free | `Attempting` |
-//! | `Attempting` | `Attempted`: delivered, bounced | `Settling` final |
+//! | `Attempting` | `Attempted`: delivered, bounced | `Settling` final; of a notice delivered is deposited |
 //! | `Attempting` | `Attempted`: deferred | `Settling` deferred, or expired if its time is up |
 //! | `Attempting` | `Attempted`: shortfall | `Queued`, once per method and turn; else as deferred |
+//! | `Attempting` | `Attempted`: not taken by the portal | `Queued`, once per turn; else bounced |
 //! | `Attempting` | `Attempted`: the decision does not stand any more | `Queued`; no attempt is counted |
 //! | `Settling` | `Settled` | `Ended`, `Waiting` (deferred, held), or `Queued` (released) |
 //! | `Waiting` | due, and its plan rests on no shortfall | `Ready` |
@@ -42,6 +43,8 @@
 //! A permanent failure or the expiry of our own DSN is never the end of it: its recipient is
 //! held as [`UNDELIVERABLE_DSN`], without expiry, for a person to see, who tries it again or
 //! cancels it.
+//!
+//! A code for the portal has a life and a schedule of its own; like a reminder it ends in silence.
 //!
 //! RFC 5321 §4.5.4.1 (retries, giving up), RFC 3464 §2.3.3 (one DSN per failed recipient).
 

@@ -5,6 +5,7 @@
 //! short in it ends it when it does so again, and so does a policy that changed too often.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::mail::{
     DeferReason, EnhancedCode, Final, Grade, MessageClass, MessageId, Method, Outcome,
@@ -13,7 +14,7 @@ use crate::mail::{
 
 use super::core::Queue;
 use super::interface::{Cause, SettledRecipient, no_result};
-use super::message::{Phase, Recipient};
+use super::message::{Message, Phase, Recipient};
 use super::order::Operation;
 use super::retry::{MIN_DELAY, Stretch};
 use super::settle::end;
@@ -131,9 +132,19 @@ impl Queue {
                 turn.outcome = Some(outcome);
                 return Some(Next::Decide(at));
             }
+            Outcome::NotDeposited(status)
+                if class == MessageClass::Submitted && !over && !recipient.turn().undepositable =>
+            {
+                recipient.record.last = Some(status.clone());
+                let turn = recipient.turn();
+                turn.undepositable = true;
+                turn.outcome = Some(outcome);
+                return Some(Next::Decide(at));
+            }
             Outcome::Replan
             | Outcome::Shortfall { .. }
             | Outcome::TooLarge(_)
+            | Outcome::NotDeposited(_)
             | Outcome::Delivered(_)
             | Outcome::Bounced(_)
             | Outcome::Deferred { .. } => {}
@@ -164,6 +175,7 @@ impl Queue {
                 Outcome::Deferred { .. }
                 | Outcome::Shortfall { .. }
                 | Outcome::TooLarge(_)
+                | Outcome::NotDeposited(_)
                 | Outcome::Replan,
                 _,
             ) => true,
@@ -188,16 +200,20 @@ impl Queue {
         let status = status_of(&outcome.outcome).unwrap_or(&unplanned).clone();
         let attempts = recipient.record.attempts.saturating_add(1);
         let mut suspected_since = recipient.record.suspected_since;
-        let by_tls = message
-            .plan(at)
-            .is_some_and(|plan| plan.decision.method() == Some(Method::Tls));
+        let method = message.plan(at).and_then(|plan| plan.decision.method());
         let ending = match &outcome.outcome {
             Outcome::Delivered(_) => {
                 // It offers what it should again.
-                suspected_since = suspected_since.filter(|_| !by_tls);
-                Ok(RecipientState::Final(Final::Delivered))
+                suspected_since = suspected_since.filter(|_| method != Some(Method::Tls));
+                Ok(RecipientState::Final(match method {
+                    // What was taken is the notice.
+                    Some(Method::Portal) => Final::Deposited,
+                    Some(Method::Tls | Method::Smime) | None => Final::Delivered,
+                }))
             }
-            Outcome::Bounced(_) | Outcome::TooLarge(_) => Ok(end(message, Final::Bounced)),
+            Outcome::Bounced(_) | Outcome::TooLarge(_) | Outcome::NotDeposited(_) => {
+                Ok(end(message, Final::Bounced))
+            }
             Outcome::Deferred { reason, .. } => Err(*reason),
             Outcome::Shortfall { .. } if suspected_since.is_some() => {
                 Err(DeferReason::DowngradeSuspected)
@@ -217,7 +233,7 @@ impl Queue {
             Err(reason) => {
                 let deferred = RecipientState::Deferred {
                     reason,
-                    next_attempt: now + stretch.apply(self.retry.base_delay(attempts)),
+                    next_attempt: now + stretch.apply(self.pause(message, attempts)),
                 };
                 (deferred, Cause::Attempted(outcome))
             }
@@ -235,6 +251,10 @@ impl Queue {
             cause,
             suspected: false,
         })
+    }
+
+    fn pause(&self, message: &Message, attempts: u32) -> Duration {
+        self.retry.base_delay(message.envelope.class, attempts)
     }
 
     /// The record of a recipient that has to wait without (another) attempt, or whose time is up.
@@ -270,7 +290,7 @@ impl Queue {
             };
             (end(message, Final::Expired), expired)
         } else {
-            let scheduled = now + stretch.apply(self.retry.base_delay(attempts));
+            let scheduled = now + stretch.apply(self.pause(message, attempts));
             let latest = deferral.until.map(|until| until.max(now + MIN_DELAY));
             let deferred = RecipientState::Deferred {
                 reason: deferral.reason,
@@ -296,10 +316,12 @@ impl Queue {
 /// What an outcome says, if anything was tried.
 pub(super) fn status_of(outcome: &Outcome) -> Option<&Status> {
     match outcome {
-        Outcome::Delivered(status) | Outcome::Bounced(status) | Outcome::TooLarge(status) => {
-            Some(status)
-        }
-        Outcome::Deferred { status, .. } | Outcome::Shortfall { status, .. } => Some(status),
+        Outcome::Delivered(status)
+        | Outcome::Bounced(status)
+        | Outcome::TooLarge(status)
+        | Outcome::NotDeposited(status)
+        | Outcome::Deferred { status, .. }
+        | Outcome::Shortfall { status, .. } => Some(status),
         Outcome::Replan => None,
     }
 }

@@ -55,8 +55,9 @@ impl Queue {
                 Some(ToDecide {
                     recipient: *at,
                     tls: turn.map(|turn| turn.standing.clone()).unwrap_or_default(),
-                    suspected: recipient.record.suspected_since.is_some(),
+                    suspected_since: recipient.record.suspected_since,
                     unsealable: turn.is_some_and(|turn| turn.unsealable),
+                    undepositable: turn.is_some_and(|turn| turn.undepositable),
                     released: recipient.record.released.clone(),
                 })
             };
@@ -146,7 +147,7 @@ impl Queue {
                     (DeferReason::DowngradeSuspected, suspected, Some(*until))
                 }
                 Some(Course::Send(_) | Course::NoMethod) | None => {
-                    if let Some(end) = too_large(message, at) {
+                    if let Some(end) = not_taken(message, at) {
                         changes.extend(self.record(now, id, end, stretch));
                         continue;
                     }
@@ -202,11 +203,12 @@ impl Queue {
     }
 }
 
-/// The end of a recipient for whom it was too large when sealed, and no other method is left.
-fn too_large(message: &Message, at: u32) -> Option<RecipientOutcome> {
+/// The end of a recipient for whom it was too large when sealed, or whose message the portal did
+/// not take, and no other method is left.
+fn not_taken(message: &Message, at: u32) -> Option<RecipientOutcome> {
     let learnt = message.recipient(at)?.turn.as_deref()?.outcome.as_ref()?;
     match &learnt.outcome {
-        Outcome::TooLarge(_) => Some(learnt.clone().ended()),
+        Outcome::TooLarge(_) | Outcome::NotDeposited(_) => Some(learnt.clone().ended()),
         _ => None,
     }
 }

@@ -4,10 +4,18 @@
 
 use std::time::Duration;
 
+use crate::mail::MessageClass;
+
 /// No retry comes sooner than this, whatever the schedule says: a zero in it must not spin.
 pub(super) const MIN_DELAY: Duration = Duration::from_secs(1);
 /// Used where the schedule is empty.
 const FALLBACK_DELAY: Duration = Duration::from_secs(15 * 60);
+/// Pauses of a code for the portal: somebody waits for it, and soon it is worth nothing.
+const CODE_SCHEDULE: [Duration; 3] = [
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+];
 /// Jitter adds up to one part in this many to a delay, and never takes anything away.
 const JITTER_PART: u128 = 5;
 
@@ -39,15 +47,21 @@ impl Default for Retry {
 
 impl Retry {
     /// The pause after `attempts` attempts, before jitter.
-    pub fn base_delay(&self, attempts: u32) -> Duration {
+    pub fn base_delay(&self, class: MessageClass, attempts: u32) -> Duration {
+        let schedule = match class {
+            MessageClass::Code => &CODE_SCHEDULE,
+            MessageClass::Submitted | MessageClass::Dsn | MessageClass::Notice => {
+                self.schedule.as_slice()
+            }
+        };
         let at = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
-        let delay = self.schedule.get(at).or(self.schedule.last());
+        let delay = schedule.get(at).or(schedule.last());
         delay.copied().unwrap_or(FALLBACK_DELAY).max(MIN_DELAY)
     }
 
     /// The longest pause after `attempts` attempts, jitter included.
-    pub fn longest_delay(&self, attempts: u32) -> Duration {
-        Stretch::LONGEST.apply(self.base_delay(attempts))
+    pub fn longest_delay(&self, class: MessageClass, attempts: u32) -> Duration {
+        Stretch::LONGEST.apply(self.base_delay(class, attempts))
     }
 }
 
@@ -117,13 +131,17 @@ mod tests {
     #[test]
     fn the_last_pause_repeats() {
         let retry = Retry::default();
-        let minutes: Vec<u64> = (0..7).map(|n| retry.base_delay(n).as_secs() / 60).collect();
+        let delay = |attempts| retry.base_delay(MessageClass::Submitted, attempts);
+        let minutes: Vec<u64> = (0..7).map(|n| delay(n).as_secs() / 60).collect();
         assert_eq!(minutes, [1, 1, 5, 15, 60, 60, 60]);
-        assert_eq!(
-            retry.base_delay(u32::MAX),
-            Duration::from_secs(3600),
-            "no overflow"
-        );
+        assert_eq!(delay(u32::MAX), Duration::from_secs(3600), "no overflow");
+    }
+
+    #[test]
+    fn a_code_is_tried_again_soon() {
+        let retry = Retry::default();
+        let delay = |attempts| retry.base_delay(MessageClass::Code, attempts).as_secs();
+        assert_eq!([1, 2, 3, 4, 9].map(delay), [10, 30, 60, 60, 60]);
     }
 
     #[test]
@@ -132,9 +150,10 @@ mod tests {
             schedule: Vec::new(),
             ..Retry::default()
         };
-        assert_eq!(retry.base_delay(1), FALLBACK_DELAY);
+        let delay = |retry: &Retry| retry.base_delay(MessageClass::Submitted, 1);
+        assert_eq!(delay(&retry), FALLBACK_DELAY);
         retry.schedule = vec![Duration::ZERO];
-        assert_eq!(retry.base_delay(1), MIN_DELAY);
+        assert_eq!(delay(&retry), MIN_DELAY);
     }
 
     #[test]

@@ -134,11 +134,12 @@ impl Queue {
         });
         self.outstanding += 1;
         let envelope = Arc::clone(&message.envelope);
-        let expires = envelope.received + self.retry.expire_after;
+        let prepared = message.prepared.clone();
+        let expires = self.expiry(&envelope);
         self.outputs.push_back(Output::Settle(Settlement {
             id,
             envelope,
-            prepared: message.prepared.clone(),
+            prepared,
             changes,
             done,
             expires,

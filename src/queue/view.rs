@@ -57,7 +57,7 @@ pub struct QueuePage {
 pub struct QueueEntry {
     /// Its queue id.
     pub queue_id: String,
-    /// `submitted` or `dsn`.
+    /// `submitted`, `dsn`, `notice` or `code`.
     pub class: String,
     /// The reverse-path; empty for the null one.
     pub sender: String,
@@ -76,7 +76,7 @@ pub struct QueueEntry {
 pub struct QueueDetail {
     /// Its queue id.
     pub queue_id: String,
-    /// `submitted` or `dsn`.
+    /// `submitted`, `dsn`, `notice` or `code`.
     pub class: String,
     /// The Message-ID field.
     pub message_id: String,

@@ -226,12 +226,16 @@ impl Attempt<'_> {
         binds(rendition.demand().class()).then_some(&rendition.terms)
     }
 
-    /// Whether a connection would do by an exception only, and better is still looked for.
+    /// Whether a connection would do only by an exception, or since the best there is will do, and
+    /// better is still looked for.
     fn is_for_later(&self, connection: &Connection, domain: &DomainFacts) -> Option<Grade> {
         let demand = self.job.rendition.demand();
-        let by_exception =
-            demand.class() == RenditionClass::Content && demand.least() < Grade::Pkix;
-        if !self.searching || !by_exception {
+        let takes_less = match demand.class() {
+            RenditionClass::Content => demand.least() < Grade::Pkix,
+            RenditionClass::Notice | RenditionClass::Code | RenditionClass::Report => true,
+            RenditionClass::Sealed | RenditionClass::Dsn => false,
+        };
+        if !self.searching || !takes_less {
             return None;
         }
         let (grade, _) = connection.examine(&self.job.rendition.terms, domain);
@@ -506,6 +510,7 @@ fn unsettled(outcome: Outcome, told: &str) -> Outcome {
         | Outcome::Bounced(_)
         | Outcome::Shortfall { .. }
         | Outcome::TooLarge(_)
+        | Outcome::NotDeposited(_)
         | Outcome::Replan) => other,
     }
 }

@@ -104,6 +104,8 @@ pub struct FailedRecipient<'a> {
     pub outcome: Option<&'a RecipientOutcome>,
     /// When that was.
     pub last_attempt: Option<Timestamp>,
+    /// It was to be picked up in the portal: what was sent was the notice.
+    pub by_notice: bool,
 }
 
 /// The Message-ID of a DSN, for its envelope.
@@ -354,6 +356,9 @@ fn words(bounce: &Bounce<'_>, failed: &FailedRecipient<'_>) -> (&'static str, &'
         );
     }
     let local = failed.record.last.as_ref().is_none_or(is_ours);
+    if failed.by_notice && !local {
+        return notice_words(kind, &failed.record.state);
+    }
     match (kind, lacks_security(failed), &failed.record.state) {
         (Kind::Failed, _, RecipientState::Final(Final::Bounced)) if local => (
             "The message cannot be delivered to this address.",
@@ -384,6 +389,31 @@ fn words(bounce: &Bounce<'_>, failed: &FailedRecipient<'_>) -> (&'static str, &'
         ),
         (Kind::Delayed { .. }, false, _) => (
             "The message could not be handed over yet.",
+            "What you can do: nothing for now. If it is urgent, ask the recipient another way.",
+        ),
+    }
+}
+
+/// What is said where the message waits in the portal and the recipient's mail server does not take
+/// the notice of it.
+const fn notice_words(kind: Kind, state: &RecipientState) -> (&'static str, &'static str) {
+    match (kind, state) {
+        (Kind::Failed, RecipientState::Final(Final::Bounced)) => (
+            "The message was left in the portal, where the recipient could have picked it up. The \
+             notice could not be delivered: the recipient's mail server refused it for good. So \
+             the message was removed from the portal.",
+            "What you can do: read the server's answer above, check the address, and ask the \
+             recipient another way.",
+        ),
+        (Kind::Failed, _) => (
+            "The message was left in the portal, where the recipient could have picked it up. The \
+             notice could not be delivered in the time set for it. So the message was removed \
+             from the portal.",
+            "What you can do: send it again later, or ask the recipient another way.",
+        ),
+        (Kind::Delayed { .. }, _) => (
+            "The message is in the portal, where the recipient can pick it up. The notice could \
+             not be delivered yet, so the recipient does not know of it.",
             "What you can do: nothing for now. If it is urgent, ask the recipient another way.",
         ),
     }

@@ -57,6 +57,7 @@ fn failed(record: &RecipientRecord, reason: Option<DeferReason>) -> FailedRecipi
         reason,
         outcome: None,
         last_attempt: Some(NOW),
+        by_notice: false,
     }
 }
 

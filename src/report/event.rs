@@ -5,8 +5,8 @@
 use serde::Serialize;
 
 use crate::mail::{
-    Address, ContentCipher, DeferReason, Domain, ExceptionUse, Grade, Level, MessageId, Method,
-    ReversePath, Source, Status, Timestamp, TlsFacts, VerifiedBy,
+    Address, ContentCipher, DeferReason, Domain, ExceptionUse, Factor, Grade, Level, MessageId,
+    Method, ReversePath, Source, Status, Timestamp, TlsFacts, VerifiedBy,
 };
 
 /// What happened.
@@ -21,6 +21,22 @@ pub enum EventKind {
     Decided,
     /// The next hop took it. Final.
     Delivered,
+    /// The next hop took the notice of a message that waits in the portal.
+    Notified,
+    /// It waits in the portal, and the notice was taken. Final.
+    Deposited,
+    /// A message in the portal was opened.
+    Opened,
+    /// A recipient wrote a reply in the portal.
+    Replied,
+    /// A message in the portal was made unreadable by order.
+    Retracted,
+    /// The time of a message in the portal was moved by order.
+    Extended,
+    /// The time of a message in the portal was up.
+    PortalExpired,
+    /// A program looked at the page of a message in the portal; nothing changed.
+    Probed,
     /// Waits for another attempt.
     Deferred,
     /// Refused for good. Final.
@@ -154,6 +170,15 @@ pub struct Event {
     pub exception: Option<ExceptionField>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub factors: Option<Level>,
+    /// With method `portal`: what its notice calls the deposit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// What a person proved who they are by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proofs: Vec<Factor>,
+    /// Whether it had been opened before it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_before: Option<bool>,
     /// On what a person ordered: who.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
@@ -234,6 +259,9 @@ impl Event {
             alerts: Vec::new(),
             exception: None,
             factors: None,
+            reference: None,
+            proofs: Vec::new(),
+            opened_before: None,
             actor: None,
             policy: None,
             next_hop: None,

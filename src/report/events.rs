@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use crate::mail::{
-    Asker, Candidate, Course, Decision, Envelope, Final, Hop, MessageClass, MessageId, Outcome,
-    Reason, RecipientOutcome, RecipientPlan, RecipientRecord, RecipientState, Rendition, Timestamp,
-    Verdict,
+    Asker, Candidate, Course, Decision, Envelope, Final, Hop, MessageClass, MessageId, Method,
+    Outcome, Reason, RecipientOutcome, RecipientPlan, RecipientRecord, RecipientState, Rendition,
+    Timestamp, Verdict,
 };
 
 use super::event::{Event, EventKind, Timestamp3339};
+use crate::proto::link::{Happening, PickupEvent};
 
 /// Reasons told on one line, highest first; the decision record has them all.
 const MAX_REASONS: usize = 32;
@@ -88,13 +89,52 @@ pub fn settled(
         RecipientState::Deferred { .. } => EventKind::Deferred,
         RecipientState::Held { .. } => EventKind::Held,
         RecipientState::Final(Final::Delivered) => EventKind::Delivered,
+        RecipientState::Final(Final::Deposited) => EventKind::Deposited,
         RecipientState::Final(Final::Bounced) => EventKind::Bounced,
         RecipientState::Final(Final::Expired) => EventKind::Expired,
         RecipientState::Final(Final::Cancelled) => EventKind::Cancelled,
         // Nothing makes these yet.
-        RecipientState::Final(Final::Deposited | Final::Suppressed) => return None,
+        RecipientState::Final(Final::Suppressed) => return None,
     };
     Some(changed(time, kind, envelope, recipient, record, outcome))
+}
+
+/// The next hop took the notice of what waits in the portal.
+pub fn notified(
+    time: Timestamp,
+    envelope: &Envelope,
+    recipient: u32,
+    record: &RecipientRecord,
+    outcome: Option<&RecipientOutcome>,
+) -> Event {
+    let kind = EventKind::Notified;
+    changed(time, kind, envelope, recipient, record, outcome)
+}
+
+/// What happened in the portal, as it says.
+pub fn picked_up(told: &PickupEvent) -> Event {
+    let kind = match told.event {
+        Happening::Opened => EventKind::Opened,
+        Happening::Replied => EventKind::Replied,
+        Happening::Retracted => EventKind::Retracted,
+        Happening::Extended => EventKind::Extended,
+        Happening::PortalExpired => EventKind::PortalExpired,
+        Happening::Probed => EventKind::Probed,
+        Happening::LockedOut => EventKind::LockedOut,
+    };
+    let mut event = Event::new(told.time, kind);
+    event.queue_id = told.queue_id.map(|id| id.to_string());
+    event.message_id.clone_from(&told.message_id);
+    event.sender = told.author.as_ref().map(ToString::to_string);
+    event.recipient = told.recipient.as_ref().map(ToString::to_string);
+    event.method = Some(Method::Portal);
+    event.proofs.clone_from(&told.factors);
+    event.client.clone_from(&told.client);
+    event.actor.clone_from(&told.actor);
+    let reasons = told.reasons.iter().take(MAX_REASONS);
+    event.reasons = reasons.cloned().collect();
+    event.opened_before = told.opened_before;
+    event
 }
 
 /// What a person ordered is durable: `kind` is `held`, `released`, `retried` or `cancelled`.
@@ -230,6 +270,10 @@ impl Event {
             self.certificate = rendition.certificate().map(|name| name.to_string());
             self.cipher = rendition.cipher();
             self.signer = rendition.signer().map(str::to_owned);
+            if let Some(notice) = rendition.deposit() {
+                self.factors = Some(plan.decision.factors);
+                self.reference = Some(notice.reference().to_string());
+            }
         }
         self
     }
@@ -255,8 +299,8 @@ impl Event {
 mod tests {
     use super::*;
     use crate::mail::{
-        Address, Allowance, Client, DeferReason, Domain, EnhancedCode, ExceptionUse, Grade, Level,
-        ReversePath, ShortHost, Status,
+        Address, Allowance, Client, DeferReason, Domain, EnhancedCode, ExceptionUse, Factor, Grade,
+        Level, ReversePath, ShortHost, Status,
     };
 
     fn envelope() -> Envelope {
@@ -370,6 +414,7 @@ mod tests {
         assert_eq!(kind(held), Some(EventKind::Held));
         for (ended, event) in [
             (Final::Delivered, EventKind::Delivered),
+            (Final::Deposited, EventKind::Deposited),
             (Final::Bounced, EventKind::Bounced),
             (Final::Expired, EventKind::Expired),
             (Final::Cancelled, EventKind::Cancelled),
@@ -424,6 +469,55 @@ mod tests {
         let line = json(&decided(time, &envelope(), &plan(held), None));
         assert_eq!(line["rule"], "first, second");
         assert!(line.get("factors").is_none() && line.get("reason").is_none());
+    }
+
+    #[test]
+    fn what_happens_in_the_portal_is_told_with_who_by_what_and_why() {
+        let told = PickupEvent {
+            event: Happening::Retracted,
+            time: Timestamp::from_secs(1001),
+            queue_id: Some(MessageId::new(7)),
+            message_id: Some("<1@clinic.example>".to_owned()),
+            author: Some(Address::parse("jo@clinic.example").unwrap()),
+            recipient: Some(Address::parse("kim@portal.example").unwrap()),
+            factors: vec![Factor::Mailbox, Factor::Password],
+            client: Some("192.0.2.7".to_owned()),
+            reasons: vec!["r".to_owned(); MAX_REASONS + 1],
+            actor: Some("root".to_owned()),
+            opened_before: Some(false),
+        };
+        let line = json(&picked_up(&told));
+        assert_eq!(line["event"], "retracted");
+        assert_eq!(line["time"], "1970-01-01T00:16:41.000000Z");
+        assert_eq!(line["queue_id"], MessageId::new(7).to_string());
+        assert_eq!(line["sender"], "jo@clinic.example");
+        assert_eq!(line["recipient"], "kim@portal.example");
+        assert_eq!(line["proofs"], serde_json::json!(["mailbox", "password"]));
+        assert_eq!(line["reasons"].as_array().unwrap().len(), MAX_REASONS);
+        assert_eq!(
+            (&line["client"], &line["actor"]),
+            (&"192.0.2.7".into(), &"root".into())
+        );
+        assert_eq!(
+            (&line["method"], &line["opened_before"]),
+            (&"portal".into(), &false.into())
+        );
+        let bare = PickupEvent {
+            event: Happening::PortalExpired,
+            queue_id: None,
+            message_id: None,
+            author: None,
+            recipient: None,
+            factors: Vec::new(),
+            client: None,
+            reasons: Vec::new(),
+            actor: None,
+            opened_before: None,
+            ..told
+        };
+        let line = json(&picked_up(&bare));
+        assert_eq!(line.as_object().unwrap().len(), 3, "{line}");
+        assert_eq!(line["event"], "portal_expired");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Order of the build: configuration (checked by `config`) → spool, which locks
 //! its directory → delivery log → all sockets, opened but not answered → the line with what the
-//! spool recovered → submission and administration answer → systemd is told. So a second instance
+//! spool recovered → submission, administration and the portal's door answer → systemd is told. The
+//! portal, where it is in the same process, is up before the line moves: [`portal`]. So a second instance
 //! fails at the spool before it touches anything, and a port in use is known before mail moves.
 //!
 //! Order of the stop: nothing more is taken in → sessions end at their next command → attempts in
@@ -16,6 +17,8 @@ pub mod build;
 mod doors;
 pub mod logging;
 pub mod notify;
+mod pickup;
+pub mod portal;
 pub mod smime;
 mod sockets;
 mod start;
@@ -66,6 +69,23 @@ pub enum RunError {
     /// It ended without being told to.
     #[error("the queue ended unasked")]
     Ended,
+    /// The disk of the portal.
+    #[error(
+        "the portal's store failed; what was acknowledged is on the disk, and the next start goes on from there"
+    )]
+    Portal,
+    /// The portal ended without being told to.
+    #[error("the portal ended unasked")]
+    PortalEnded,
+}
+
+/// What runs in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// The line, and the portal where one is configured.
+    Both,
+    /// The line alone: the portal, where one is configured, is another process.
+    Line,
 }
 
 /// A running daemon.
@@ -87,6 +107,9 @@ pub struct Daemon {
     addresses: Vec<SocketAddr>,
     unix_sockets: Vec<PathBuf>,
     admin: AdminServer,
+    runs: Runs,
+    portal: Option<portal::Portal>,
+    door: Option<pickup::Door>,
 }
 
 impl std::fmt::Debug for Daemon {
@@ -105,7 +128,27 @@ impl Daemon {
         credentials: Credentials,
         clock: Clock,
     ) -> Result<Self, StartError> {
-        start::start(config, credentials, clock).await
+        start::start(config, credentials, clock, Runs::Both).await
+    }
+
+    /// The same without the portal, which is another process.
+    pub async fn start_line(
+        config: Config,
+        credentials: Credentials,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        start::start(config, credentials, clock, Runs::Line).await
+    }
+
+    /// What runs in this process.
+    pub fn runs(&self) -> Runs {
+        self.runs
+    }
+
+    /// The addresses of the portal, in the order of the configuration; none where it does not run
+    /// here.
+    pub fn portal_addresses(&self) -> &[SocketAddr] {
+        self.portal.as_ref().map_or(&[], portal::Portal::addresses)
     }
 
     /// The TCP addresses that mail comes in on, in the order of the configuration.
@@ -129,6 +172,13 @@ impl Daemon {
     /// administrative socket) keeps its value until a restart, and the warning says so.
     pub fn reload(&mut self, config: Config) -> Result<(), StartError> {
         let rebuilt = start::rebuild(&config, &self.credentials, self.clock)?;
+        let fresh = match (&self.portal, config.portal()) {
+            (Some(_), Some(portal)) => {
+                let fresh = portal::Fresh::build(&portal, &self.credentials)?;
+                Some((portal, fresh))
+            }
+            _ => None,
+        };
         self.authenticator
             .reload(rebuilt.users)
             .map_err(StartError::Authenticator)?;
@@ -139,6 +189,12 @@ impl Daemon {
         std::mem::replace(&mut self.relay, relay).close();
         if let Some(certificate) = rebuilt.certificate {
             self.submission.reload(certificate);
+        }
+        if let (Some(running), Some((config, fresh))) = (&mut self.portal, fresh) {
+            running.take(config, fresh);
+        }
+        if let Some(door) = &self.door {
+            door.reload(&config);
         }
         self.log.reopen();
         if start::needs_restart(&self.config, &config) {
@@ -163,7 +219,14 @@ impl Daemon {
                 Err(_) => None,
             }
         };
+        let portal = async {
+            match &mut self.portal {
+                Some(portal) => portal.broken().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            error = portal => error,
             unrecorded = unrecorded => match unrecorded {
                 Some(error) => RunError::Decisions(error),
                 None => RunError::Ended,
@@ -182,22 +245,34 @@ impl Daemon {
 
     /// Whether the owner of the queue still answers: what the watchdog asks.
     pub async fn is_alive(&self) -> bool {
-        self.flow.summary().await.is_some()
+        let portal = self.portal.as_ref().is_none_or(portal::Portal::is_alive);
+        portal && self.flow.summary().await.is_some()
     }
 
     /// Takes nothing more in, lets what is under way settle, and closes. Whether all of it
     /// settled within `limits.drain_timeout`.
-    pub async fn stop(self) -> bool {
+    pub async fn stop(mut self) -> bool {
         let limit = self.config.limits.drain_timeout;
         self.flow.refuse();
         let sessions = self.submission.drain(limit);
-        let (_, settled) = tokio::join!(sessions, self.flow.drain(limit));
+        let visitors = async {
+            match &mut self.portal {
+                Some(portal) => portal.drain().await,
+                None => true,
+            }
+        };
+        let (_, settled, left) = tokio::join!(sessions, self.flow.drain(limit), visitors);
         self.relay.close();
+        drop(self.door);
         drop(self.admin);
         for path in &self.unix_sockets {
             drop(std::fs::remove_file(path));
         }
         let closing = async {
+            // Attempts left messages there until now.
+            if let Some(portal) = self.portal {
+                portal.close().await;
+            }
             if let Err(error) = self.log.flush().await {
                 tracing::error!(%error, "the delivery log could not be written to its end");
             }
@@ -206,12 +281,16 @@ impl Daemon {
             self.spool.close().await;
         };
         let closed = tokio::time::timeout(CLOSING, closing).await.is_ok();
-        settled && closed
+        settled && left && closed
     }
 
     /// Ends at once after a failure: the spool is not written any more.
     pub async fn abandon(self) {
         self.flow.refuse();
+        if let Some(portal) = self.portal {
+            portal.abandon().await;
+        }
+        drop(self.door);
         drop(self.admin);
         drop(tokio::time::timeout(CLOSING, self.log.flush()).await);
     }

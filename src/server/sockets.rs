@@ -48,6 +48,18 @@ pub(super) fn open(section: &ListenerSection) -> Result<Listening, ListenError> 
     })
 }
 
+/// Opens a port, and says which where the system chose it.
+pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let opened = tcp(address).and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    opened.map_err(|source| ListenError {
+        address: address.to_string(),
+        source,
+    })
+}
+
 fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),

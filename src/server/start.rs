@@ -10,15 +10,17 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rustls::sign::CertifiedKey;
 
 use super::build::{self, BuildError};
+use super::portal::{Portal, PortalError};
 use super::sockets::{self, ListenError, Listening};
-use super::{Daemon, doors, smime};
+use super::{Daemon, Runs, doors, pickup, smime};
 use crate::admin::{AdminError, AdminServer, AdminSocket};
 use crate::config::{Config, Credentials};
 use crate::directory::certificates::{self, Certificates};
 use crate::directory::{Authenticator, AuthenticatorError, Users, UsersError};
 use crate::flow::recorded::Recorder;
-use crate::flow::{self, Contacts, Machinery, Parts};
+use crate::flow::{self, Contacts, Machinery, Parts, Withdrawals};
 use crate::journal::SEGMENT_OCTETS;
+use crate::link::{LinkServices, Tickets};
 use crate::queue::Queue;
 use crate::report::decisions::{self, DecisionsError};
 use crate::report::{Decisions, DeliveryLog};
@@ -27,6 +29,7 @@ use crate::spool::{Spool, SpoolError, SpoolOptions};
 use crate::submission::{ListenerError, Services, SubmissionError};
 use crate::tables::{TableError, Tables};
 use crate::world::clock::Clock;
+use crate::world::unix::SocketError;
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +78,12 @@ pub enum StartError {
     /// Submission as a whole.
     #[error(transparent)]
     Submission(#[from] SubmissionError),
+    /// The portal.
+    #[error(transparent)]
+    Portal(#[from] PortalError),
+    /// The socket on which the portal has mails sent.
+    #[error(transparent)]
+    Link(#[from] SocketError),
     /// The administrative socket.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -105,6 +114,7 @@ pub(super) fn rebuild(
             signer: build::signer(config)?,
             relay: build::relay(config, credentials, clock)?,
             smime: None,
+            portal: pickup::method(config, clock)?,
         },
         users: Users::load(&config.users)?,
         certificate: doors::certificate(config)?,
@@ -130,13 +140,22 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> bool {
         || old.retry != new.retry
         || old.log_delivery != new.log_delivery
         || old.admin_socket != new.admin_socket
+        || old.portal.is_some() != new.portal.is_some()
+        || mail_socket(old) != mail_socket(new)
         || listeners(old) != listeners(new)
+}
+
+/// What the door for the portal goes by.
+fn mail_socket(config: &Config) -> Option<&Path> {
+    let section = config.portal.as_ref()?;
+    Some(&section.mail_socket)
 }
 
 pub(super) async fn start(
     config: Config,
     credentials: Credentials,
     clock: Clock,
+    runs: Runs,
 ) -> Result<Daemon, StartError> {
     let rebuilt = rebuild(&config, &credentials, clock)?;
     directories(&config)?;
@@ -144,6 +163,8 @@ pub(super) async fn start(
     tell_recovery(&recovery.report);
     let tables = Tables::open(spool.journal())?;
     let contacts = Contacts::open(&tables)?;
+    let withdrawals = Withdrawals::open(&tables)?;
+    let tickets = Tickets::open(&tables)?;
     let certificates = Certificates::open(&tables, rebuilt.directory)?;
     let decisions = open_decisions(&config, &credentials, clock).await?;
     let log = DeliveryLog::open(build::log_target(&config)).map_err(StartError::Log)?;
@@ -153,6 +174,13 @@ pub(super) async fn start(
     }
     let (addresses, unix_sockets) = places(&listening)?;
     let admin = AdminSocket::open(&config.admin_socket)?;
+    let portal = match (runs, config.portal()) {
+        (Runs::Both, Some(portal)) => {
+            Some(Portal::start(portal, credentials.clone(), clock).await?)
+        }
+        (Runs::Both, None) | (Runs::Line, _) => None,
+    };
+    let mail_socket = pickup::socket(&config)?;
     let authenticator =
         Authenticator::new(rebuilt.users, clock).map_err(StartError::Authenticator)?;
     let failure = spool.failure();
@@ -166,6 +194,7 @@ pub(super) async fn start(
         postmaster: config.postmaster.clone(),
         decisions: decisions.clone(),
         contacts,
+        withdrawals,
         machinery: smime::joined(rebuilt.machinery, &certificates, rebuilt.sealer),
     };
     let queue = Queue::new(retry, limits, seed(clock));
@@ -181,6 +210,13 @@ pub(super) async fn start(
             clock,
         },
     )?;
+    let services = LinkServices {
+        flow: flow.clone(),
+        log: log.clone(),
+        tickets,
+    };
+    let door = mail_socket
+        .map(|socket| pickup::Door::open(socket, &config, authenticator.clone(), services));
     let admin = AdminServer::start(admin, flow.clone(), certificates.clone(), clock);
     Ok(Daemon {
         config,
@@ -199,6 +235,9 @@ pub(super) async fn start(
         addresses,
         unix_sockets,
         admin,
+        runs,
+        portal,
+        door,
     })
 }
 
@@ -218,15 +257,18 @@ fn directories(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-fn make_directory(path: &Path, mode: u32) -> Result<(), StartError> {
+pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), StartError> {
+    made(path, mode).map_err(|source| StartError::Directory {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Makes a directory and those above it, where they are not there.
+pub(super) fn made(path: &Path, mode: u32) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(mode);
-    builder
-        .create(path)
-        .map_err(|source| StartError::Directory {
-            path: path.to_owned(),
-            source,
-        })
+    builder.create(path)
 }
 
 async fn open_spool(

@@ -143,6 +143,7 @@ impl Incoming {
             message_id,
             eight_bit,
             tags,
+            pickup,
             overview,
         } = accepted;
         let envelope = Envelope {
@@ -157,7 +158,7 @@ impl Incoming {
             size: writer.written(),
             eight_bit,
             tags,
-            pickup: Default::default(),
+            pickup,
         };
         if let Some(overview) = overview {
             let mut message = facts::of_envelope(&envelope);

@@ -16,14 +16,16 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use rustls::RootCertStore;
+use zeroize::Zeroizing;
 
 use self::io::HyperIo;
 use super::clock::Clock;
 use super::dial::{DialError, Dialer};
 use super::net::Stream;
 use super::url::{Scheme, Url};
+use crate::mail::SecretBytes;
 
 /// How long a connection, with its handshake, may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -107,6 +109,8 @@ impl FetchError {
 pub struct Posted {
     /// Its media type.
     pub media_type: &'static str,
+    /// Who we are, where the server has to know (RFC 6750 §2.1).
+    pub bearer: Option<SecretBytes>,
     /// The octets.
     pub octets: Bytes,
 }
@@ -200,10 +204,18 @@ fn request(url: &Url, posted: Option<Posted>) -> Result<Request<Full<Bytes>>, hy
         .header(CONNECTION, HeaderValue::from_static("close"));
     match posted {
         None => builder.method("GET").body(Full::default()),
-        Some(posted) => builder
-            .method("POST")
-            .header(CONTENT_TYPE, posted.media_type)
-            .body(Full::new(posted.octets)),
+        Some(posted) => {
+            let mut builder = builder
+                .method("POST")
+                .header(CONTENT_TYPE, posted.media_type);
+            if let Some(token) = &posted.bearer {
+                let value = Zeroizing::new([b"Bearer ", token.expose()].concat());
+                let mut value = HeaderValue::from_bytes(&value)?;
+                value.set_sensitive(true);
+                builder = builder.header(AUTHORIZATION, value);
+            }
+            builder.body(Full::new(posted.octets))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A trait stands here only because a second, simulated implementation exists (`tests/support`).
 
+pub mod account;
 pub mod clock;
 pub mod dial;
 pub mod dns;
@@ -11,6 +12,7 @@ pub mod file;
 pub mod net;
 pub mod reach;
 pub mod tls;
+pub mod unix;
 pub mod url;
 
 /// A future of a trait object's method.

@@ -13,6 +13,7 @@ mod guards;
 mod line;
 mod orders;
 mod permit;
+mod portal;
 mod relay_delivery;
 mod relay_dns;
 mod relay_exceptions;

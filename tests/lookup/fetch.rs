@@ -58,6 +58,7 @@ async fn documents_are_fetched_with_and_without_tls() {
     web.reply("POST /", ok(b"answer"));
     let posted = Posted {
         media_type: "application/x-question",
+        bearer: None,
         octets: b"question".to_vec().into(),
     };
     let url = Url::parse("http://c.example").unwrap();

@@ -18,4 +18,5 @@ mod https;
 mod ldap;
 mod ldap_server;
 mod ocsp;
+mod phone;
 mod pki;

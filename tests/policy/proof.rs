@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sealpost::mail::{
     Allowance, CertificateProblem, Demand, DomainPattern, ExceptionUse, Grade, Level, MessageClass,
-    Method, Refusal, Terms, Timestamp, TlsStanding,
+    Method, PickupBy, PickupFacts, Refusal, Terms, Timestamp,
 };
 use sealpost::policy::judge::Ways;
 use sealpost::policy::prove::RegisterState;
@@ -119,6 +119,7 @@ macro_rules! fault {
 }
 
 const LEVEL: &str = "not reached";
+const OPENS: &str = "nothing that opens it";
 const LEAVES: &str = "leaves below its demand";
 
 fault! { the_minimum_for_the_maximum, LEVEL,
@@ -253,13 +254,69 @@ fault! { the_wait_ends_a_moment_early, "not waited out",
     }
 }
 fault! { the_portal_takes_a_mailbox_code_after_a_downgrade, "factors",
-    fn factors(&self, level: Level, _: &TlsStanding) -> Level {
+    fn factors(&self, level: Level, _: bool) -> Level {
         level
     }
 }
 fault! { the_factors_are_always_those_of_restricted, "factors",
-    fn factors(&self, _: Level, _: &TlsStanding) -> Level {
+    fn factors(&self, _: Level, _: bool) -> Level {
         Level::Restricted
+    }
+}
+fault! { a_suspicion_raises_nothing_for_what_is_protected, "factors",
+    fn factors(&self, level: Level, suspected: bool) -> Level {
+        match suspected && level > Level::Protected {
+            true => Standard.factors(level, suspected),
+            false => level,
+        }
+    }
+}
+fault! { a_mailbox_code_opens_what_is_restricted, OPENS,
+    fn pickup(&self, factors: Level, facts: PickupFacts, code_counts: bool) -> Option<PickupBy> {
+        Standard.pickup(factors.min(Level::Confidential), facts, code_counts)
+    }
+}
+fault! { a_mailbox_code_opens_what_is_sealed, OPENS,
+    fn pickup(&self, factors: Level, facts: PickupFacts, code_counts: bool) -> Option<PickupBy> {
+        match factors {
+            Level::Sealed => Some(PickupBy::Mailbox),
+            _ => Standard.pickup(factors, facts, code_counts),
+        }
+    }
+}
+fault! { a_mailbox_code_counts_without_tls, OPENS,
+    fn pickup(&self, factors: Level, facts: PickupFacts, _: bool) -> Option<PickupBy> {
+        Standard.pickup(factors, facts, true)
+    }
+}
+fault! { nobody_asked_counts_as_registered, OPENS,
+    fn pickup(&self, factors: Level, facts: PickupFacts, code_counts: bool) -> Option<PickupBy> {
+        let registered = Some(facts.registered.unwrap_or(true));
+        Standard.pickup(factors, PickupFacts { registered, ..facts }, code_counts)
+    }
+}
+fault! { whoever_was_asked_about_counts_as_registered, OPENS,
+    fn pickup(&self, factors: Level, facts: PickupFacts, code_counts: bool) -> Option<PickupBy> {
+        let registered = facts.registered.map(|_| true);
+        Standard.pickup(factors, PickupFacts { registered, ..facts }, code_counts)
+    }
+}
+fault! { everybody_has_a_secret, OPENS,
+    fn pickup(&self, factors: Level, facts: PickupFacts, code_counts: bool) -> Option<PickupBy> {
+        Standard.pickup(factors, PickupFacts { secret: true, ..facts }, code_counts)
+    }
+}
+fault! { everybody_has_a_number, OPENS,
+    fn pickup(&self, factors: Level, facts: PickupFacts, code_counts: bool) -> Option<PickupBy> {
+        Standard.pickup(factors, PickupFacts { phone: true, ..facts }, code_counts)
+    }
+}
+fault! { the_row_of_the_level_is_asked_where_that_of_the_factors_counts, OPENS,
+    fn factors(&self, level: Level, suspected: bool) -> Level {
+        Standard.factors(level, suspected)
+    }
+    fn pickup(&self, _: Level, facts: PickupFacts, code_counts: bool) -> Option<PickupBy> {
+        Standard.pickup(Level::Protected, facts, code_counts)
     }
 }
 fault! { a_valid_chain_is_enough_for_sealed, "no certificate",

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost::flow::recorded::Recorder;
-use sealpost::flow::{self, Contacts, FlowError, Handle, Machinery, Parts};
+use sealpost::flow::{self, Contacts, FlowError, Handle, Machinery, Parts, Withdrawals};
 use sealpost::journal::{MasterKey, SEGMENT_OCTETS};
-use sealpost::mail::{Address, Client, Envelope, Level, MessageClass, MessageId, ReversePath};
+use sealpost::link::Tickets;
+use sealpost::mail::{
+    Address, Client, Envelope, Level, MessageClass, MessageId, PickupWishes, ReversePath,
+};
 use sealpost::policy::{Policy, PolicySource};
 use sealpost::queue::{Limits, Queue, Retry};
 use sealpost::report::{Decisions, DeliveryLog, Target, decisions};
@@ -61,6 +64,7 @@ pub fn machinery(world: &World, policy: Policy, keys: Vec<SigningKey>) -> Machin
         signer: Signer::new(keys),
         relay: world.relay(),
         smime: None,
+        portal: None,
     }
 }
 
@@ -71,6 +75,7 @@ pub struct Line {
     pub log: DeliveryLog,
     pub decisions: Decisions,
     log_file: std::path::PathBuf,
+    tables: Tables,
     task: JoinHandle<Result<(), FlowError>>,
 }
 
@@ -108,7 +113,8 @@ impl Line {
         let (spool, recovery) = Spool::open(options, world.clock).unwrap();
         let log_file = directory.join("delivery.jsonl");
         let log = DeliveryLog::open(Target::File(log_file.clone())).unwrap();
-        let contacts = Contacts::open(&Tables::open(spool.journal()).unwrap()).unwrap();
+        let tables = Tables::open(spool.journal()).unwrap();
+        let contacts = Contacts::open(&tables).unwrap();
         let options = decisions::Options {
             directory: directory.join("decisions"),
             master_key: MasterKey::from_base64(KEY).unwrap(),
@@ -118,6 +124,7 @@ impl Line {
         let parts = Parts {
             decisions: decisions.clone(),
             contacts,
+            withdrawals: Withdrawals::open(&tables).unwrap(),
             clock: world.clock,
             spool: spool.clone(),
             log: log.clone(),
@@ -133,6 +140,7 @@ impl Line {
             log,
             decisions,
             log_file,
+            tables,
             task,
         }
     }
@@ -159,6 +167,29 @@ impl Line {
         recipients: &[&str],
         content: &[u8],
     ) -> MessageId {
+        let wishes = PickupWishes::default();
+        self.submit_all(reverse_path, recipients, content, wishes)
+            .await
+    }
+
+    /// Submits what its sender says something of for the portal.
+    pub async fn submit_wishing(
+        &self,
+        recipients: &[&str],
+        content: &[u8],
+        wishes: PickupWishes,
+    ) -> MessageId {
+        let sender = ReversePath::Address(Address::parse("a@clinic.example").unwrap());
+        self.submit_all(sender, recipients, content, wishes).await
+    }
+
+    async fn submit_all(
+        &self,
+        reverse_path: ReversePath,
+        recipients: &[&str],
+        content: &[u8],
+        pickup: PickupWishes,
+    ) -> MessageId {
         let (id, mut writer) = self.handle.begin();
         writer.write(content).await.unwrap();
         let body = writer.finish().await.unwrap();
@@ -184,10 +215,15 @@ impl Line {
             size: content.len() as u64,
             eight_bit: false,
             tags: Vec::new(),
-            pickup: Default::default(),
+            pickup,
         };
         self.handle.accept(envelope, body).await.unwrap();
         id
+    }
+
+    /// The replies from the portal that were taken in.
+    pub fn tickets(&self) -> Tickets {
+        Tickets::open(&self.tables).unwrap()
     }
 
     /// Waits for a line of the delivery log that `wanted` likes.
@@ -211,7 +247,7 @@ impl Line {
         assert!(self.handle.drain(PATIENCE).await, "drained");
         self.task.await.unwrap().unwrap();
         self.log.flush().await.unwrap();
-        drop(self.handle);
+        drop((self.handle, self.tables));
         self.spool.close().await;
     }
 
@@ -219,7 +255,7 @@ impl Line {
     pub async fn kill(self) {
         self.task.abort();
         drop(self.task.await);
-        drop(self.handle);
+        drop((self.handle, self.tables));
         self.spool.close().await;
     }
 }

@@ -14,5 +14,6 @@ pub mod line;
 pub mod made_certificates;
 pub mod mx;
 pub mod net;
+pub mod portal;
 pub mod sealed;
 pub mod world;

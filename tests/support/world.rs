@@ -159,6 +159,7 @@ pub fn brief(outcome: &RecipientOutcome) -> String {
         Outcome::Deferred { reason, status } => (format!("deferred({reason})"), status),
         Outcome::Bounced(status) => ("bounced".to_owned(), status),
         Outcome::TooLarge(status) => ("too large sealed".to_owned(), status),
+        Outcome::NotDeposited(status) => ("not deposited".to_owned(), status),
         Outcome::Shortfall { status, .. } => ("shortfall".to_owned(), status),
     };
     let doubt = if outcome.duplicate_possible {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::visit::VisitError;
+use crate::dev::browser::Page;
 use crate::dev::dkim;
 use crate::dev::home::Home;
 use crate::dev::mx::Session;
@@ -41,7 +43,15 @@ impl Events {
     }
 
     fn outcome(&self, id: MessageId) -> Option<&Value> {
-        self.latest(id, &["delivered", "deferred", "bounced", "expired", "held"])
+        let ends = [
+            "delivered",
+            "deposited",
+            "deferred",
+            "bounced",
+            "expired",
+            "held",
+        ];
+        self.latest(id, &ends)
     }
 
     /// Whether it has been attempted.
@@ -61,6 +71,8 @@ pub enum Expected {
     Delivered(&'static str),
     /// It lands there sealed to the recipient's certificate, and the recipient can open it.
     Sealed(&'static str),
+    /// It lies in the portal, and its notice, which says nothing of it, has landed there.
+    Deposited(&'static str),
     /// It waits for security, and its MX has not been given an octet of it.
     Waiting(&'static str),
 }
@@ -69,7 +81,10 @@ impl Expected {
     /// The domain.
     pub const fn domain(self) -> &'static str {
         match self {
-            Self::Delivered(domain) | Self::Sealed(domain) | Self::Waiting(domain) => domain,
+            Self::Delivered(domain)
+            | Self::Sealed(domain)
+            | Self::Deposited(domain)
+            | Self::Waiting(domain) => domain,
         }
     }
 }
@@ -80,6 +95,8 @@ pub struct Report {
     domain: &'static str,
     head: String,
     lines: Vec<(&'static str, String)>,
+    /// The path of the message in the portal.
+    link: Option<String>,
     /// What is not as it must be.
     pub faults: Vec<String>,
 }
@@ -103,6 +120,7 @@ impl Report {
             domain,
             head: format!("friend@{domain}: {state}"),
             lines: vec![("queue id", id.to_string())],
+            link: None,
             faults: Vec::new(),
         };
         match events.latest(id, &["decided"]) {
@@ -111,7 +129,7 @@ impl Report {
         }
         report.candidates(detail);
         report.connection(outcome);
-        let file = landed(&home.path("inbox").join(domain), id);
+        let file = landed(&home.path("inbox").join(domain), &id.to_string());
         match expected {
             Expected::Delivered(_) => {
                 report.must_have_gone(outcome, &sessions);
@@ -123,6 +141,7 @@ impl Report {
                 report.must_have_landed(home, file.as_deref()).await;
                 report.must_be_sealed(home, outcome, file.as_deref());
             }
+            Expected::Deposited(_) => report.must_be_deposited(home, outcome, &sessions).await,
             Expected::Waiting(_) => report.must_wait(outcome, file, &sessions),
         }
         report
@@ -150,11 +169,14 @@ impl Report {
     /// Every method that was considered, and why it was taken or not.
     fn candidates(&mut self, detail: Option<&QueueDetail>) {
         let recipients = detail.into_iter().flat_map(|detail| &detail.recipients);
+        let mut taken = false;
         for candidate in recipients.flat_map(|recipient| &recipient.candidates) {
             let verdict = match &candidate.refusal {
+                None if taken => "would do too".to_owned(),
                 None => "taken".to_owned(),
                 Some(refusal) => format!("not taken: {refusal}"),
             };
+            taken |= candidate.refusal.is_none();
             let line = format!("method {} {verdict}", candidate.method);
             self.lines.push(("because", line));
         }
@@ -278,6 +300,71 @@ impl Report {
         self.lines.push(("landed in", file.display().to_string()));
     }
 
+    /// What travelled is the notice alone.
+    async fn must_be_deposited(&mut self, home: &Home, outcome: &Value, sessions: &[Session]) {
+        if word(outcome, "event") != Some("deposited") || word(outcome, "method") != Some("portal")
+        {
+            self.fault("it was not left in the portal");
+            self.reason(outcome);
+        }
+        let inbox = home.path("inbox").join(self.domain);
+        let Some(reference) = word(outcome, "reference") else {
+            return self.fault("the delivery log has no reference");
+        };
+        let path = format!("/m/{reference}");
+        let Some(file) = landed(&inbox, &path) else {
+            return self.fault("its notice is not in the inbox of its domain");
+        };
+        let notice = std::fs::read(&file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&notice);
+        let link = text
+            .split_whitespace()
+            .find(|word| word.starts_with("https://") && word.ends_with(&path));
+        match link {
+            Some(link) => self.lines.push(("link", link.to_owned())),
+            None => self.fault("the notice has no link"),
+        }
+        let shown: u64 = sessions.iter().map(|session| session.accepted).sum();
+        if [SUBJECT, GREETING].iter().any(|it| text.contains(it)) || shown == 0 {
+            self.fault("the notice says something of the message, or was not taken");
+        }
+        let ca = home.path("ca.pem");
+        self.lines.push((
+            "certificate",
+            format!("of the authority in {}", ca.display()),
+        ));
+        self.must_have_landed(home, Some(&file)).await;
+        let code = format!(
+            "follow the link and ask for a code: it lands in {}",
+            inbox.display()
+        );
+        self.lines.push(("to read it", code));
+        self.link = Some(path);
+    }
+
+    /// The path of the message in the portal.
+    pub fn link(&self) -> Option<&str> {
+        self.link.as_deref()
+    }
+
+    /// Somebody followed the link.
+    pub fn visited(&mut self, visit: Result<Page, VisitError>) {
+        let page = match visit {
+            Ok(page) => page,
+            Err(error) => {
+                let error = super::super::failure::chain(&error);
+                return self.fault(format!("it cannot be read in the portal: {error}"));
+            }
+        };
+        if !page.body.contains(GREETING) || !page.body.contains(SUBJECT) {
+            return self.fault("what is read in the portal is not what was sent");
+        }
+        let octets = page.body.len();
+        let read = format!("with a mailed code, on a page of {octets} octets: Subject: {SUBJECT}");
+        self.lines.push(("read", read));
+        self.lines.push(("", format!("> {GREETING}")));
+    }
+
     fn must_wait(&mut self, outcome: &Value, file: Option<PathBuf>, sessions: &[Session]) {
         if word(outcome, "event") != Some("deferred") || word(outcome, "reason") != Some("security")
         {
@@ -342,12 +429,11 @@ fn field<'m>(mail: &'m str, name: &str) -> Option<&'m str> {
     })
 }
 
-/// The file of a message in an inbox: the one whose trace names the queue id.
-fn landed(inbox: &Path, id: MessageId) -> Option<PathBuf> {
-    let id = id.to_string();
+/// The file of a message in an inbox: the one that has this text, its queue id or its link.
+fn landed(inbox: &Path, text: &str) -> Option<PathBuf> {
     let entries = std::fs::read_dir(inbox).ok()?;
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
     paths
         .filter(|path| path.extension().is_some_and(|ext| ext == "eml"))
-        .find(|path| std::fs::read_to_string(path).is_ok_and(|mail| mail.contains(&id)))
+        .find(|path| std::fs::read_to_string(path).is_ok_and(|mail| mail.contains(text)))
 }

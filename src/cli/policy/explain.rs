@@ -22,11 +22,11 @@ use crate::directory::{User, Users};
 use crate::flow::facts;
 use crate::mail::message::Overview;
 use crate::mail::{
-    Address, Client, Decision, Envelope, Findings, Grade, MessageClass, MessageId, ReversePath,
-    Timestamp, TlsStanding,
+    Address, Client, Decision, Envelope, Findings, Grade, Language, MessageClass, MessageId,
+    PickupFacts, PickupWishes, ReversePath, Timestamp, TlsStanding,
 };
 use crate::policy::source::Condition;
-use crate::policy::{MessageFacts, Policy, RecipientFacts};
+use crate::policy::{MessageFacts, Policy, RecipientFacts, asks_portal};
 use crate::proto::smtp::data::{DataFault, DataReader};
 use crate::proto::smtp::server::Hello;
 use crate::server::build;
@@ -66,6 +66,9 @@ pub struct Explain {
     /// or what is wrong with them, as in expired; without it, what the daemon knows of them
     #[arg(long, value_name = "TRUST|PROBLEM", value_parser = assumed)]
     certificate: Option<Assumed>,
+    /// Whether the recipients registered in the portal before; without it, they did not
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    registered: Option<bool>,
     /// Whether the sender writes to the recipients for the first time
     #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
     first_contact: Option<bool>,
@@ -107,7 +110,43 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<Refused>,
     notes: Vec<String>,
+    /// What the message says for the portal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pickup: Option<Said>,
     recipients: Vec<Row>,
+}
+
+/// What a sender said for the portal, as far as it may be shown.
+#[derive(Serialize)]
+struct Said {
+    secret: bool,
+    phone: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<Language>,
+}
+
+impl Said {
+    fn of(wishes: &PickupWishes) -> Option<Self> {
+        (*wishes != PickupWishes::default()).then_some(Self {
+            secret: wishes.secret.is_some(),
+            phone: wishes.phone.is_some(),
+            language: wishes.language,
+        })
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = Vec::new();
+        if self.secret {
+            said.push("a secret was given".to_owned());
+        }
+        if self.phone {
+            said.push("a number was given".to_owned());
+        }
+        said.extend(self.language.map(|language| format!("language {language}")));
+        f.write_str(&said.join(", "))
+    }
 }
 
 #[derive(Serialize)]
@@ -148,6 +187,7 @@ impl Explain {
             policy: policy.hash().to_string(),
             refused: None,
             notes,
+            pickup: None,
             recipients: Vec::new(),
         };
         if asks_for_clients(&policy)
@@ -169,10 +209,11 @@ impl Explain {
             report.refused = Some(refused);
             return self.tell(&report, &[]);
         }
+        report.pickup = Said::of(&held.envelope.pickup);
         let message = self.facts(&config, &policy, &held, &mut report.notes)?;
         let recipients =
             self.recipients((&config, &policy), &held.envelope, now, &mut report.notes)?;
-        let decisions = self.decide(&policy, &message, recipients);
+        let decisions = self.decide(&policy, &message, recipients, &mut report.notes);
         let rows = held.envelope.recipients.iter().zip(&decisions);
         report.recipients = rows
             .map(|(recipient, decision)| Row {
@@ -323,6 +364,7 @@ impl Explain {
         envelope.message_id = accepted.message_id;
         envelope.eight_bit = accepted.eight_bit;
         envelope.tags = accepted.tags;
+        envelope.pickup = accepted.pickup;
         envelope.size = u64::try_from(content.len()).unwrap_or(u64::MAX);
         Ok(Ok(Held {
             envelope,
@@ -380,8 +422,14 @@ impl Explain {
             );
         }
         let mut known = Known::new(config, self.certificate);
+        // Where there is a portal, codes are taken to reach numbers.
+        let phones = policy.source().portal;
         let mut facts = |recipient: &Address| {
             let mut facts = facts::of_recipient(recipient, now);
+            facts.pickup = PickupFacts {
+                registered: self.registered,
+                ..facts::of_wishes(&envelope.pickup, phones)
+            };
             known.tell(config, &mut facts, notes)?;
             if needs.first_contact {
                 facts.first_contact = self.first_contact;
@@ -400,20 +448,25 @@ impl Explain {
         policy: &Policy,
         message: &MessageFacts,
         mut recipients: Vec<RecipientFacts>,
+        notes: &mut Vec<String>,
     ) -> Vec<Arc<Decision>> {
-        let untried = policy.decide(message, &recipients);
-        let Some(reached) = self.reached else {
-            return untried;
-        };
-        // As after an attempt whose every host fell short.
-        for (recipient, decision) in recipients.iter_mut().zip(&untried) {
-            if let Some(required) = required(decision)
-                && !reached.reaches(required)
-            {
-                recipient.tls = TlsStanding::Short { reached, required };
+        let mut decided = policy.decide(message, &recipients);
+        if let Some(reached) = self.reached {
+            // As after an attempt whose every host fell short.
+            for (recipient, decision) in recipients.iter_mut().zip(&decided) {
+                if let Some(required) = required(decision)
+                    && !reached.reaches(required)
+                {
+                    recipient.tls = TlsStanding::Short { reached, required };
+                }
             }
+            decided = policy.decide(message, &recipients);
         }
-        policy.decide(message, &recipients)
+        let mut all = recipients.iter().zip(&decided);
+        if all.any(|(recipient, decision)| asks_portal(decision, recipient.pickup)) {
+            notes.push("whether recipients have registered in the portal is not known: they are taken for strangers to it (--registered)".to_owned());
+        }
+        decided
     }
 
     fn tell(&self, report: &Report, decisions: &[Arc<Decision>]) -> Result<(), Failure> {
@@ -453,6 +506,7 @@ impl fmt::Display for Report {
         lines.extend(self.client.clone().map(|client| ("client", client)));
         lines.push(("at", at.unwrap_or_default()));
         lines.push(("policy", self.policy.clone()));
+        lines.extend(self.pickup.iter().map(|said| ("portal", said.to_string())));
         lines.extend(self.notes.iter().map(|note| ("note", note.clone())));
         if let Some(refused) = &self.refused {
             let by = match &refused.rule {

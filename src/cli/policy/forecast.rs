@@ -131,6 +131,9 @@ fn notes(policy: &Policy) -> Vec<&'static str> {
     if policy.source().smime {
         notes.push("certificates belong to addresses, and a list of domains names none: S/MIME is forecast as if nobody had one");
     }
+    if policy.source().portal {
+        notes.push("secrets, numbers and registrations belong to messages and addresses: the portal is forecast as if there were none, so with a code to the mailbox alone");
+    }
     notes
 }
 

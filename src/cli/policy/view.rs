@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::seconds;
 use crate::mail::{
-    Asker, Candidate, Course, Decision, ExceptionUse, Grade, Level, MessageClass, Method, Reason,
-    Refusal, RenditionClass, Terms, Verdict,
+    Asker, Candidate, Course, Decision, ExceptionUse, Grade, Level, MessageClass, Method, PickupBy,
+    Reason, Refusal, RenditionClass, Terms, Verdict,
 };
 use crate::policy::{Wanted, wanted};
 
@@ -25,6 +25,9 @@ pub(super) struct DecisionView {
     demands: Option<Grade>,
     /// The level whose factors the portal would ask for.
     factors: Level,
+    /// What the recipient opens it by; absent where it does not go by the portal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pickup: Option<PickupBy>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exception: Option<ExceptionView>,
     terms: TermsView,
@@ -176,6 +179,7 @@ impl From<&Decision> for DecisionView {
             course: CourseView::from(&decision.course),
             demands: required(decision),
             factors: decision.factors,
+            pickup: decision.pickup,
             exception: decision.exception.as_ref().map(ExceptionView::from),
             terms: TermsView::from(&decision.terms),
             alerts: decision.alerts.iter().map(ToString::to_string).collect(),
@@ -189,6 +193,8 @@ pub(super) fn required(decision: &Decision) -> Option<Grade> {
     match wanted(decision, MessageClass::Submitted) {
         Wanted::Content(demand) => Some(demand.least()),
         Wanted::Sealed => RenditionClass::Sealed.least_grade(decision.level),
+        Wanted::Notice(PickupBy::Mailbox) => Some(Grade::Any),
+        Wanted::Notice(PickupBy::Apart) => RenditionClass::Notice.least_grade(decision.level),
         Wanted::Nothing => None,
     }
 }
@@ -217,6 +223,9 @@ pub(super) const fn way(course: &Course) -> &'static str {
 pub(super) fn comes_to(decision: &Decision) -> String {
     match &decision.course {
         Course::Send(method) => match required(decision) {
+            Some(least) if *method == Method::Portal => {
+                format!("goes by portal, the notice over a connection of grade {least} or better")
+            }
             Some(least) => {
                 format!("goes by {method}, over a connection of grade {least} or better")
             }
@@ -256,7 +265,7 @@ fn help(decision: &Decision, candidate: &Candidate) -> Option<String> {
         }
         (Verdict::Refused(Refusal::NotDeposited), _) => "see the log of the portal",
         (Verdict::Refused(Refusal::NotConfigured), Method::Portal) => {
-            "it takes a [portal] section, which this version does not have"
+            "it takes a [portal] section in the configuration"
         }
         (Verdict::Refused(Refusal::NotConfigured), Method::Tls) => {
             "add \"tls\" to the methods of policy, or of its policy.domain"
@@ -345,6 +354,15 @@ pub(super) fn lines(decision: &Decision) -> Vec<(&'static str, String)> {
     }
     if decision.terms.require_pq {
         lines.push(("key exchange", "post-quantum only".to_owned()));
+    }
+    if let Some(pickup) = decision.pickup {
+        let by = match pickup {
+            PickupBy::Mailbox => "a code to the mailbox, or more",
+            PickupBy::Apart => {
+                "what does not travel by the mailbox: a secret, a number, a registration"
+            }
+        };
+        lines.push(("opened by", by.to_owned()));
     }
     if decision.factors > decision.level {
         let factors = format!(

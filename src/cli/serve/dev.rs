@@ -59,6 +59,7 @@ fn welcome(home: &Home) -> String {
     let config = config.display();
     let ca = home.path("ca.pem");
     let ca = ca.display();
+    let portal = Ports::FIXED.portal;
     let people = PEOPLE
         .map(|person| person.split('@').next().unwrap_or(person))
         .join(", ");
@@ -70,6 +71,7 @@ WARNING: the master key lies beside the data that it seals. Good for trying thin
 nothing else.
 
 Submission   127.0.0.1:4650 (TLS from the first octet), 127.0.0.1:5870 (STARTTLS)
+Portal       https://127.0.0.1:{portal}, certificate of {ca}
 Account      {USER}, its password is in {place}/password; may send as *@dev.test
 
 Send with swaks:
@@ -84,11 +86,15 @@ or with curl:
 Domains      tls.test     its MX has a good certificate: mail goes, and lands in {place}/inbox
              smime.test   self-signed certificate, but {people} have certificates
                           of their own: mail to them goes sealed; their keys are in {place}/smime
-             portal.test  self-signed certificate: waits as long as there is no portal
-             weak.test    no TLS at all: waits
+             portal.test  self-signed certificate: the message is left in the portal; its notice
+                          with the link, and the code that you ask for there, land in
+                          {place}/inbox/portal.test
+             weak.test    no TLS at all: waits, unless a field of the message gives a secret
+                          that opens it in the portal (X-Sealpost-Secret: six characters or more)
              dev.test     your own: bounces land in {place}/inbox
 
 Look at      sealpost queue list --config {config}
+             sealpost pickup list --config {config}
              {place}/delivery.jsonl    what became of every message
              {place}/transcripts       what was said to each MX
 

@@ -157,6 +157,7 @@ impl Revocation {
                 };
                 let posted = Posted {
                     media_type: "application/ocsp-request",
+                    bearer: None,
                     octets: request.into(),
                 };
                 let answer = self.fetcher.post(url, Guard::Signed, bounds, posted).await;

@@ -18,7 +18,8 @@ use crate::mail::{
     Address, CertificateProblem, Course, Decision, Domain, FoundCertificate, MessageClass, Method,
     RecipientCertificate, Timestamp,
 };
-use crate::policy::{MessageFacts, Policy, RecipientFacts, could_seal};
+use crate::policy::{MessageFacts, Policy, RecipientFacts, asks_portal, could_seal};
+use crate::queue::Preparation;
 use crate::world::clock::Clock;
 
 /// Look-ups under way for one message.
@@ -26,6 +27,9 @@ const MAX_LOOK_UPS: usize = 16;
 /// How long a message waits for its look-ups. Who has no answer by then has no certificate in this
 /// turn.
 const LOOK_UP_TIME: Duration = Duration::from_secs(60);
+
+/// How long a message waits for the portal to say who is registered there.
+const PORTAL_TIME: Duration = Duration::from_secs(15);
 
 /// Recipients, what is known of each, and what is decided from that. All lists go by the same
 /// numbers.
@@ -75,6 +79,75 @@ impl Considered {
         all.filter(|(_, decision)| asks(decision))
             .map(|(at, _)| at)
             .collect()
+    }
+
+    /// Those for whom the portal has to be asked: it is refused for want of a proof, and no method
+    /// before it is taken.
+    pub(super) fn open_to_portal(
+        &self,
+        machinery: &Machinery,
+        message: &MessageFacts,
+    ) -> Vec<usize> {
+        if machinery.portal.is_none() || message.class != MessageClass::Submitted {
+            return Vec::new();
+        }
+        let all = self.decisions.iter().zip(&self.recipients).enumerate();
+        all.filter(|(_, (decision, facts))| asks_portal(decision, facts.pickup))
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// Asks the portal whether those have registered there in time, and decides again by the
+    /// answers. Whoever there is no answer for has not, in this turn.
+    pub(super) async fn ask_portal(
+        &mut self,
+        line: &Line,
+        machinery: &Machinery,
+        message: &MessageFacts,
+        preparation: &Preparation,
+        open: Vec<usize>,
+    ) {
+        let Some(portal) = &machinery.portal else {
+            return;
+        };
+        let limit = line.clock.now() + PORTAL_TIME;
+        let mut waiting = open.into_iter();
+        let mut asked = JoinSet::new();
+        loop {
+            while asked.len() < MAX_LOOK_UPS
+                && let Some(at) = waiting.next()
+                && let Some(facts) = self.recipients.get(at)
+            {
+                let (client, address) = (portal.client.clone(), facts.address.clone());
+                asked.spawn(async move { (at, client.standing(&address).await) });
+            }
+            let next = tokio::select! {
+                biased;
+                next = asked.join_next() => next,
+                () = line.clock.sleep_until(limit) => None,
+            };
+            match next {
+                Some(Ok((at, Ok(standing)))) => {
+                    let since = preparation
+                        .recipients
+                        .get(at)
+                        .and_then(|it| it.suspected_since);
+                    let received = preparation.envelope.received;
+                    let trusted_before = since.unwrap_or(received).min(received);
+                    if let Some(facts) = self.recipients.get_mut(at) {
+                        let since = standing.registered;
+                        facts.pickup.registered =
+                            Some(since.is_some_and(|since| since < trusted_before));
+                    }
+                }
+                Some(Ok((_, Err(error)))) => {
+                    tracing::warn!(queue_id = %preparation.id, %error, "the portal could not be asked whether a recipient is registered");
+                }
+                Some(Err(_)) => {}
+                None => break,
+            }
+        }
+        self.decide(&machinery.policy, message);
     }
 
     /// Asks for those, and decides again by the answers.

@@ -5,6 +5,7 @@
 //! people look for it; both are durable before the queue hears of it.
 
 mod consider;
+mod notices;
 mod render;
 
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use std::sync::Arc;
 use super::facts::{self, Memory};
 use super::line::{Line, Machinery};
 use super::plans;
+use super::portal::address;
 use crate::mail::{
-    Decision, EnhancedCode, Envelope, MessageClass, MessageId, Prepared, Status, Timestamp,
+    Decision, EnhancedCode, Envelope, MessageClass, MessageId, Method, Prepared, Status, Timestamp,
 };
 use crate::policy::{MessageFacts, RecipientFacts};
 use crate::queue::{Input, Preparation, ToDecide};
@@ -21,7 +23,9 @@ use crate::report::decisions::DecisionsError;
 use crate::report::events;
 use crate::sign::SignError;
 use crate::spool::{Change, SpoolError};
+use crate::tables::TableError;
 use consider::Considered;
+use notices::called;
 use render::{Held, render};
 
 /// Mail system: something of ours is missing or failed (RFC 3463 X.3.5).
@@ -40,6 +44,10 @@ pub(super) enum PrepareError {
     Form(#[source] serde_json::Error),
     #[error("the decision could not be recorded")]
     Record(#[source] DecisionsError),
+    #[error("what lies in the portal could not be listed to be taken back")]
+    Withdraw(#[source] TableError),
+    #[error("the system has no randomness")]
+    NoRandomness,
     #[error("its task ended early")]
     Interrupted,
 }
@@ -76,6 +84,13 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
             .look_up(&line, &machinery, &message, open, now)
             .await;
     }
+    let open = considered.open_to_portal(&machinery, &message);
+    if !open.is_empty() {
+        content.release();
+        considered
+            .ask_portal(&line, &machinery, &message, &preparation, open)
+            .await;
+    }
     let decided = render(
         &line,
         &machinery,
@@ -97,6 +112,7 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
     // The record first: recovery acts on what the spool has, and that must be on record by then.
     let news = news(&line, &preparation, &recipients, &decisions);
     record(&line, &machinery, envelope, &message, &news, now).await?;
+    let behind = leave_behind(&line, &preparation, &prepared).await?;
     // What is in the spool already is not written again.
     if previous != Some(&*prepared) {
         let change = Change::Prepared {
@@ -105,6 +121,9 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
         };
         let stored = line.spool.commit(vec![change]).await;
         stored.map_err(PrepareError::Store)?;
+    }
+    if behind {
+        line.withdrawals.nudge();
     }
     for (recipient, _, decision) in news {
         line.known.recorded(envelope.id, recipient, &decision);
@@ -117,6 +136,43 @@ async fn prepare(line: Arc<Line>, preparation: Preparation) -> Result<Arc<Prepar
         }
     }
     Ok(prepared)
+}
+
+/// Lists the deposits that the new plans leave behind: durable before the plans are. Another policy
+/// may ask for more than the one did that they were made under, so they are taken back then; else
+/// they wait for how the recipient ends. Whether any is to be taken back.
+async fn leave_behind(
+    line: &Line,
+    preparation: &Preparation,
+    prepared: &Prepared,
+) -> Result<bool, PrepareError> {
+    let Some(previous) = preparation.previous.as_deref() else {
+        return Ok(false);
+    };
+    let (id, envelope) = (preparation.id, &preparation.envelope);
+    let mut any = false;
+    for to_decide in &preparation.recipients {
+        let at = to_decide.recipient;
+        let (Some(before), Some(now), Some(recipient)) =
+            (previous.plan(at), prepared.plan(at), address(envelope, at))
+        else {
+            continue;
+        };
+        let was_there = before.decision.method() == Some(Method::Portal)
+            || line.withdrawals.knows(id, recipient);
+        if !was_there || now.decision.method() == Some(Method::Portal) {
+            continue;
+        }
+        let due = before.decision.policy != now.decision.policy;
+        if !due && line.withdrawals.knows(id, recipient) {
+            continue;
+        }
+        let reference = called(previous, at);
+        let left = line.withdrawals.leave_behind(id, recipient, reference, due);
+        left.await.map_err(PrepareError::Withdraw)?;
+        any |= due;
+    }
+    Ok(any)
 }
 
 /// What is known of the message. It is kept where the message is decided again, for it will be yet
@@ -159,10 +215,14 @@ fn recipient_facts(
         let index = usize::try_from(to_decide.recipient).ok()?;
         let mut facts = facts::of_recipient(envelope.recipients.get(index)?, now);
         facts.tls = to_decide.tls.clone();
-        facts.suspected = to_decide.suspected;
+        facts.suspected = to_decide.suspected_since.is_some();
         facts.unsealable = to_decide.unsealable;
+        facts.undepositable = to_decide.undepositable;
         facts.released.clone_from(&to_decide.released);
         if envelope.class == MessageClass::Submitted {
+            if let Some(portal) = &machinery.portal {
+                facts.pickup = facts::of_wishes(&envelope.pickup, portal.phone_codes);
+            }
             memory.recall(&machinery.policy, envelope, &mut facts);
         }
         Some(facts)

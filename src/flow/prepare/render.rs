@@ -15,6 +15,7 @@ use super::super::line::{Line, Machinery};
 use super::super::plans::Decided;
 use super::PrepareError;
 use super::consider::Considered;
+use super::notices::notices;
 use crate::mail::{
     CertificateProblem, Decision, Demand, Domain, Envelope, Level, MessageClass,
     RecipientCertificate, Rendition, Shape, Terms, Timestamp,
@@ -119,19 +120,24 @@ pub(super) async fn render(
         }
     }
     let in_clear = in_clear(line, machinery, preparation, considered, content, now).await?;
+    let decisions = &considered.decisions;
+    let notices = notices(line, machinery, preparation, decisions, now).await?;
     let parts = preparation.recipients.iter().zip(&considered.decisions);
-    let renditions = in_clear.into_iter().zip(sealed);
+    let renditions = in_clear.into_iter().zip(sealed).zip(notices);
     Ok(parts
         .zip(renditions)
-        .map(|((to_decide, decision), (in_clear, sealed))| Decided {
-            recipient: to_decide.recipient,
-            decision: Arc::clone(decision),
-            rendition: match wanted(decision, envelope.class) {
-                Wanted::Content(_) => in_clear,
-                Wanted::Sealed => sealed,
-                Wanted::Nothing => None,
+        .map(
+            |((to_decide, decision), ((in_clear, sealed), notice))| Decided {
+                recipient: to_decide.recipient,
+                decision: Arc::clone(decision),
+                rendition: match wanted(decision, envelope.class) {
+                    Wanted::Content(_) => in_clear,
+                    Wanted::Sealed => sealed,
+                    Wanted::Notice(_) => notice,
+                    Wanted::Nothing => None,
+                },
             },
-        })
+        )
         .collect())
 }
 

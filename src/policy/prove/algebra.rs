@@ -90,12 +90,12 @@ pub(super) fn classes<J: Judge>(judge: &J, tally: &mut Tally) {
             let demand = match class {
                 RenditionClass::Content => judge.demand(MessageClass::Submitted, level, None),
                 RenditionClass::Dsn => judge.demand(MessageClass::Dsn, level, None),
-                // The demand of what is sealed comes with it, and is made in `mail`; of the others
-                // none can be made yet.
-                RenditionClass::Sealed
-                | RenditionClass::Notice
-                | RenditionClass::Code
-                | RenditionClass::Report => None,
+                // Of a reminder: the demand of a notice comes with it, and asks for no less.
+                RenditionClass::Notice => judge.demand(MessageClass::Notice, level, None),
+                RenditionClass::Code => judge.demand(MessageClass::Code, level, None),
+                // The demand of what is sealed comes with it, and is made in `mail`; that of a
+                // report cannot be made yet.
+                RenditionClass::Sealed | RenditionClass::Report => None,
             };
             let same_class = demand.is_none_or(|demand| demand.class() == class);
             for grade in Grade::ALL {

@@ -10,7 +10,8 @@
 //! **Why the space is finite, and small.** A decision is a function of: the level; whether a rule
 //! holds; the settings of the domain and the account (methods in order, TLS not enough, pins,
 //! post-quantum); the entries of the register for the recipient; what is configured; the class;
-//! how TLS stands, and whether a downgrade was suspected before; the certificate; the time.
+//! how TLS stands, and whether a downgrade was suspected before; the certificate; what opens the portal
+//! (a secret, a number, a registration); the time.
 //! `choose` takes these and nothing else, so names of rules, domains and accounts do not matter
 //! beyond them, and each distinct value is tried once: 10,000 rules are one space. That names lead
 //! to the right values is checked apart, once for each rule, section, account and entry: the

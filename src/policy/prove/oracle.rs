@@ -5,7 +5,8 @@
 
 use crate::mail::CertificateFact;
 use crate::mail::{
-    Allowance, ExceptionUse, Grade, Level, MessageClass, RenditionClass, Timestamp, TlsStanding,
+    Allowance, ExceptionUse, Grade, Level, MessageClass, PickupBy, PickupFacts, RenditionClass,
+    Timestamp, TlsStanding,
 };
 
 /// The grades that carry content of a level.
@@ -53,6 +54,9 @@ const CERTIFICATES: [(Level, &[CertificateFact]); 4] = [
     ),
     (Level::Sealed, &[CertificateFact::Pinned]),
 ];
+
+/// The levels that a code to the mailbox opens, or begins to open.
+const MAILBOX: &[Level] = &[Level::Protected, Level::Confidential];
 
 /// The table of rendition classes at each level: the weakest grade, if any is enough.
 pub(super) const CLASSES: [(RenditionClass, [Option<Grade>; 4]); 6] = [
@@ -103,6 +107,8 @@ pub(super) struct Case<'a> {
     pub(super) require_pq: bool,
     pub(super) smime: bool,
     pub(super) portal: bool,
+    /// By what the recipient could open a message there.
+    pub(super) pickup: PickupFacts,
     /// Entries of the register for this recipient.
     pub(super) exceptions: [Option<&'a ExceptionUse>; 2],
 }
@@ -184,9 +190,9 @@ impl Case<'_> {
             && matches!(self.class, MessageClass::Submitted)
     }
 
-    /// Whether hosts have just fallen short of what sealed mail needs: they have no TLS, or they
+    /// Whether hosts have just fallen short of what sealed mail and codes need: they have no TLS, or they
     /// were asked for no more than it needs and fell short all the same.
-    pub(super) fn sealed_fell_short(&self) -> bool {
+    pub(super) fn any_fell_short(&self) -> bool {
         match self.tls {
             TlsStanding::Untried => false,
             TlsStanding::Short { reached, required }
@@ -198,10 +204,27 @@ impl Case<'_> {
 
     /// Whether the portal may hold this for a recipient who shows the factors of `factors`.
     pub(super) fn portal_carries(&self, factors: Level) -> bool {
-        let least = match self.suspected() {
+        let least = match self.suspected() || self.suspected_before {
             true => rank(self.level).max(rank(Level::Restricted)),
             false => rank(self.level),
         };
         self.portal && rank(factors) >= least && matches!(self.class, MessageClass::Submitted)
+    }
+    /// Whether the recipient can open it so.
+    pub(super) fn opens(&self, by: PickupBy) -> bool {
+        let PickupFacts {
+            secret,
+            phone,
+            registered,
+        } = self.pickup;
+        match by {
+            PickupBy::Apart => secret || phone || matches!(registered, Some(true)),
+            PickupBy::Mailbox => {
+                MAILBOX.contains(&self.level)
+                    && !self.suspected()
+                    && !self.suspected_before
+                    && !self.any_fell_short()
+            }
+        }
     }
 }

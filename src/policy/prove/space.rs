@@ -7,7 +7,7 @@ use super::oracle::{Case, rank};
 use super::{Tally, Witness, levels_from};
 use crate::mail::{
     Asker, Course, Decision, Demand, Domain, DomainPattern, ExceptionUse, Grade, Level,
-    MessageClass, Method, Reason, Timestamp, TlsStanding,
+    MessageClass, Method, PickupFacts, Reason, Timestamp, TlsStanding,
 };
 use crate::mail::{CertificateFact, CertificateProblem};
 use crate::policy::choose::{Standing, choose};
@@ -30,6 +30,21 @@ const CERTIFICATES: [(CertificateFact, Option<CertificateProblem>); 6] = [
     (CertificateFact::None, Some(CertificateProblem::Revoked)),
     (CertificateFact::Pinned, Some(CertificateProblem::Revoked)),
 ];
+
+/// All that can be known of how a recipient opens a message in the portal.
+fn pickups() -> Vec<PickupFacts> {
+    let mut all = Vec::new();
+    for registered in [None, Some(false), Some(true)] {
+        for (secret, phone) in [(false, false), (false, true), (true, false), (true, true)] {
+            all.push(PickupFacts {
+                secret,
+                phone,
+                registered,
+            });
+        }
+    }
+    all
+}
 
 /// Settings of a domain that lead to different decisions: where the names differ only, one.
 fn domain_classes(policy: &Policy) -> Vec<&DomainSetting> {
@@ -159,6 +174,7 @@ pub(super) fn decisions<J: Judge>(policy: &Policy, judge: &J, tally: &mut Tally)
     let register = register_classes(policy, now);
     let standings = standings(now, hold);
     let accounts = account_classes(policy);
+    let (pickups, none) = (pickups(), [PickupFacts::default()]);
     for domain in domain_classes(policy) {
         let hosts = hosts(&domain.pin_mx);
         for account in &accounts {
@@ -174,6 +190,10 @@ pub(super) fn decisions<J: Judge>(policy: &Policy, judge: &J, tally: &mut Tally)
                         now,
                         hold,
                         hosts: &hosts,
+                        pickups: match setting_uses_portal(policy, domain, class) {
+                            true => &pickups,
+                            false => &none,
+                        },
                     };
                     for tls in &standings {
                         if tally.is_full() {
@@ -189,6 +209,13 @@ pub(super) fn decisions<J: Judge>(policy: &Policy, judge: &J, tally: &mut Tally)
     }
 }
 
+/// Whether anything can go by the portal here.
+fn setting_uses_portal(policy: &Policy, domain: &DomainSetting, class: MessageClass) -> bool {
+    let source = policy.source();
+    let methods = domain.methods.as_ref().unwrap_or(&source.methods);
+    source.portal && class.is_submitted() && methods.contains(&Method::Portal)
+}
+
 struct Space<'a, J> {
     policy: &'a Policy,
     judge: &'a J,
@@ -199,9 +226,33 @@ struct Space<'a, J> {
     now: Timestamp,
     hold: u64,
     hosts: &'a [(Option<Domain>, bool); 2],
+    pickups: &'a [PickupFacts],
 }
 
 impl<J: Judge> Space<'_, J> {
+    /// What is known of a recipient. Every way to open the portal where there is neither certificate
+    /// nor exception; else none of them, and all, beside the one or the other: no judgement looks at
+    /// two of the three.
+    fn known(
+        &self,
+    ) -> impl Iterator<Item = (CertificateFact, Option<CertificateProblem>, PickupFacts)> {
+        let pickups = self.pickups;
+        let last = pickups.len().saturating_sub(1);
+        let excepted = self.entries.iter().any(Option::is_some);
+        let tried = move |certificate: usize, pickup: usize| match (certificate, excepted) {
+            (0, false) => true,
+            (0, true) | (_, false) => pickup == 0 || pickup == last,
+            (_, true) => pickup == 0,
+        };
+        let all = CERTIFICATES.into_iter().enumerate();
+        all.flat_map(move |(number, (fact, problem))| {
+            let pickups = pickups.iter().enumerate();
+            pickups
+                .filter(move |(place, _)| tried(number, *place))
+                .map(move |(_, pickup)| (fact, problem, *pickup))
+        })
+    }
+
     fn with(&self, tls: &TlsStanding, suspected: bool, tally: &mut Tally) {
         let source = self.policy.source();
         let [own, domain] = self.entries;
@@ -224,7 +275,7 @@ impl<J: Judge> Space<'_, J> {
                     asker: Asker::Field,
                 },
             ];
-            for (certificate, certificate_problem) in CERTIFICATES {
+            for (certificate, certificate_problem, pickup) in self.known() {
                 let case = Case {
                     class: self.class,
                     level,
@@ -240,6 +291,7 @@ impl<J: Judge> Space<'_, J> {
                     require_pq: self.domain.require_pq || submitted && self.account.require_pq,
                     smime: source.smime,
                     portal: source.portal,
+                    pickup,
                     exceptions,
                 };
                 let standing = Standing {
@@ -249,8 +301,10 @@ impl<J: Judge> Space<'_, J> {
                     suspected,
                     certificate,
                     certificate_problem,
-                    // Where it is so nothing can be sent that was sealed.
+                    // Where it is so nothing can be sent that was sealed, or left in the portal.
                     unsealable: false,
+                    pickup,
+                    undepositable: false,
                     released: &[],
                 };
                 let mut asked = asked(self.judge, base, &reasons, &[], &[]);
@@ -280,17 +334,24 @@ impl<J: Judge> Space<'_, J> {
             Method::Tls => self.connections(case, decision, tally),
             Method::Smime => tally.tried(if !case.certificate_carries() {
                 hole("no certificate of this recipient carries the level")
-            } else if case.sealed_fell_short() {
+            } else if case.any_fell_short() {
                 hole("what was sealed has just fallen short, and would be taken again")
             } else if wanted_by(self.judge, decision, case.class) != Wanted::Sealed {
                 hole("what is to be sealed leaves as something else")
             } else {
                 None
             }),
-            Method::Portal => tally.tried(if case.portal_carries(decision.factors) {
-                None
-            } else {
-                hole("the portal's factors do not reach the level")
+            Method::Portal => tally.tried(match wanted_by(self.judge, decision, case.class) {
+                _ if !case.portal_carries(decision.factors) => {
+                    hole("the portal's factors do not reach the level")
+                }
+                Wanted::Notice(by) if case.opens(by) => None,
+                Wanted::Notice(_) => {
+                    hole("the recipient has nothing that opens it as the level asks")
+                }
+                Wanted::Content(_) | Wanted::Sealed | Wanted::Nothing => {
+                    hole("what goes into the portal leaves as something else")
+                }
             }),
         }
     }
@@ -358,13 +419,14 @@ fn witness(case: &Case<'_>, decision: &Decision, why: &str, connection: &str) ->
         .collect();
     Witness {
         facts: format!(
-            "{:?}, level {}, TLS {:?}, suspected before {}, certificate {:?} (problem {}), tls_not_enough {}, pins {}, require_pq {}, S/MIME {}, portal {}, at {}, [{}]{connection}",
+            "{:?}, level {}, TLS {:?}, suspected before {}, certificate {:?} (problem {}), {:?}, tls_not_enough {}, pins {}, require_pq {}, S/MIME {}, portal {}, at {}, [{}]{connection}",
             case.class,
             case.level,
             case.tls,
             case.suspected_before,
             case.certificate,
             case.certificate_problem,
+            case.pickup,
             case.tls_not_enough,
             case.pinned,
             case.require_pq,

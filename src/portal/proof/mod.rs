@@ -1,1 +1,60 @@
 //! Who somebody is: factors, codes, accounts, sessions, throttling.
+//!
+//! Owns the rule of which factors open which message ([`judge`]), the codes ([`codes`]), the
+//! accounts ([`accounts`]), the sessions ([`sessions`]) and how often any of it may be tried
+//! ([`throttle`], [`guesses`]). [`Desk`] is the one place at which somebody shows a factor.
+//!
+//! Invariants:
+//! - A wrong answer is counted, durably, before it is told. Failures delay; they destroy nothing.
+//! - What is known and what is not costs the same and is answered the same.
+//! - Secrets are kept as hashes, or sealed in the tables; never in a log line, an error or `Debug`.
+
+pub mod accounts;
+pub mod codes;
+mod desk;
+pub mod guesses;
+mod judge;
+pub mod passwords;
+pub mod phone;
+mod proofs;
+pub mod sessions;
+pub mod throttle;
+pub mod totp;
+pub mod webauthn;
+
+pub use accounts::{AccountError, AccountView, Accounts, PasskeyView, RecoveryCodes};
+pub use codes::{Channel, CodeText, Codes, Issued};
+pub use desk::{Asked, Desk, DeskOptions, Tried};
+pub use judge::{Closed, Means, Need, Step, Verdict, judge};
+pub use passwords::{Passwords, WeakPassword};
+pub use proofs::{AccountFacts, AccountProof, Proof, Proofs};
+pub use sessions::{Bounds as SessionBounds, Session, Sessions, Token, Visit};
+pub use throttle::{Network, Throttle, TooOften};
+
+use crate::tables::TableError;
+
+/// What keeps a factor from being looked at, or registered.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// The system gave no random octets.
+    #[error("the system gave no random octets")]
+    Random,
+    /// The tables failed.
+    #[error("the tables of the portal failed")]
+    Tables(#[from] TableError),
+    /// Too many passwords wait to be checked.
+    #[error("too many passwords wait to be checked")]
+    Busy,
+    /// A password could not be hashed.
+    #[error("a password could not be hashed")]
+    Hash,
+}
+
+impl From<crate::journal::CryptError> for ProofError {
+    fn from(_: crate::journal::CryptError) -> Self {
+        Self::Random
+    }
+}
+
+#[cfg(test)]
+mod tests_support;

@@ -74,8 +74,9 @@ fn a_shortfall_is_decided_again_at_once_and_waits_with_its_hosts_if_nothing_is_l
                 reached: Grade::Any,
                 required: Grade::Pkix
             },
-            suspected: false,
+            suspected_since: None,
             unsealable: false,
+            undepositable: false,
             released: Vec::new(),
         }]
     );
@@ -101,6 +102,76 @@ fn a_shortfall_is_decided_again_at_once_and_waits_with_its_hosts_if_nothing_is_l
     assert_eq!(asked.recipients[0].tls, TlsStanding::Untried);
     let input = planned(Course::Send(Method::Tls), None, Some(0));
     assert_eq!(attempts(bench.tell(due, input))[0].attempt, 2);
+}
+
+#[test]
+fn what_the_portal_does_not_take_goes_by_another_method_or_ends() {
+    let refused = || came_to(0, Outcome::NotDeposited(status(5)));
+    let notice = || planned(Course::Send(Method::Portal), None, Some(0));
+    let begun = || {
+        let mut bench = Bench::new();
+        bench.accept(envelope(1, &["a@x.example"]));
+        assert_eq!(attempts(bench.tell(Duration::ZERO, notice())).len(), 1);
+        let asked = preparation(attempted(&mut bench, MINUTE, refused()));
+        assert!(asked.recipients[0].undepositable && !asked.recipients[0].unsealable);
+        bench
+    };
+    let mut bench = begun();
+    let other = Some(Refusal::NotDeposited);
+    let smime = planned(Course::Send(Method::Smime), other, Some(0));
+    assert_eq!(attempts(bench.tell(MINUTE, smime)).len(), 1);
+
+    let mut bench = begun();
+    let none = planned(Course::NoMethod, Some(Refusal::NotDeposited), None);
+    let end = settlement(bench.tell(MINUTE, none));
+    let bounced = came_to(0, Outcome::Bounced(status(5)));
+    assert_eq!(end.changes[0].cause, Cause::Attempted(bounced));
+    let state = &end.changes[0].record.state;
+    assert_eq!(*state, RecipientState::Final(Final::Bounced));
+
+    // It is not decided for that a second time.
+    let mut bench = begun();
+    bench.tell(MINUTE, notice());
+    let end = settlement(attempted(&mut bench, MINUTE, refused()));
+    let state = &end.changes[0].record.state;
+    assert_eq!(*state, RecipientState::Final(Final::Bounced));
+}
+
+#[test]
+fn a_notice_that_was_taken_is_a_deposit_and_a_plain_delivery_is_none() {
+    for (method, expected) in [
+        (Method::Portal, Final::Deposited),
+        (Method::Smime, Final::Delivered),
+    ] {
+        let mut bench = Bench::new();
+        bench.accept(envelope(1, &["a@x.example"]));
+        bench.tell(Duration::ZERO, planned(Course::Send(method), None, Some(0)));
+        let end = bench.attempted(MINUTE, 1, vec![delivered(0)]);
+        let state = &end.changes[0].record.state;
+        assert_eq!(*state, RecipientState::Final(expected));
+    }
+}
+
+#[test]
+fn a_code_is_tried_often_and_ends_in_silence_with_its_life() {
+    let code = Envelope {
+        class: MessageClass::Code,
+        reverse_path: ReversePath::Null,
+        ..envelope(1, &["a@x.example"])
+    };
+    let mut bench = Bench::new();
+    bench.ready(code);
+    let first = bench.attempted(Duration::ZERO, 1, vec![deferred(0)]);
+    let wait = next_attempt(&first).since(START);
+    let soon = Duration::from_secs(10)..=Duration::from_secs(12);
+    assert!(soon.contains(&wait), "{wait:?}");
+    assert_eq!(first.expires, START + crate::mail::envelope::CODE_LIFE);
+    assert!(bench.settled(Duration::ZERO, 1).is_empty());
+    let life = crate::mail::envelope::CODE_LIFE;
+    let end = settlement(bench.tick(life));
+    let state = &end.changes[0].record.state;
+    assert_eq!(*state, RecipientState::Final(Final::Expired));
+    assert!(end.done);
 }
 
 #[test]
@@ -308,7 +379,7 @@ fn message_facts() -> MessageFacts {
 fn decide(bench: &mut Bench, span: Duration, policy: &Policy, asked: &Preparation) -> Vec<Output> {
     let facts = RecipientFacts {
         tls: asked.recipients[0].tls.clone(),
-        suspected: asked.recipients[0].suspected,
+        suspected: asked.recipients[0].suspected_since.is_some(),
         ..RecipientFacts::new("a@x.example".parse().unwrap(), at(span))
     };
     let decision = Decision::clone(&policy.decide(&message_facts(), &[facts])[0]);
@@ -384,7 +455,10 @@ fn a_suspected_downgrade_waits_first_and_needs_stricter_factors_after() {
         });
         let asked = asked.unwrap();
         assert_eq!(asked.recipients[0].tls, TlsStanding::Untried, "afresh");
-        assert!(asked.recipients[0].suspected, "and not forgotten");
+        assert!(
+            asked.recipients[0].suspected_since.is_some(),
+            "and not forgotten"
+        );
         outputs = decide(&mut bench, now, &policy, &asked);
     };
     assert!(now >= hold && rounds > 3, "{now:?} {rounds}");
@@ -447,7 +521,7 @@ fn an_exception_stays_suspended_while_a_downgrade_is_suspected_however_long() {
     let mut now = Duration::ZERO;
     for round in 0..4 {
         let asked = preparation(attempted(&mut bench, now, suspect()));
-        assert!(asked.recipients[0].suspected);
+        assert!(asked.recipients[0].suspected_since.is_some());
         let waits = settlement(decide(&mut bench, now, &policy, &asked));
         bench.settled(now, 1);
         now = next_attempt(&waits).since(START);

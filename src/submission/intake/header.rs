@@ -1,10 +1,11 @@
 //! What is checked in a header, and what is changed.
 
+use super::tags::Said;
 use super::{Arrival, MAX_MESSAGE_ID_OCTETS, Refusal, SubjectTags};
 use super::{received, tags};
 use crate::directory::User;
 use crate::mail::message::{Field, Header, MAX_HOPS, mailboxes};
-use crate::mail::{Address, Domain, Tag};
+use crate::mail::{Address, Domain, PickupWishes, Tag};
 
 /// Fields that RFC 5322 §3.6 and RFC 2045 §3 allow once. Where there are two, receivers disagree
 /// about which one counts; the large ones refuse such mail.
@@ -84,18 +85,36 @@ fn loops(header: &Header<'_>, hostname: &Domain) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What the sender asks for: every field and every subject tag counts.
-pub(super) fn tags(header: &Header<'_>, subject_tags: &SubjectTags) -> Result<Vec<Tag>, Refusal> {
-    let mut asked = Vec::new();
+/// What the sender asks for: for a level every field and every subject tag counts; of what is said
+/// for the portal each may stand once, since of two nobody knows which one the recipient was told.
+pub(super) fn asked(
+    header: &Header<'_>,
+    subject_tags: &SubjectTags,
+) -> Result<(Vec<Tag>, PickupWishes), Refusal> {
+    let (mut asked, mut pickup) = (Vec::new(), PickupWishes::default());
     for field in header.fields().filter(|&field| tags::is_ours(field)) {
-        let level = tags::level(field)?;
-        let tag = Tag { text: None, level };
-        if !asked.contains(&tag) {
-            asked.push(tag);
+        match tags::said(field)? {
+            Said::Level(level) => {
+                let tag = Tag { text: None, level };
+                if !asked.contains(&tag) {
+                    asked.push(tag);
+                }
+            }
+            Said::Secret(secret) => once(&mut pickup.secret, secret, tags::SECRET)?,
+            Said::Phone(phone) => once(&mut pickup.phone, phone, tags::PHONE)?,
+            Said::Language(language) => once(&mut pickup.language, language, tags::LANGUAGE)?,
         }
     }
+    pickup.language = pickup.language.or_else(|| tags::content_language(header));
     asked.extend(subject_tags.asked(header));
-    Ok(asked)
+    Ok((asked, pickup))
+}
+
+fn once<T>(slot: &mut Option<T>, value: T, name: &'static str) -> Result<(), Refusal> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Refusal::Duplicate(name)),
+    }
 }
 
 /// Writes the header as it is stored; the value of its Message-ID.

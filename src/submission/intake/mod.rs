@@ -19,7 +19,7 @@ use crate::mail::message::{
     Header, HeaderError, MAX_ADDED_OCTETS, MAX_HEADER_OCTETS, MAX_HOPS, MailboxError, MimeError,
     MimeWalk, Overview,
 };
-use crate::mail::{Address, Domain, MessageId, Tag, Timestamp, TlsFacts};
+use crate::mail::{Address, Domain, MessageId, PickupWishes, Tag, Timestamp, TlsFacts};
 use crate::proto::smtp::server::{Hello, Reply};
 
 pub use tags::SubjectTags;
@@ -57,6 +57,8 @@ pub struct Accepted {
     pub eight_bit: bool,
     /// What the sender asked for, which is in the content no more.
     pub tags: Vec<Tag>,
+    /// What the sender said for the portal, which is in the content no more.
+    pub pickup: PickupWishes,
     /// What the content shows as it is stored, if somebody wanted to know.
     pub overview: Option<Overview>,
 }
@@ -118,13 +120,28 @@ pub enum Refusal {
     #[error("the Message-ID is longer than {MAX_MESSAGE_ID_OCTETS} octets")]
     MessageId,
     /// A field of ours that is none, such as a misspelt one.
-    #[error("there is no {0} field; X-Sealpost-Level is the only one")]
+    #[error(
+        "there is no {0} field; there are X-Sealpost-Level, X-Sealpost-Secret, X-Sealpost-Phone and X-Sealpost-Language"
+    )]
     UnknownField(String),
     /// A level that is none.
     #[error(
         "the X-Sealpost-Level field must be protected, confidential, restricted or sealed, and nothing else"
     )]
     UnknownLevel,
+    /// A secret that cannot be one. Says nothing of it.
+    #[error(
+        "the X-Sealpost-Secret field must have 6 characters at least and 200 octets at most, in ASCII or RFC 2047"
+    )]
+    Secret,
+    /// A number that is none. Says nothing of it.
+    #[error(
+        "the X-Sealpost-Phone field must be one number in the international form, such as +1 202 555 0123"
+    )]
+    Phone,
+    /// A language that there are no texts in.
+    #[error("the X-Sealpost-Language field must be one of en, es, de, fr and zh")]
+    Language,
     /// The MIME structure.
     #[error("{0}")]
     Mime(#[from] MimeError),
@@ -144,6 +161,9 @@ impl Refusal {
             | Self::MessageId
             | Self::UnknownField(_)
             | Self::UnknownLevel
+            | Self::Secret
+            | Self::Phone
+            | Self::Language
             | Self::Mime(_) => (554, (5, 6, 0)),
         };
         Reply::new(code, enhanced, &format!("Message refused: {self}"))
@@ -234,7 +254,7 @@ impl Intake {
         let header = Header::parse(block)?;
         let author = header::check(&header, &self.user, &self.arrival.hostname)?;
         let subject_tags = &self.wishes.subject_tags;
-        let tags = header::tags(&header, subject_tags)?;
+        let (tags, pickup) = header::asked(&header, subject_tags)?;
         let start = out.len();
         let message_id = header::rewrite(&header, &self.arrival, subject_tags, out)?;
         if out.len() - start > MAX_HEADER_OCTETS + MAX_ADDED_OCTETS {
@@ -249,6 +269,7 @@ impl Intake {
                 message_id,
                 eight_bit: false,
                 tags,
+                pickup,
                 overview: None,
             },
             stored: stored.map(<[u8]>::to_vec),

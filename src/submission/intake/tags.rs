@@ -1,22 +1,33 @@
-//! Marks by which senders ask for a level: `X-Sealpost-Level`, and the policy's subject tags.
+//! Marks by which senders ask for a level, `X-Sealpost-Level` and the policy's subject tags, and by
+//! which they say how recipients prove who they are: `X-Sealpost-Secret`, `-Phone`, `-Language`.
 //!
 //! Owns: what they ask for, and that they never leave: no field of ours and no tag is in what is
 //! stored, however the subject was folded or encoded. A mark that cannot be understood refuses the
-//! message: a typo must not cost the protection that somebody asked for.
+//! message: a typo must not cost the protection that somebody asked for. No refusal repeats a value.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::Refusal;
 use crate::mail::message::{Field, Header, MAX_LINE_OCTETS, decode_text, encode_field};
-use crate::mail::{Level, Tag};
+use crate::mail::{Language, Level, PhoneNumber, SenderSecret, Tag};
 use crate::policy::source::SubjectTag;
 
 /// How the names of our fields begin, in lower case.
 const PREFIX: &str = "x-sealpost-";
-/// The one field of ours that senders may set.
+/// The fields of ours that senders may set.
 const LEVEL: &str = "X-Sealpost-Level";
+/// May stand once.
+pub(super) const SECRET: &str = "X-Sealpost-Secret";
+/// May stand once.
+pub(super) const PHONE: &str = "X-Sealpost-Phone";
+/// May stand once.
+pub(super) const LANGUAGE: &str = "X-Sealpost-Language";
+/// Where languages are taken from that nobody named: a list, the first that there are texts in.
+const CONTENT_LANGUAGE: &str = "Content-Language";
 /// Where subject tags are taken out. Outlook repeats the subject in the second one.
 const WITH_TAGS: [&str; 2] = ["Subject", "Thread-Topic"];
 
@@ -29,16 +40,47 @@ pub(super) fn is_ours(field: Field<'_>) -> bool {
             .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
-/// The level that a field of ours asks for.
-pub(super) fn level(field: Field<'_>) -> Result<Level, Refusal> {
-    if !field.is(LEVEL) {
+/// What a field of ours says.
+pub(super) enum Said {
+    /// It asks for a level.
+    Level(Level),
+    /// A secret that the recipients know.
+    Secret(SenderSecret),
+    /// A number that codes may be sent to.
+    Phone(PhoneNumber),
+    /// The language of the recipients.
+    Language(Language),
+}
+
+/// What a field of ours says.
+pub(super) fn said(field: Field<'_>) -> Result<Said, Refusal> {
+    let said = if field.is(LEVEL) {
+        let value = field.value();
+        Level::ALL
+            .into_iter()
+            .find(|level| level.as_str().eq_ignore_ascii_case(&value))
+            .map(Said::Level)
+            .ok_or(Refusal::UnknownLevel)?
+    } else if field.is(SECRET) {
+        let text = Zeroizing::new(decode_text(field.body()));
+        // What could not be decoded could not be typed either.
+        let whole = !text.contains(char::REPLACEMENT_CHARACTER);
+        let secret = SenderSecret::parse(&text).ok().filter(|_| whole);
+        Said::Secret(secret.ok_or(Refusal::Secret)?)
+    } else if field.is(PHONE) {
+        Said::Phone(field.value().parse().map_err(|_| Refusal::Phone)?)
+    } else if field.is(LANGUAGE) {
+        Said::Language(field.value().parse().map_err(|_| Refusal::Language)?)
+    } else {
         return Err(Refusal::UnknownField(field.name().to_owned()));
-    }
-    let value = field.value();
-    Level::ALL
-        .into_iter()
-        .find(|level| level.as_str().eq_ignore_ascii_case(&value))
-        .ok_or(Refusal::UnknownLevel)
+    };
+    Ok(said)
+}
+
+/// The language that the message says it is in, where there are texts in it.
+pub(super) fn content_language(header: &Header<'_>) -> Option<Language> {
+    let value = header.first(CONTENT_LANGUAGE)?.value();
+    value.split(',').find_map(Language::of_tag)
 }
 
 /// The subject tags of a policy.

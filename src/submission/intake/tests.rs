@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::directory::Users;
 use crate::mail::message::{Part, decode_text};
-use crate::mail::{Level, TlsVersion, VerifiedBy};
+use crate::mail::{Language, Level, PhoneNumber, SenderSecret, TlsVersion, VerifiedBy};
 use crate::policy::source::SubjectTag;
 
 const HASH: &str =
@@ -387,6 +387,98 @@ fn tags_are_understood_and_taken_out() {
 }
 
 #[test]
+fn what_is_said_for_the_portal_is_kept_apart_and_taken_out() {
+    let content = "X-SEALPOST-secret:\r\n\t=?utf-8?q?Gr=C3=BCne_Wiese?=\r\nFrom: jo@clinic.example\r\nDate: x\r\nMessage-ID: <a@b>\r\nX-Sealpost-Phone: +1 (202) 555-0123\r\nx-sealpost-language: de-AT\r\nContent-Language: fr\r\nX-Sealpost-Level: restricted\r\n\r\nbody\r\n";
+    let expected = format!(
+        "{RECEIVED}From: jo@clinic.example\r\nDate: x\r\nMessage-ID: <a@b>\r\nContent-Language: fr\r\n\r\nbody\r\n"
+    );
+    let user = user();
+    for chunk in [1, 7, content.len()] {
+        let (out, accepted) = take_by(content.as_bytes(), &user, chunk).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let pickup = &accepted.pickup;
+        let secret = pickup.secret.as_ref().map(SenderSecret::expose);
+        assert_eq!(secret, Some("Gr\u{fc}ne Wiese"));
+        let phone = pickup.phone.as_ref().map(PhoneNumber::expose);
+        assert_eq!(phone, Some("+12025550123"));
+        assert_eq!(pickup.language, Some(Language::De));
+        assert_eq!(accepted.tags.len(), 1);
+        let shown = format!("{accepted:?}");
+        assert!(
+            !shown.contains("Wiese") && !shown.contains("555"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn the_language_of_the_message_stands_in_for_one_that_nobody_named() {
+    let of = |fields: &str| {
+        let content = format!("From: jo@clinic.example\r\n{fields}\r\nbody\r\n");
+        take(&content).unwrap().1.pickup.language
+    };
+    for (fields, language) in [
+        ("", None),
+        ("Content-Language: es\r\n", Some(Language::Es)),
+        ("Content-Language: nl, zh-Hans, de\r\n", Some(Language::Zh)),
+        ("Content-Language: nl\r\n", None),
+        ("Content-Language:\r\n", None),
+        (
+            "Content-Language: es\r\nX-Sealpost-Language: EN-gb\r\n",
+            Some(Language::En),
+        ),
+    ] {
+        assert_eq!(of(fields), language, "{fields}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_for_the_portal_refuses_and_is_never_repeated() {
+    let with =
+        |fields: &str| take(&format!("From: jo@clinic.example\r\n{fields}\r\n\r\n")).map(drop);
+    let long = format!("X-Sealpost-Secret: canary{}", "x".repeat(195));
+    for (fields, refusal) in [
+        ("X-Sealpost-Secret:", Refusal::Secret),
+        ("X-Sealpost-Secret: canar", Refusal::Secret),
+        ("X-Sealpost-Secret: =?utf-8?q?canary=01?=", Refusal::Secret),
+        ("X-Sealpost-Secret: =?utf-8?q?canary=FF?=", Refusal::Secret),
+        (&long, Refusal::Secret),
+        ("X-Sealpost-Phone: 202 555 0123", Refusal::Phone),
+        (
+            "X-Sealpost-Phone: +1 202 555 0123, +1 202 555 0124",
+            Refusal::Phone,
+        ),
+        ("X-Sealpost-Phone:", Refusal::Phone),
+        ("X-Sealpost-Phone: +canary", Refusal::Phone),
+        ("X-Sealpost-Language: canary", Refusal::Language),
+        ("X-Sealpost-Language: en, de", Refusal::Language),
+        ("X-Sealpost-Language:", Refusal::Language),
+        (
+            "X-Sealpost-Secret: canary1\r\nX-SEALPOST-SECRET: canary1",
+            Refusal::Duplicate("X-Sealpost-Secret"),
+        ),
+        (
+            "X-Sealpost-Phone: +1 202 555 0123\r\nx-sealpost-phone: +1 202 555 0123",
+            Refusal::Duplicate("X-Sealpost-Phone"),
+        ),
+        (
+            "X-Sealpost-Language: en\r\nX-Sealpost-Language: en",
+            Refusal::Duplicate("X-Sealpost-Language"),
+        ),
+    ] {
+        let refused = with(fields).unwrap_err();
+        assert_eq!(refused, refusal, "{fields}");
+        let reply = format!("{:?} {refused} {refused:?}", refused.reply());
+        assert!(reply.contains("554"), "{reply}");
+        let value = ["canar", "202 555 0124", "555-"].map(|value| reply.contains(value));
+        assert_eq!(value, [false; 3], "{reply}");
+    }
+    let eight_bit = "From: jo@clinic.example\r\nX-Sealpost-Secret: Gr\u{fc}ne Wiese\r\n\r\n";
+    let refused = take(eight_bit).map(drop).unwrap_err();
+    assert_eq!(refused, Refusal::EightBitHeader("X-Sealpost-Secret".into()));
+}
+
+#[test]
 fn a_mistaken_tag_refuses_the_message() {
     let with = |field: &str| take(&format!("From: jo@clinic.example\r\n{field}\r\n\r\n")).map(drop);
     for level in Level::ALL {
@@ -419,7 +511,7 @@ fn a_mistaken_tag_refuses_the_message() {
         assert_eq!(
             String::from_utf8(line).unwrap(),
             format!(
-                "554 5.6.0 Message refused: there is no {name} field; X-Sealpost-Level is the only one\r\n"
+                "554 5.6.0 Message refused: there is no {name} field; there are X-Sealpost-Level, X-Sealpost-Secret, X-Sealpost-Phone and X-Sealpost-Language\r\n"
             )
         );
     }
@@ -514,7 +606,8 @@ proptest! {
     #[test]
     fn no_mark_ever_leaves(fields in proptest::collection::vec(prop_oneof![
             Just("X-Sealpost-Level: sealed\r\n"), Just("x-sealpost-level:\r\n RESTRICTED\r\n"),
-            Just("X-SEALPOST-Hold: x\r\n"), Just("Subject: [secure] x\r\n"), Just("Subject: [sec\r\n"),
+            Just("X-SEALPOST-Hold: x\r\n"), Just("X-Sealpost-Secret: [secure] x\r\n"),
+            Just("X-Sealpost-Phone: +12025550123\r\n"), Just("X-Sealpost-Language: en\r\n"), Just("Subject: [secure] x\r\n"), Just("Subject: [sec\r\n"),
             Just(" #sealed\r\n"), Just("\t[SECURE]\r\n"), Just("Thread-Topic: =?utf-8?q?#sea?=\r\n"),
             Just(" =?utf-8?q?led?= [secure]\r\n"), Just("From: jo@clinic.example\r\n"), Just("X: y\r\n"),
             Just("\r\n"), Just("no field\r\n"),

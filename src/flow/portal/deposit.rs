@@ -1,0 +1,137 @@
+//! Leaves a message in the portal, before its notice is sent.
+//!
+//! The portal says that it is durable there; only then may the notice go. The same deposit is made
+//! at every attempt: the portal knows it by queue id and recipient.
+
+use std::time::Duration;
+
+use super::super::bounce::read_header;
+use super::super::line::{Line, Machinery};
+use super::{Portal, address, author};
+use crate::mail::{DeferReason, Deposit, EnhancedCode, Notice, Outcome, RecipientOutcome, Status};
+use crate::notice;
+use crate::pickup::PickupError;
+use crate::queue::Attempt;
+
+/// How long an attempt waits for its turn to leave something in the portal.
+const TURN_TIME: Duration = Duration::from_secs(5);
+/// Something of ours is missing or failed (RFC 3463 X.3.0), for now.
+const NOT_NOW: EnhancedCode = EnhancedCode::new(4, 3, 0);
+/// The same for good.
+const NEVER: EnhancedCode = EnhancedCode::new(5, 3, 0);
+
+/// Leaves the message for each recipient of the attempt, and takes those out for whom it is not
+/// there: their outcomes.
+pub(in crate::flow) async fn leave(
+    line: &Line,
+    machinery: &Machinery,
+    notice: &Notice,
+    attempt: &mut Attempt,
+) -> Vec<RecipientOutcome> {
+    let recipients = std::mem::take(&mut attempt.recipients);
+    let limit = line.clock.now() + TURN_TIME;
+    // A portal that does not answer must not take all attempts.
+    let turn = tokio::select! {
+        biased;
+        turn = line.depositing.acquire() => turn.ok(),
+        () = line.clock.sleep_until(limit) => None,
+    };
+    let (Some(portal), Some(_turn)) = (&machinery.portal, turn) else {
+        let text = match machinery.portal {
+            Some(_) => "the portal has too much to do",
+            None => "no portal is configured",
+        };
+        let busy = |recipient| not_left(recipient, deferred(text));
+        return recipients.into_iter().map(busy).collect();
+    };
+    let name = match read_header(line, attempt.id).await {
+        Ok(header) => notice::author_name(&header),
+        Err(error) => {
+            tracing::error!(queue_id = %attempt.id, error = &error as &dyn std::error::Error, "a message that is to be left in the portal cannot be read; it waits");
+            let failed = |recipient| not_left(recipient, deferred("the content cannot be read"));
+            return recipients.into_iter().map(failed).collect();
+        }
+    };
+    let mut outcomes = Vec::new();
+    for recipient in recipients {
+        match one(line, portal, notice, attempt, recipient, name.clone()).await {
+            Ok(()) => attempt.recipients.push(recipient),
+            Err(outcome) => outcomes.push(not_left(recipient, outcome)),
+        }
+    }
+    outcomes
+}
+
+async fn one(
+    line: &Line,
+    portal: &Portal,
+    notice: &Notice,
+    attempt: &Attempt,
+    recipient: u32,
+    author_name: Option<String>,
+) -> Result<(), Outcome> {
+    let envelope = &attempt.envelope;
+    let (Some(plan), Some(to)) = (
+        attempt.prepared.plan(recipient),
+        address(envelope, recipient),
+    ) else {
+        return Err(deferred("the plan names nobody"));
+    };
+    let since = attempt.suspected_since.unwrap_or(envelope.received);
+    let deposit = Deposit {
+        reference: notice.reference(),
+        queue_id: attempt.id,
+        recipient: to.clone(),
+        author: author(envelope, &line.postmaster).clone(),
+        author_name,
+        message_id: envelope.message_id.clone(),
+        accepted: envelope.received,
+        octets: envelope.size,
+        level: plan.decision.level,
+        factors: plan.decision.factors,
+        trusted_before: envelope.received.min(since),
+        wishes: envelope.pickup.clone(),
+        language: notice.language(),
+        expires: notice.expires(),
+    };
+    // Nobody takes it back meanwhile.
+    let claim = line.withdrawals.claim(attempt.id, to).await;
+    let _claim = claim.map_err(|error| {
+        tracing::error!(queue_id = %attempt.id, error = &error as &dyn std::error::Error, "a message cannot be left in the portal; it waits");
+        deferred("the withdrawal of an earlier deposit could not be stopped")
+    })?;
+    let content = line.spool.content(attempt.id);
+    let left = portal.client.deposit(&deposit, &content).await;
+    match left {
+        Ok(_) => Ok(()),
+        Err(PickupError::Refused(why)) => {
+            tracing::warn!(queue_id = %attempt.id, %why, "the portal does not take a message");
+            let text = format!("the portal did not take the message: {why}");
+            Err(Outcome::NotDeposited(Status::local(NEVER, text)))
+        }
+        Err(error @ PickupError::Unavailable(_)) => {
+            tracing::warn!(queue_id = %attempt.id, %error, "a message waits for the portal");
+            Err(deferred(&error.to_string()))
+        }
+        Err(error @ (PickupError::Content(_) | PickupError::Failed(_))) => {
+            tracing::error!(queue_id = %attempt.id, error = &error as &dyn std::error::Error, "a message cannot be left in the portal; it waits");
+            Err(deferred(&error.to_string()))
+        }
+    }
+}
+
+fn deferred(text: &str) -> Outcome {
+    Outcome::Deferred {
+        reason: DeferReason::Local,
+        status: Status::local(NOT_NOW, text),
+    }
+}
+
+const fn not_left(recipient: u32, outcome: Outcome) -> RecipientOutcome {
+    RecipientOutcome {
+        recipient,
+        outcome,
+        hop: None,
+        duplicate_possible: false,
+    }
+}

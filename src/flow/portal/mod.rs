@@ -1,0 +1,87 @@
+//! The method portal, as the line works with it.
+//!
+//! A recipient's rendition is then a notice; before each attempt the message is left in the portal
+//! ([`deposit`]), which is the same deposit every time. What must not stay there is taken back
+//! ([`withdraw`]). How mails of ours for the portal travelled is told to it ([`travel`]).
+
+pub(super) mod deposit;
+pub(super) mod travel;
+pub(super) mod withdraw;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::mail::pickup::REFERENCE_OCTETS;
+use crate::mail::{Address, Domain, Envelope, Language, MessageClass, Reference};
+use crate::notice::Setting;
+use crate::pickup::Pickup;
+
+/// The name of the account, and of the listener, that replies from the portal come in by. No
+/// listener of the configuration can have it: those are addresses.
+pub const PORTAL_ACCOUNT: &str = "portal";
+
+/// What the method portal works with.
+#[derive(Debug, Clone)]
+pub struct Portal {
+    /// Reaches the portal.
+    pub client: Pickup,
+    /// What mails of ours are made with.
+    pub setting: Setting,
+    /// How long a message waits there.
+    pub expire_after: Duration,
+    /// The language of who has no other.
+    pub language: Language,
+    /// The languages of recipients' domains, and of the domains below them.
+    pub languages: BTreeMap<Domain, Language>,
+    /// Whether codes can be sent to numbers.
+    pub phone_codes: bool,
+}
+
+impl Portal {
+    /// The language that a recipient of a message is written to in: what its sender says, else
+    /// that of the closest domain.
+    pub(super) fn language(&self, envelope: &Envelope, recipient: &Address) -> Language {
+        let near = |(domain, _): &(&Domain, &Language)| recipient.domain().is_within(domain);
+        let closest = || {
+            let near = self.languages.iter().filter(near);
+            near.max_by_key(|(domain, _)| domain.as_str().len())
+        };
+        let said = envelope.pickup.language;
+        said.or_else(|| closest().map(|(_, language)| *language))
+            .unwrap_or(self.language)
+    }
+}
+
+/// Whether the portal waits to hear how a message travelled: it had it made.
+pub(super) fn is_awaited(envelope: &Envelope) -> bool {
+    match envelope.class {
+        MessageClass::Notice | MessageClass::Code => true,
+        MessageClass::Submitted => envelope
+            .client
+            .as_ref()
+            .is_some_and(|it| it.listener == PORTAL_ACCOUNT && it.user == PORTAL_ACCOUNT),
+        MessageClass::Dsn => false,
+    }
+}
+
+/// A reference that nobody guesses; `None` where the system has no randomness.
+pub(super) fn new_reference() -> Option<Reference> {
+    let mut octets = [0; REFERENCE_OCTETS];
+    SystemRandom::new().fill(&mut octets).ok()?;
+    Some(Reference::new(octets))
+}
+
+/// The address of a recipient.
+pub(super) fn address(envelope: &Envelope, recipient: u32) -> Option<&Address> {
+    envelope.recipients.get(usize::try_from(recipient).ok()?)
+}
+
+/// Who a message is from: whose domain signs, and to whom a reply goes.
+pub(super) fn author<'a>(envelope: &'a Envelope, postmaster: &'a Address) -> &'a Address {
+    let author = envelope.author.as_ref();
+    author
+        .or_else(|| envelope.reverse_path.address())
+        .unwrap_or(postmaster)
+}

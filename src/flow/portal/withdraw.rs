@@ -1,0 +1,238 @@
+//! What lies in the portal and must not stay there.
+//!
+//! Owns a small durable table. A row stands for a deposit that no plan speaks of any more, or whose
+//! recipient has ended otherwise. It is durable before what makes the deposit stale is; then the
+//! portal is told, for as long as it takes; then the row goes. So a deposit is never left behind
+//! and never taken back too early: whoever makes the deposit (again) claims it, which stops a
+//! withdrawal that has not begun and waits for one that has.
+//!
+//! A recipient whose mail server falls short by the turn goes to and fro between methods under one
+//! policy. That alone makes no deposit stale: its row waits (and keeps its reference) until the
+//! recipient ends. Another policy does: what it asks for may be more.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::super::line::Line;
+use crate::mail::{Address, MessageId, Reference};
+use crate::pickup::PickupError;
+use crate::tables::{Table, TableError, Tables};
+
+/// The pause after a failure, doubled with each that follows.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// A deposit that its plan has left behind.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Row {
+    queue_id: MessageId,
+    recipient: Address,
+    /// What its notice called it.
+    reference: Option<Reference>,
+    /// It is to be taken back.
+    due: bool,
+}
+
+/// The deposits to be taken back. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Withdrawals {
+    table: Table<Row>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Deposits that somebody is making or taking back.
+    busy: Mutex<HashSet<Vec<u8>>>,
+    freed: Notify,
+    news: Notify,
+}
+
+impl Shared {
+    fn busy(&self) -> MutexGuard<'_, HashSet<Vec<u8>>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A deposit in one hand.
+#[derive(Debug)]
+pub(in crate::flow) struct Claim {
+    key: Vec<u8>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.shared.busy().remove(&self.key);
+        self.shared.freed.notify_waiters();
+    }
+}
+
+impl Withdrawals {
+    /// The rows among the tables of the spool.
+    pub fn open(tables: &Tables) -> Result<Self, TableError> {
+        Ok(Self {
+            table: tables.table("portal_withdrawals")?,
+            shared: Arc::default(),
+        })
+    }
+
+    /// How many deposits are known to lie behind their plans.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Whether a plan has left a deposit of this recipient behind.
+    pub(in crate::flow) fn knows(&self, id: MessageId, recipient: &Address) -> bool {
+        self.row(id, recipient).is_some()
+    }
+
+    /// What its notice called it.
+    pub(in crate::flow) fn reference(
+        &self,
+        id: MessageId,
+        recipient: &Address,
+    ) -> Option<Reference> {
+        self.row(id, recipient)?.reference
+    }
+
+    /// The plan leaves it behind; with `due` it is taken back. Durable when it returns.
+    pub(in crate::flow) async fn leave_behind(
+        &self,
+        id: MessageId,
+        recipient: &Address,
+        reference: Option<Reference>,
+        due: bool,
+    ) -> Result<(), TableError> {
+        let before = self.row(id, recipient);
+        let before = before.as_ref();
+        let row = Row {
+            queue_id: id,
+            recipient: recipient.clone(),
+            reference: reference.or_else(|| before.and_then(|row| row.reference)),
+            due: due || before.is_some_and(|row| row.due),
+        };
+        self.table.put(&key(id, recipient), &row).await
+    }
+
+    /// It is what the recipient got: nothing is to be taken back.
+    pub(in crate::flow) async fn forget(
+        &self,
+        id: MessageId,
+        recipient: &Address,
+    ) -> Result<(), TableError> {
+        match self.knows(id, recipient) {
+            true => self.table.delete(&key(id, recipient)).await,
+            false => Ok(()),
+        }
+    }
+
+    /// The deposit is to be made now: it is not taken back while the claim lasts, nor after it.
+    pub(in crate::flow) async fn claim(
+        &self,
+        id: MessageId,
+        recipient: &Address,
+    ) -> Result<Claim, TableError> {
+        let claim = self.hold(key(id, recipient)).await;
+        if let Some(mut row) = self.row(id, recipient).filter(|row| row.due) {
+            row.due = false;
+            self.table.put(&claim.key, &row).await?;
+        }
+        Ok(claim)
+    }
+
+    /// Rows have become due, or the portal may be another one.
+    pub(in crate::flow) fn nudge(&self) {
+        self.shared.news.notify_one();
+    }
+
+    /// Rows that cannot be read are none.
+    fn row(&self, id: MessageId, recipient: &Address) -> Option<Row> {
+        self.table.get(&key(id, recipient)).ok().flatten()
+    }
+
+    async fn hold(&self, key: Vec<u8>) -> Claim {
+        loop {
+            let mut freed = std::pin::pin!(self.shared.freed.notified());
+            freed.as_mut().enable();
+            if self.shared.busy().insert(key.clone()) {
+                let shared = Arc::clone(&self.shared);
+                return Claim { key, shared };
+            }
+            freed.await;
+        }
+    }
+
+    /// Tells the portal of everything that is due. Whether nothing is left.
+    async fn work_off(&self, line: &Line) -> bool {
+        let machinery = line.machinery();
+        let Some(portal) = &machinery.portal else {
+            return true; // Whoever configures one again says so.
+        };
+        let rows = match self.table.rows() {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the list of deposits to be taken back cannot be read"
+                );
+                return true;
+            }
+        };
+        let mut all = true;
+        for (key, row) in rows.into_iter().filter(|(_, row)| row.due) {
+            let claim = self.hold(key).await;
+            let (id, recipient) = (row.queue_id, row.recipient);
+            if !self.row(id, &recipient).is_some_and(|row| row.due) {
+                continue; // It was claimed meanwhile.
+            }
+            if let Err(error) = portal.client.withdraw(id, &recipient).await {
+                tracing::warn!(queue_id = %id, %error, "what lies in the portal could not be taken back yet");
+                if matches!(error, PickupError::Unavailable(_)) {
+                    return false;
+                }
+                all = false; // Others need not wait for this one.
+                continue;
+            }
+            if let Err(error) = self.table.delete(&claim.key).await {
+                tracing::error!(queue_id = %id, error = &error as &dyn std::error::Error, "that a deposit was taken back could not be noted: it is done again");
+                return false;
+            }
+            tracing::info!(queue_id = %id, "what lay in the portal was taken back");
+        }
+        all
+    }
+}
+
+/// Takes back what is due, from the start on, until it is ended.
+pub(in crate::flow) async fn run(line: Arc<Line>) {
+    let withdrawals = line.withdrawals.clone();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if withdrawals.work_off(&line).await {
+            pause = FIRST_PAUSE;
+            withdrawals.shared.news.notified().await;
+        } else {
+            let next = line.clock.now() + pause;
+            line.clock.sleep_until(next).await;
+            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// The row's key. An address is never longer than a key may be.
+fn key(id: MessageId, recipient: &Address) -> Vec<u8> {
+    let mut key = id.get().to_be_bytes().to_vec();
+    key.extend_from_slice(recipient.mailbox_key().as_bytes());
+    key
+}

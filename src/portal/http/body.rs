@@ -1,0 +1,284 @@
+//! The body of a request: read within bounds of time, octets and memory, or refused and thrown away.
+//!
+//! A refusal because of size is answered at once, while what still comes is read and dropped (up to
+//! a bound): a client that is cut off while it sends never sees the answer. Each octet that is
+//! kept is counted against one budget for the whole server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::HeaderMap;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_TYPE, EXPECT};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::answer::Problem;
+use super::head::Method;
+use super::multipart;
+use super::multipart::{FormBounds, FormError, FormReader, MAX_FIELD_OCTETS, MAX_PART_HEAD_OCTETS};
+use super::options::Limits;
+use super::pairs::Pairs;
+use super::request::{Body, BodyLimit, Upload};
+use super::watch::{Busy, Watch};
+use crate::mail::Timestamp;
+use crate::world::clock::Clock;
+
+/// How slow a large body may be.
+pub const MIN_OCTETS_PER_SECOND: u64 = 4 * 1024;
+/// Octets of a form without files, where a form with files is taken.
+const MAX_PLAIN_OCTETS: usize = 256 * 1024;
+/// Octets that are read to no purpose but that the answer arrives.
+const MAX_DRAINED_OCTETS: u64 = 64 * 1024 * 1024;
+/// One unit of the budget.
+const UNIT: u64 = 16 * 1024;
+
+/// Memory for bodies.
+#[derive(Debug, Clone)]
+pub(super) struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    pub(super) fn new(octets: u64) -> Self {
+        let units = usize::try_from(octets / UNIT).unwrap_or(usize::MAX);
+        Self(Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))))
+    }
+
+    fn unit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let unit = Arc::clone(&self.0).try_acquire_owned();
+        unit.map_err(|_| Problem::Busy)
+    }
+}
+
+/// What the reading of bodies needs to know.
+pub(super) struct Reading<'a> {
+    pub(super) clock: Clock,
+    pub(super) limits: &'a Limits,
+    pub(super) budget: &'a Budget,
+    pub(super) watch: &'a Watch,
+}
+
+/// Why a body was not read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// To be answered.
+    Refused(Problem),
+    /// Nobody is there to be answered.
+    Gone,
+}
+
+impl From<Problem> for Unread {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl From<FormError> for Unread {
+    fn from(error: FormError) -> Self {
+        Self::Refused(match error {
+            FormError::Malformed => Problem::BadRequest,
+            FormError::TooLarge => Problem::TooLarge,
+        })
+    }
+}
+
+/// The body of a request as its route takes it. Whatever is refused is thrown away meanwhile.
+pub(super) async fn read(
+    reading: &Reading<'_>,
+    method: Method,
+    limit: BodyLimit,
+    headers: &HeaderMap,
+    incoming: Incoming,
+) -> Result<Body, Unread> {
+    let mut source = Source::new(reading, incoming);
+    let read = match method {
+        Method::Get if source.is_over() => Ok(Body::None),
+        Method::Get => Err(Unread::Refused(Problem::BadRequest)),
+        Method::Post => posted(&mut source, reading, limit, headers).await,
+    };
+    match &read {
+        Ok(_) | Err(Unread::Gone | Unread::Refused(Problem::TooSlow)) => {}
+        Err(Unread::Refused(_)) => source.throw_away(headers),
+    }
+    read
+}
+
+/// Throws away the body of a request that is refused for another reason.
+pub(super) fn refuse(reading: &Reading<'_>, headers: &HeaderMap, incoming: Incoming) {
+    Source::new(reading, incoming).throw_away(headers);
+}
+
+async fn posted(
+    source: &mut Source,
+    reading: &Reading<'_>,
+    limit: BodyLimit,
+    headers: &HeaderMap,
+) -> Result<Body, Unread> {
+    let content_type = match headers.get(CONTENT_TYPE) {
+        Some(value) => value.to_str().map_err(|_| Problem::BadRequest)?,
+        None => "",
+    };
+    match limit {
+        BodyLimit::None if source.is_over() => Ok(Body::None),
+        BodyLimit::None => Err(Problem::TooLarge.into()),
+        BodyLimit::Form(octets) if is_plain_form(content_type) => {
+            Ok(Body::Form(form(source, reading, octets).await?))
+        }
+        BodyLimit::Form(_) => Err(Problem::NotAForm.into()),
+        BodyLimit::Upload { .. } if is_plain_form(content_type) => {
+            Ok(Body::Form(form(source, reading, MAX_PLAIN_OCTETS).await?))
+        }
+        BodyLimit::Upload {
+            octets,
+            files,
+            fields,
+        } => {
+            let boundary = multipart::boundary(content_type).ok_or(Problem::NotAForm)?;
+            let bounds = FormBounds {
+                octets,
+                files,
+                fields,
+            };
+            Ok(Body::Upload(
+                upload(source, reading, &boundary, bounds).await?,
+            ))
+        }
+    }
+}
+
+fn is_plain_form(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+async fn form(source: &mut Source, reading: &Reading<'_>, octets: usize) -> Result<Pairs, Unread> {
+    source.may_have(octets as u64)?;
+    let mut held = Held::default();
+    let mut body = BytesMut::new();
+    while let Some(chunk) = source.next().await? {
+        held.take(chunk.len(), reading.budget)?;
+        body.extend_from_slice(&chunk);
+    }
+    let pairs = Pairs::parse(&body).ok_or(Unread::Refused(Problem::BadRequest));
+    // Passwords were in it.
+    body.fill(0);
+    pairs
+}
+
+async fn upload(
+    source: &mut Source,
+    reading: &Reading<'_>,
+    boundary: &str,
+    bounds: FormBounds,
+) -> Result<Upload, Unread> {
+    let heads = (bounds.files + bounds.fields + 1) * MAX_PART_HEAD_OCTETS;
+    source.may_have((bounds.octets + MAX_FIELD_OCTETS + heads) as u64)?;
+    let mut held = Held::default();
+    let mut form = FormReader::new(boundary, bounds);
+    while let Some(chunk) = source.next().await? {
+        held.take(chunk.len(), reading.budget)?;
+        form.push(&chunk)?;
+    }
+    let mut upload = form.finish()?;
+    upload.held = held.units;
+    Ok(upload)
+}
+
+/// Units of the budget that a body holds.
+#[derive(Debug, Default)]
+struct Held {
+    units: Option<OwnedSemaphorePermit>,
+    octets: u64,
+    covered: u64,
+}
+
+impl Held {
+    fn take(&mut self, octets: usize, budget: &Budget) -> Result<(), Problem> {
+        self.octets += octets as u64;
+        while self.covered < self.octets {
+            let unit = budget.unit()?;
+            self.covered += UNIT;
+            match &mut self.units {
+                Some(units) => units.merge(unit),
+                None => self.units = Some(unit),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A body as it comes.
+struct Source {
+    incoming: Incoming,
+    clock: Clock,
+    began: Timestamp,
+    time: Duration,
+    received: u64,
+    most: u64,
+    watch: Watch,
+    busy: Busy,
+}
+
+impl Source {
+    fn new(reading: &Reading<'_>, incoming: Incoming) -> Self {
+        Self {
+            incoming,
+            clock: reading.clock,
+            began: reading.clock.now(),
+            time: reading.limits.body,
+            received: 0,
+            most: 0,
+            watch: reading.watch.clone(),
+            busy: reading.watch.busy(),
+        }
+    }
+
+    /// Whether there is none, or no more.
+    fn is_over(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    /// Sets how many octets may come; refuses at once if more are announced.
+    fn may_have(&mut self, octets: u64) -> Result<(), Problem> {
+        self.most = octets;
+        if self.incoming.size_hint().lower() > octets {
+            return Err(Problem::TooLarge);
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Unread> {
+        let earned = Duration::from_secs(self.received / MIN_OCTETS_PER_SECOND);
+        let until = self.began + self.time + earned;
+        let frame = tokio::select! {
+            frame = self.incoming.frame() => frame,
+            () = self.clock.sleep_until(until) => return Err(Problem::TooSlow.into()),
+        };
+        let Some(frame) = frame else {
+            return Ok(None);
+        };
+        let frame = frame.map_err(|_| Unread::Gone)?;
+        self.watch.progress();
+        // Trailers mean nothing here.
+        let data = frame.into_data().unwrap_or_default();
+        self.received += data.len() as u64;
+        if self.received > self.most {
+            return Err(Problem::TooLarge.into());
+        }
+        Ok(Some(data))
+    }
+
+    /// Reads what still comes, for a while, in a task of its own. A client that waits for `100
+    /// (Continue)` is not told to go on: it has the answer instead.
+    fn throw_away(mut self, headers: &HeaderMap) {
+        if self.is_over() || (self.received == 0 && headers.contains_key(EXPECT)) {
+            return;
+        }
+        self.most = self.received.saturating_add(MAX_DRAINED_OCTETS);
+        self.began = self.clock.now();
+        tokio::spawn(async move {
+            while let Ok(Some(_)) = self.next().await {}
+            drop(self.busy);
+        });
+    }
+}

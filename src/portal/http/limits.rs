@@ -1,0 +1,177 @@
+//! Who may do how much: requests by rate, connections and requests in work by number.
+//!
+//! Rates are kept in tables of a fixed size, one slot a key by a hash that nobody outside knows: no
+//! crowd of addresses makes them grow. Two keys that meet in a slot share its rate, which is set so
+//! that this does not matter.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::options::Rate;
+use crate::mail::Timestamp;
+
+/// Slots of a table.
+const SLOTS: usize = 1 << 16;
+
+/// The network that an address is in: IPv4 /24, IPv6 /64.
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xff)),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+/// A rate for each address (the generic cell rate algorithm: a token bucket of which only the
+/// moment is kept at which it will be full again).
+#[derive(Debug)]
+pub(super) struct Buckets {
+    hasher: RandomState,
+    /// Microseconds since the epoch at which a slot's bucket will be full.
+    full_at: Mutex<Vec<u64>>,
+    /// Microseconds that one request costs.
+    cost: u64,
+    /// Microseconds that the bucket holds.
+    depth: u64,
+}
+
+impl Buckets {
+    pub(super) fn new(rate: Rate) -> Self {
+        let cost = 60_000_000 / u64::from(rate.per_minute.max(1));
+        Self {
+            hasher: RandomState::new(),
+            full_at: Mutex::new(vec![0; SLOTS]),
+            cost,
+            depth: cost * u64::from(rate.burst.max(1)),
+        }
+    }
+
+    /// Takes one; or how long to wait for one.
+    pub(super) fn take(&self, key: IpAddr, now: Timestamp) -> Result<(), Duration> {
+        let hash = self.hasher.hash_one(key);
+        let slot = usize::try_from(hash % SLOTS as u64).unwrap_or_default();
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(full_at) = full_at.get_mut(slot) else {
+            return Ok(());
+        };
+        let now = now.as_micros();
+        let then = (*full_at).max(now) + self.cost;
+        let over = (then - now).saturating_sub(self.depth);
+        if over > 0 {
+            return Err(Duration::from_micros(over));
+        }
+        *full_at = then;
+        Ok(())
+    }
+}
+
+/// Counts by network, up to a limit each. Holds no network of which there is nothing.
+#[derive(Debug)]
+pub(super) struct Counter {
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    limit: usize,
+}
+
+impl Counter {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            counts: Arc::default(),
+            limit,
+        }
+    }
+
+    pub(super) fn take(&self, network: IpAddr) -> Option<Slot> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(network).or_default();
+        if *count >= self.limit {
+            return None;
+        }
+        *count += 1;
+        Some(Slot {
+            counts: Arc::clone(&self.counts),
+            network,
+        })
+    }
+}
+
+/// One place of a network, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    network: IpAddr,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.network) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&self.network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOMEBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+    #[test]
+    fn a_burst_and_then_a_rate() {
+        let buckets = Buckets::new(Rate {
+            burst: 3,
+            per_minute: 60,
+        });
+        let now = Timestamp::from_secs(1_800_000_000);
+        for _ in 0..3 {
+            assert_eq!(buckets.take(SOMEBODY, now), Ok(()));
+        }
+        assert_eq!(buckets.take(SOMEBODY, now), Err(Duration::from_secs(1)));
+        let later = now + Duration::from_secs(1);
+        assert_eq!(buckets.take(SOMEBODY, later), Ok(()));
+        assert!(buckets.take(SOMEBODY, later).is_err());
+        let rested = now + Duration::from_secs(100);
+        for _ in 0..3 {
+            assert_eq!(buckets.take(SOMEBODY, rested), Ok(()));
+        }
+        assert!(buckets.take(SOMEBODY, rested).is_err());
+    }
+
+    #[test]
+    fn a_crowd_takes_no_memory_and_stops_nobody_else() {
+        let buckets = Buckets::new(Rate {
+            burst: 100,
+            per_minute: 100,
+        });
+        let now = Timestamp::from_secs(1_800_000_000);
+        for n in 0..200_000u32 {
+            let stranger = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n));
+            assert_eq!(buckets.take(stranger, now), Ok(()));
+        }
+        assert_eq!(buckets.full_at.lock().unwrap().len(), SLOTS);
+        assert_eq!(buckets.take(SOMEBODY, now), Ok(()));
+    }
+
+    #[test]
+    fn networks_are_what_one_household_or_office_has() {
+        let of = |address: &str| network(address.parse().unwrap()).to_string();
+        assert_eq!(of("192.0.2.77"), "192.0.2.0");
+        assert_eq!(of("::ffff:192.0.2.77"), "192.0.2.0");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let counter = Counter::new(1);
+        let place = counter.take(SOMEBODY).unwrap();
+        assert!(counter.take(SOMEBODY).is_none());
+        drop(place);
+        assert!(counter.counts.lock().unwrap().is_empty());
+        assert!(counter.take(SOMEBODY).is_some());
+    }
+}

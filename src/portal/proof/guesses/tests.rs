@@ -1,0 +1,211 @@
+//! Guesses: how many are ever looked at, by whom, and what a restart forgives.
+
+use super::*;
+use crate::portal::proof::tests_support::{Home, home};
+
+const DAY: Duration = Duration::from_secs(DAY_SECS);
+
+fn midnight() -> Timestamp {
+    Timestamp::from_secs(20_000 * DAY_SECS)
+}
+
+fn network(number: u32) -> Network {
+    let [a, b, c, d] = number.to_be_bytes();
+    Network::V6([0x20, 1, 0xd, 0xb8, a, b, c, d])
+}
+
+fn guess(name: &str, from: u32) -> Guess<'_> {
+    Guess {
+        kind: Kind::MailCode,
+        name,
+        exists: true,
+        network: network(from),
+    }
+}
+
+fn guesses(home: &Home) -> Guesses {
+    Guesses::open(&home.tables).unwrap()
+}
+
+/// D25: a million guesses at one mailbox, each from a network of its own, in one day of virtual
+/// time, and in the best order for whoever guesses.
+#[tokio::test]
+async fn a_million_guesses() {
+    let home = home();
+    let guesses = guesses(&home);
+    let mut admitted = 0_u32;
+    for number in 0..1_000_000_u32 {
+        let now = midnight() + Duration::from_micros(86_399 * u64::from(number));
+        let spent = guesses
+            .spend(guess("jo@b.example", number), now)
+            .await
+            .unwrap();
+        admitted += u32::from(spent.is_ok());
+    }
+    let allowance = Kind::MailCode.allowance();
+    assert_eq!(admitted, allowance.strangers);
+    // Even with every place that is kept for known networks, at every code that is live at once.
+    let codes = f64::from(u32::try_from(crate::portal::proof::codes::MAX_LIVE).unwrap());
+    let likely = f64::from(allowance.strangers + allowance.known) * codes / 1e8;
+    assert!(likely < 1e-6, "{likely}");
+}
+
+#[tokio::test]
+async fn one_network_does_not_use_up_the_others() {
+    let home = home();
+    let guesses = guesses(&home);
+    let now = midnight();
+    let mut admitted = 0;
+    for _ in 0..1000 {
+        let spent = guesses.spend(guess("jo@b.example", 1), now).await.unwrap();
+        admitted += u32::from(spent.is_ok());
+    }
+    assert_eq!(admitted, Kind::MailCode.allowance().network);
+    // D26: the owner, from another network.
+    let own = guess("jo@b.example", 2);
+    let spent = guesses.spend(own, now).await.unwrap().unwrap();
+    guesses.was_right(spent, own, now).await.unwrap();
+    // Many networks use up what strangers have; the owner's is known by now.
+    let mut admitted = 0;
+    for from in 100..1000 {
+        let spent = guesses
+            .spend(guess("jo@b.example", from), now)
+            .await
+            .unwrap();
+        admitted += u32::from(spent.is_ok());
+    }
+    assert_eq!(admitted, 15);
+    for _ in 0..100 {
+        let spent = guesses.spend(own, now).await.unwrap().unwrap();
+        guesses.was_right(spent, own, now).await.unwrap();
+    }
+    // Nor is anybody else's mailbox concerned, nor the next day.
+    assert!(
+        guesses
+            .spend(guess("kim@b.example", 100), now)
+            .await
+            .unwrap()
+            .is_ok()
+    );
+    assert!(
+        guesses
+            .spend(guess("jo@b.example", 2000), now + DAY)
+            .await
+            .unwrap()
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn the_last_one_is_told_and_the_next_day_is() {
+    let home = home();
+    let guesses = guesses(&home);
+    let now = midnight() + Duration::from_secs(3600);
+    for from in 0..20 {
+        let spent = guesses
+            .spend(guess("jo@b.example", from), now)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(spent.last, from == 19);
+    }
+    let refused = guesses.spend(guess("jo@b.example", 77), now).await.unwrap();
+    assert_eq!(refused.unwrap_err().until, midnight() + DAY);
+}
+
+#[tokio::test]
+async fn a_restart_forgives_nobody() {
+    let mut home = home();
+    let now = midnight();
+    {
+        let guesses = guesses(&home);
+        for from in 0..12 {
+            guesses
+                .spend(guess("jo@b.example", from), now)
+                .await
+                .unwrap()
+                .unwrap();
+        }
+        // One is given back.
+        let own = guess("jo@b.example", 50);
+        let spent = guesses.spend(own, now).await.unwrap().unwrap();
+        guesses.give_back(spent, own, now).await.unwrap();
+    }
+    home.restart();
+    let guesses = guesses(&home);
+    let mut admitted = 0;
+    for from in 100..200 {
+        let spent = guesses
+            .spend(guess("jo@b.example", from), now)
+            .await
+            .unwrap();
+        admitted += u32::from(spent.is_ok());
+    }
+    assert_eq!(admitted, 8);
+}
+
+/// D24: a name that does not exist is refused as often as one that does, and leaves no row.
+#[tokio::test]
+async fn nobody_is_as_anybody() {
+    let home = home();
+    let guesses = guesses(&home);
+    let now = midnight();
+    for number in 0..50 {
+        let name = format!("nobody{number}@b.example");
+        let mut admitted = 0;
+        for from in 0..30 {
+            let guess = Guess {
+                exists: false,
+                ..guess(&name, 1000 + number * 100 + from)
+            };
+            admitted += u32::from(guesses.spend(guess, now).await.unwrap().is_ok());
+        }
+        assert_eq!(admitted, Kind::MailCode.allowance().strangers);
+    }
+    assert!(guesses.table.len() <= LOCKS);
+}
+
+#[tokio::test]
+async fn rows_of_earlier_days_go() {
+    let home = home();
+    let guesses = guesses(&home);
+    for number in 0..20 {
+        let name = format!("jo{number}@b.example");
+        guesses
+            .spend(guess(&name, number), midnight())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    assert_eq!(guesses.table.len(), 20);
+    for number in 0..11 {
+        let now = midnight() + DAY;
+        guesses
+            .spend(guess("kim@b.example", 100 + number), now)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    assert_eq!(guesses.table.len(), 1);
+}
+
+/// Guesses that come together are counted one after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn together_they_are_no_more() {
+    let home = home();
+    let guesses = std::sync::Arc::new(guesses(&home));
+    let tasks: Vec<_> = (0..200)
+        .map(|from| {
+            let guesses = std::sync::Arc::clone(&guesses);
+            tokio::spawn(async move {
+                let spent = guesses.spend(guess("jo@b.example", from), midnight()).await;
+                u32::from(spent.unwrap().is_ok())
+            })
+        })
+        .collect();
+    let mut admitted = 0;
+    for task in tasks {
+        admitted += task.await.unwrap();
+    }
+    assert_eq!(admitted, Kind::MailCode.allowance().strangers);
+}

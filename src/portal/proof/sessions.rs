@@ -1,0 +1,463 @@
+//! Visits, before somebody has proved anything, and sessions, after.
+//!
+//! Owns what is remembered of a browser between two requests, under a random 256-bit token of
+//! which only the SHA-256 is kept. Time is an argument.
+//!
+//! Invariants:
+//! - With each step of privilege there is a new token and the old one is worth nothing.
+//! - A session ends when it was idle, at its absolute end, by signing out, and with its account.
+//! - Both kinds are bounded, each by itself: a flood of visits never ends a session. Where there is
+//!   no room, the one that was idle longest goes.
+//! - A token against forged requests is bound to the token of the session, and compared in
+//!   constant time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::{digest, hmac};
+use zeroize::Zeroizing;
+
+use super::ProofError;
+use super::proofs::{Proof, Proofs};
+use super::totp::TotpSecret;
+use crate::journal::crypt::random;
+use crate::mail::{Address, Language, Reference, Timestamp};
+
+/// Octets of a token.
+pub const TOKEN_OCTETS: usize = 32;
+/// How long a challenge for a passkey is good.
+pub const CHALLENGE_LIFE: Duration = Duration::from_secs(300);
+
+/// A challenge for a passkey: random, used once.
+pub type Challenge = [u8; 32];
+
+/// How long and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// A session that was not used so long ends.
+    pub idle: Duration,
+    /// A session ends so long after it began, used or not.
+    pub absolute: Duration,
+    /// A visit that was not used so long ends: mail may take its time.
+    pub visit_idle: Duration,
+    /// Visits.
+    pub visits: usize,
+    /// Sessions.
+    pub sessions: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(15 * 60),
+            absolute: Duration::from_secs(4 * 3600),
+            visit_idle: Duration::from_secs(30 * 60),
+            visits: 50_000,
+            sessions: 50_000,
+        }
+    }
+}
+
+/// What a browser shows to be known again. Wiped when dropped, never shown.
+#[derive(Clone)]
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// For the cookie: 43 characters of base64url.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// What is known of somebody who has proved nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Visit {
+    /// The message that the notice's link named.
+    pub reference: Option<Reference>,
+    /// The address that was typed, or whose message it is.
+    pub address: Option<Address>,
+    /// The language that was chosen.
+    pub language: Option<Language>,
+    /// A code was asked for: the page asks for it.
+    pub code_asked: bool,
+    /// It began where outsiders write: on to there.
+    pub writes: bool,
+}
+
+/// What is known of somebody who has proved something.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Whose messages.
+    pub address: Address,
+    /// What was proved.
+    pub proofs: Proofs,
+    /// Where to go on: the message that the visit began with.
+    pub reference: Option<Reference>,
+    /// The language that was chosen.
+    pub language: Option<Language>,
+    /// When it began.
+    pub began: Timestamp,
+    /// It began where outsiders write: on to there.
+    pub writes: bool,
+    /// An authenticator app that is being set up, and not confirmed yet.
+    pub new_totp: Option<TotpSecret>,
+}
+
+impl Session {
+    /// When it ends, used or not.
+    pub fn ends(&self, bounds: &Bounds) -> Timestamp {
+        self.began + bounds.absolute
+    }
+}
+
+/// What a token stands for.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// A visit.
+    Visit(Visit),
+    /// A session.
+    Session(Session),
+}
+
+type Name = [u8; 32];
+
+struct Kept<T> {
+    value: T,
+    used: Timestamp,
+    began: Timestamp,
+    challenge: Option<(Challenge, Timestamp)>,
+}
+
+struct Shelf<T> {
+    kept: HashMap<Name, Kept<T>>,
+    by_use: BTreeSet<(Timestamp, Name)>,
+    idle: Duration,
+    absolute: Duration,
+    bound: usize,
+}
+
+impl<T> Shelf<T> {
+    fn new(idle: Duration, absolute: Duration, bound: usize) -> Self {
+        Self {
+            kept: HashMap::new(),
+            by_use: BTreeSet::new(),
+            idle,
+            absolute,
+            bound,
+        }
+    }
+
+    fn add(&mut self, name: Name, value: T, began: Timestamp, now: Timestamp) {
+        while let Some(&(used, oldest)) = self.by_use.first() {
+            let over = self.kept.len() >= self.bound;
+            if !over && now.since(used) < self.idle {
+                break;
+            }
+            self.remove(&oldest);
+        }
+        self.by_use.insert((now, name));
+        let kept = Kept {
+            value,
+            used: now,
+            began,
+            challenge: None,
+        };
+        self.kept.insert(name, kept);
+    }
+
+    fn remove(&mut self, name: &Name) -> Option<Kept<T>> {
+        let kept = self.kept.remove(name)?;
+        self.by_use.remove(&(kept.used, *name));
+        Some(kept)
+    }
+
+    /// The one of this name, used now; what has ended goes.
+    fn touch(&mut self, name: &Name, now: Timestamp) -> Option<&mut Kept<T>> {
+        let kept = self.kept.get(name)?;
+        let alive = now.since(kept.used) < self.idle && now.since(kept.began) < self.absolute;
+        if !alive {
+            self.remove(name);
+            return None;
+        }
+        self.by_use.remove(&(kept.used, *name));
+        let kept = self.kept.get_mut(name)?;
+        kept.used = kept.used.max(now);
+        self.by_use.insert((kept.used, *name));
+        Some(kept)
+    }
+}
+
+struct State {
+    visits: Shelf<Visit>,
+    sessions: Shelf<Session>,
+}
+
+/// Visits and sessions.
+pub struct Sessions {
+    bounds: Bounds,
+    csrf: hmac::Key,
+    state: Mutex<State>,
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (visits, sessions) = self.counts();
+        write!(f, "Sessions({visits} visits, {sessions} sessions)")
+    }
+}
+
+impl Sessions {
+    /// None yet.
+    pub fn new(bounds: Bounds) -> Result<Self, ProofError> {
+        let csrf = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| ProofError::Random)?;
+        let state = State {
+            visits: Shelf::new(bounds.visit_idle, bounds.absolute, bounds.visits),
+            sessions: Shelf::new(bounds.idle, bounds.absolute, bounds.sessions),
+        };
+        Ok(Self {
+            bounds,
+            csrf,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// How long and how many.
+    pub const fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many visits and sessions are kept.
+    pub fn counts(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.visits.kept.len(), state.sessions.kept.len())
+    }
+
+    /// Begins a visit.
+    pub fn begin(&self, visit: Visit, now: Timestamp) -> Result<Token, ProofError> {
+        let (token, name) = draw()?;
+        self.state().visits.add(name, visit, now, now);
+        Ok(token)
+    }
+
+    /// What a token stands for; to be called with every request, which keeps it from being idle.
+    pub fn find(&self, token: &str, now: Timestamp) -> Option<Found> {
+        let name = name_of(token)?;
+        let mut state = self.state();
+        if let Some(kept) = state.sessions.touch(&name, now) {
+            return Some(Found::Session(kept.value.clone()));
+        }
+        let kept = state.visits.touch(&name, now)?;
+        Some(Found::Visit(kept.value.clone()))
+    }
+
+    /// Changes a visit; `false` where there is none.
+    pub fn change_visit(
+        &self,
+        token: &str,
+        change: impl FnOnce(&mut Visit),
+        now: Timestamp,
+    ) -> bool {
+        let Some(name) = name_of(token) else {
+            return false;
+        };
+        let mut state = self.state();
+        let kept = state.visits.touch(&name, now);
+        kept.map(|kept| change(&mut kept.value)).is_some()
+    }
+
+    /// Changes a session in what gives no privilege: language, a set-up under way.
+    pub fn change_session(
+        &self,
+        token: &str,
+        change: impl FnOnce(&mut Session),
+        now: Timestamp,
+    ) -> bool {
+        let Some(name) = name_of(token) else {
+            return false;
+        };
+        let mut state = self.state();
+        let Some(kept) = state.sessions.touch(&name, now) else {
+            return false;
+        };
+        let (address, proofs) = (kept.value.address.clone(), kept.value.proofs.clone());
+        change(&mut kept.value);
+        // A privilege has one way in: `prove`.
+        kept.value.address = address;
+        kept.value.proofs = proofs;
+        true
+    }
+
+    /// Adds what somebody has just proved for an address: a new token, and the old one is worth
+    /// nothing. What was proved for another address is not taken along.
+    pub fn prove(
+        &self,
+        token: &str,
+        address: &Address,
+        proof: Proof,
+        now: Timestamp,
+    ) -> Result<Token, ProofError> {
+        let (fresh, name) = draw()?;
+        let mut state = self.state();
+        let old = name_of(token);
+        let session = old.and_then(|old| {
+            state.sessions.touch(&old, now)?;
+            state.sessions.remove(&old)
+        });
+        let visit = old.and_then(|old| {
+            state.visits.touch(&old, now)?;
+            state.visits.remove(&old)
+        });
+        let mut next = match (session, visit) {
+            (Some(kept), _) if kept.value.address == *address => kept.value,
+            (Some(kept), _) => {
+                Session::new(address, kept.value.reference, kept.value.language, now)
+            }
+            (None, Some(kept)) => Session {
+                writes: kept.value.writes,
+                ..Session::new(address, kept.value.reference, kept.value.language, now)
+            },
+            (None, None) => Session::new(address, None, None, now),
+        };
+        next.proofs.add(proof);
+        let began = next.began;
+        state.sessions.add(name, next, began, now);
+        Ok(fresh)
+    }
+
+    /// Ends what a token stands for.
+    pub fn end(&self, token: &str) {
+        if let Some(name) = name_of(token) {
+            let mut state = self.state();
+            state.sessions.remove(&name);
+            state.visits.remove(&name);
+        }
+    }
+
+    /// Ends every session of an address but that of `except`: its factors have changed.
+    pub fn end_all(&self, address: &Address, except: Option<&str>) {
+        let except = except.and_then(name_of);
+        let mut state = self.state();
+        let of_address = state.sessions.kept.iter();
+        let names: Vec<Name> = of_address
+            .filter(|(name, kept)| kept.value.address == *address && Some(**name) != except)
+            .map(|(name, _)| *name)
+            .collect();
+        for name in names {
+            state.sessions.remove(&name);
+        }
+    }
+
+    /// A new challenge for a passkey, in the place of the one before; `None` where the token stands
+    /// for nothing.
+    pub fn challenge(&self, token: &str, now: Timestamp) -> Result<Option<Challenge>, ProofError> {
+        let mut challenge = Challenge::default();
+        random(&mut challenge)?;
+        let Some(name) = name_of(token) else {
+            return Ok(None);
+        };
+        let put = Some((challenge, now + CHALLENGE_LIFE));
+        let mut state = self.state();
+        if let Some(kept) = state.sessions.touch(&name, now) {
+            kept.challenge = put;
+        } else if let Some(kept) = state.visits.touch(&name, now) {
+            kept.challenge = put;
+        } else {
+            return Ok(None);
+        }
+        Ok(Some(challenge))
+    }
+
+    /// Takes the challenge: the next answer needs another one.
+    pub fn take_challenge(&self, token: &str, now: Timestamp) -> Option<Challenge> {
+        let name = name_of(token)?;
+        let mut state = self.state();
+        let taken = if let Some(kept) = state.sessions.touch(&name, now) {
+            kept.challenge.take()
+        } else {
+            state.visits.touch(&name, now)?.challenge.take()
+        };
+        taken.filter(|(_, until)| now < *until).map(|(it, _)| it)
+    }
+
+    /// The token against forged requests that belongs to a token: to be put in every form.
+    pub fn csrf(&self, token: &str) -> String {
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.csrf, &csrf_message(token)))
+    }
+
+    /// Whether a form has the token that belongs to its session.
+    pub fn csrf_is(&self, token: &str, given: &str) -> bool {
+        let Ok(given) = URL_SAFE_NO_PAD.decode(given.as_bytes()) else {
+            return false;
+        };
+        hmac::verify(&self.csrf, &csrf_message(token), &given).is_ok()
+    }
+}
+
+impl Session {
+    fn new(
+        address: &Address,
+        reference: Option<Reference>,
+        language: Option<Language>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            address: address.clone(),
+            proofs: Proofs::default(),
+            reference,
+            language,
+            began: now,
+            writes: false,
+            new_totp: None,
+        }
+    }
+}
+
+fn csrf_message(token: &str) -> Vec<u8> {
+    let mut message = b"csrf\0".to_vec();
+    message.extend_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    message
+}
+
+fn draw() -> Result<(Token, Name), ProofError> {
+    let mut octets = Zeroizing::new([0; TOKEN_OCTETS]);
+    random(&mut *octets)?;
+    let token = Token(Zeroizing::new(URL_SAFE_NO_PAD.encode(*octets)));
+    Ok((token, hashed(&octets)))
+}
+
+/// The name under which a token's visit or session is kept; `None` for what is no token.
+fn name_of(token: &str) -> Option<Name> {
+    let mut octets = Zeroizing::new([0; TOKEN_OCTETS]);
+    let length = URL_SAFE_NO_PAD
+        .decode_slice(token, octets.as_mut_slice())
+        .ok()?;
+    (length == TOKEN_OCTETS).then(|| hashed(&octets))
+}
+
+fn hashed(octets: &[u8; TOKEN_OCTETS]) -> Name {
+    let mut name = Name::default();
+    let digest = digest::digest(&digest::SHA256, octets);
+    for (to, from) in name.iter_mut().zip(digest.as_ref()) {
+        *to = *from;
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Sessions: their ends, their tokens, their bounds.
+
+use super::*;
+use crate::portal::proof::proofs::AccountProof;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+fn jo() -> Address {
+    "jo@b.example".parse().unwrap()
+}
+
+fn sessions() -> Sessions {
+    Sessions::new(Bounds::default()).unwrap()
+}
+
+fn session(sessions: &Sessions, token: &Token, now: Timestamp) -> Option<Session> {
+    match sessions.find(token.expose(), now)? {
+        Found::Session(session) => Some(session),
+        Found::Visit(_) => None,
+    }
+}
+
+fn signed_in(sessions: &Sessions, now: Timestamp) -> Token {
+    let visit = sessions.begin(Visit::default(), now).unwrap();
+    sessions
+        .prove(visit.expose(), &jo(), Proof::Mailbox, now)
+        .unwrap()
+}
+
+/// D29.
+#[test]
+fn each_step_of_privilege_has_a_new_token() {
+    let sessions = sessions();
+    let reference = Reference::new([1; 10]);
+    let visit = Visit {
+        reference: Some(reference),
+        ..Visit::default()
+    };
+    let mut tokens = vec![sessions.begin(visit, NOW).unwrap()];
+    let account = AccountProof {
+        password: Some(NOW),
+        ..AccountProof::default()
+    };
+    for proof in [
+        Proof::Mailbox,
+        Proof::Account(account),
+        Proof::Secret(reference),
+    ] {
+        let last = tokens.last().unwrap().expose();
+        tokens.push(sessions.prove(last, &jo(), proof, NOW).unwrap());
+    }
+    let last = tokens.pop().unwrap();
+    for old in &tokens {
+        assert!(sessions.find(old.expose(), NOW).is_none());
+        assert_ne!(old.expose(), last.expose());
+    }
+    let found = session(&sessions, &last, NOW).unwrap();
+    assert!(found.proofs.mailbox && found.proofs.has_secret(&reference));
+    assert_eq!(found.proofs.account, Some(account));
+    assert_eq!(
+        (found.reference, sessions.counts()),
+        (Some(reference), (0, 1))
+    );
+    assert_eq!(last.expose().len(), 43);
+}
+
+/// A token that an attacker has planted is not the one of the session.
+#[test]
+fn a_made_up_token_stands_for_nothing() {
+    let sessions = sessions();
+    let planted = URL_SAFE_NO_PAD.encode([7; 32]);
+    let token = sessions
+        .prove(&planted, &jo(), Proof::Mailbox, NOW)
+        .unwrap();
+    assert_ne!(token.expose(), planted);
+    for text in [
+        planted.as_str(),
+        "",
+        "x",
+        &"A".repeat(44),
+        &"A".repeat(10_000),
+        "\u{e9}",
+    ] {
+        assert!(sessions.find(text, NOW).is_none());
+    }
+    let padded = format!("{}=", token.expose());
+    assert!(sessions.find(&padded, NOW).is_none());
+}
+
+#[test]
+fn another_address_takes_nothing_along() {
+    let sessions = sessions();
+    let token = signed_in(&sessions, NOW);
+    let other: Address = "kim@b.example".parse().unwrap();
+    let secret = Proof::Secret(Reference::new([1; 10]));
+    let token = sessions.prove(token.expose(), &other, secret, NOW).unwrap();
+    let found = session(&sessions, &token, NOW).unwrap();
+    assert_eq!(found.address, other);
+    assert!(!found.proofs.mailbox && !found.proofs.holds_address());
+}
+
+#[test]
+fn idle_and_absolute_ends() {
+    let sessions = sessions();
+    let token = signed_in(&sessions, NOW);
+    assert!(session(&sessions, &token, NOW + minutes(14)).is_some());
+    assert!(session(&sessions, &token, NOW + minutes(28)).is_some());
+    assert!(session(&sessions, &token, NOW + minutes(43)).is_none());
+
+    let token = signed_in(&sessions, NOW);
+    for step in 1..24 {
+        assert!(
+            session(&sessions, &token, NOW + minutes(10 * step)).is_some(),
+            "{step}"
+        );
+    }
+    assert!(session(&sessions, &token, NOW + minutes(240)).is_none());
+
+    // A new token does not begin the time anew.
+    let token = signed_in(&sessions, NOW);
+    let mut now = NOW;
+    for _ in 0..23 {
+        now = now + minutes(10);
+        assert!(session(&sessions, &token, now).is_some());
+    }
+    let token = sessions
+        .prove(token.expose(), &jo(), Proof::Mailbox, now)
+        .unwrap();
+    assert!(session(&sessions, &token, now + minutes(9)).is_some());
+    assert!(session(&sessions, &token, now + minutes(10)).is_none());
+
+    let visit = sessions.begin(Visit::default(), NOW).unwrap();
+    assert!(sessions.find(visit.expose(), NOW + minutes(29)).is_some());
+    assert!(sessions.find(visit.expose(), NOW + minutes(59)).is_none());
+}
+
+#[test]
+fn signing_out_and_changed_factors() {
+    let sessions = sessions();
+    let (one, two) = (signed_in(&sessions, NOW), signed_in(&sessions, NOW));
+    sessions.end(one.expose());
+    assert!(session(&sessions, &one, NOW).is_none());
+    let three = signed_in(&sessions, NOW);
+    sessions.end_all(&jo(), Some(three.expose()));
+    assert!(session(&sessions, &two, NOW).is_none());
+    assert!(session(&sessions, &three, NOW).is_some());
+    sessions.end_all(&jo(), None);
+    assert_eq!(sessions.counts(), (0, 0));
+}
+
+#[test]
+fn a_flood_of_visits_ends_no_session() {
+    let bounds = Bounds {
+        visits: 100,
+        sessions: 10,
+        ..Bounds::default()
+    };
+    let sessions = Sessions::new(bounds).unwrap();
+    let token = signed_in(&sessions, NOW);
+    let first = sessions.begin(Visit::default(), NOW).unwrap();
+    for second in 1..=1000 {
+        let now = NOW + Duration::from_millis(second);
+        sessions.begin(Visit::default(), now).unwrap();
+    }
+    assert_eq!(sessions.counts(), (100, 1));
+    assert!(sessions.find(first.expose(), NOW).is_none());
+    assert!(session(&sessions, &token, NOW + minutes(1)).is_some());
+    // Of sessions the one that was idle longest goes.
+    let others: Vec<Token> = (0..10)
+        .map(|_| signed_in(&sessions, NOW + minutes(2)))
+        .collect();
+    assert!(session(&sessions, &token, NOW + minutes(2)).is_none());
+    assert!(
+        others
+            .iter()
+            .all(|it| session(&sessions, it, NOW + minutes(2)).is_some())
+    );
+}
+
+/// D30.
+#[test]
+fn forged_requests() {
+    let sessions = sessions();
+    let (one, two) = (signed_in(&sessions, NOW), signed_in(&sessions, NOW));
+    let csrf = sessions.csrf(one.expose());
+    assert!(sessions.csrf_is(one.expose(), &csrf));
+    assert!(!sessions.csrf_is(two.expose(), &csrf));
+    for forged in ["", "x", one.expose(), &format!("{csrf}A"), &csrf[1..]] {
+        assert!(!sessions.csrf_is(one.expose(), forged));
+    }
+    assert!(!csrf.contains(one.expose()));
+}
+
+#[test]
+fn a_challenge_is_good_once_and_for_its_session() {
+    let sessions = sessions();
+    let (one, two) = (
+        signed_in(&sessions, NOW),
+        sessions.begin(Visit::default(), NOW).unwrap(),
+    );
+    let given = sessions.challenge(one.expose(), NOW).unwrap().unwrap();
+    assert_eq!(sessions.take_challenge(two.expose(), NOW), None);
+    assert_eq!(sessions.take_challenge(one.expose(), NOW), Some(given));
+    assert_eq!(sessions.take_challenge(one.expose(), NOW), None);
+    let old = sessions.challenge(two.expose(), NOW).unwrap().unwrap();
+    let new = sessions.challenge(two.expose(), NOW).unwrap().unwrap();
+    assert_ne!(old, new);
+    assert_eq!(
+        sessions.take_challenge(two.expose(), NOW + CHALLENGE_LIFE),
+        None
+    );
+    assert_eq!(sessions.challenge("nobody", NOW).unwrap(), None);
+}
+
+#[test]
+fn a_change_gives_no_privilege() {
+    let sessions = sessions();
+    let token = signed_in(&sessions, NOW);
+    let change = |session: &mut Session| {
+        session.language = Some(Language::Fr);
+        session.address = "kim@b.example".parse().unwrap();
+        session.proofs.add(Proof::Secret(Reference::new([1; 10])));
+    };
+    assert!(sessions.change_session(token.expose(), change, NOW));
+    let found = session(&sessions, &token, NOW).unwrap();
+    assert_eq!((found.language, found.address), (Some(Language::Fr), jo()));
+    assert!(!found.proofs.has_secret(&Reference::new([1; 10])));
+    assert!(!sessions.change_visit(token.expose(), |_| {}, NOW));
+    assert!(!format!("{token:?} {sessions:?}").contains(token.expose()));
+}

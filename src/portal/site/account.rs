@@ -1,0 +1,308 @@
+//! The account: what is registered, and changing it.
+//!
+//! Invariants: a change needs a factor of the account itself ([`crate::portal::proof`] decides);
+//! with each change of a factor every other session of the address ends.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::forms;
+use super::pages::{AccountPage, CodesPage, Key, TotpPage};
+use super::qr;
+use super::routes::Page;
+use super::shell::{Problem, Shell};
+use super::sign_in::{path_of, set_password};
+use super::visitor::{COOKIE, Visitor};
+use crate::mail::{Address, Language};
+use crate::portal::http::{Answer, Status};
+use crate::portal::proof::passwords::MIN_CHARS;
+use crate::portal::proof::totp::TotpSecret;
+use crate::portal::proof::{AccountError, Proof, ProofError, Step};
+
+/// Characters of a key that stand together.
+const GROUP: usize = 4;
+
+pub(super) async fn show(visitor: &Visitor<'_>, page: Page) -> Answer {
+    match page {
+        Page::AccountPassword => password(visitor).await,
+        Page::AccountTotp => totp(visitor).await,
+        Page::TotpRemove => totp_remove(visitor).await,
+        Page::AccountRecovery => recovery(visitor).await,
+        Page::AccountLanguage => language(visitor).await,
+        Page::SignOutEverywhere => everywhere(visitor),
+        Page::AccountDelete => delete(visitor).await,
+        _ => account(visitor, Status::OK, visitor.shell()),
+    }
+}
+
+/// What a passkey is called in a form.
+pub(super) fn key_name(id: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, id);
+    URL_SAFE_NO_PAD.encode(digest.as_ref().get(..12).unwrap_or_default())
+}
+
+impl Visitor<'_> {
+    /// First a factor of the account.
+    pub(super) fn stronger(&self) -> Answer {
+        let facts = self.facts().ok().flatten().unwrap_or_default();
+        let ways = [
+            (Step::Passkey, facts.passkey, "ways.passkey"),
+            (Step::Password, facts.password, "ways.password"),
+            (Step::Totp, facts.totp, "ways.totp"),
+            (Step::Recovery, facts.recovery, "ways.recovery"),
+        ];
+        let shell = self.shell();
+        let ways = ways
+            .into_iter()
+            .filter(|(_, since, _)| since.is_some())
+            .map(|(step, _, key)| super::pages::Way::link(path_of(step), shell.t(key)))
+            .collect();
+        let page = forms::stronger(shell, ways);
+        self.page(Status::FORBIDDEN, page)
+    }
+
+    /// The account could not be changed.
+    pub(super) fn account_failed(&self, error: &AccountError) -> Answer {
+        match error {
+            AccountError::Proof(ProofError::Busy) => self.error(Status::SERVICE_UNAVAILABLE),
+            AccountError::Unknown => self.error(Status::NOT_FOUND),
+            error => {
+                tracing::error!(%error, "an account of the portal cannot be changed");
+                self.error(Status::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+
+    /// A factor was changed: other sessions end, this one has a new token.
+    pub(super) fn changed(&self, address: &Address, proof: Option<Proof>, told: &str) -> Answer {
+        let (sessions, now) = (&self.portal.desk.sessions, self.portal.now());
+        sessions.end_all(address, Some(self.token()));
+        let on = Answer::see_other(&self.path(&["account"]).with("done", told));
+        let Some(proof) = proof else {
+            return on;
+        };
+        match sessions.prove(self.token(), address, proof, now) {
+            Ok(token) => on.cookie(COOKIE, token.expose()),
+            Err(error) => self.failed(&error),
+        }
+    }
+}
+
+fn account(visitor: &Visitor<'_>, status: Status, shell: Shell<'_>) -> Answer {
+    let Some(session) = visitor.member() else {
+        return visitor.on(&[]);
+    };
+    let accounts = &visitor.portal.desk.accounts;
+    let view = match accounts.view(&session.address, visitor.portal.now()) {
+        Ok(view) => view,
+        Err(error) => return visitor.failed(&error),
+    };
+    let told = match visitor.head().query.get("done") {
+        Some("saved") => Some("account.saved"),
+        Some("removed") => Some("account.removed"),
+        Some("totp") => Some("totp_setup.done"),
+        Some("password") => Some("newpass.saved"),
+        _ => None,
+    };
+    let told = told.map(|key| shell.t(key));
+    let passkeys = view.passkeys.iter().enumerate().map(|(number, key)| Key {
+        name: key.name.clone(),
+        since: shell.with("account.passkey_since", "date", shell.say.day(key.since)),
+        remove: format!("/account/passkey/{number}/remove"),
+        key: key_name(&key.id),
+    });
+    let page = AccountPage {
+        address: session.address.to_string(),
+        password: view.facts.password.is_some(),
+        totp: view.facts.totp.is_some(),
+        passkeys: passkeys.collect(),
+        recovery: view.recovery_left,
+        s: Shell { told, ..shell },
+    };
+    visitor.page(status, page)
+}
+
+async fn password(visitor: &Visitor<'_>) -> Answer {
+    let draw = |status, shell| {
+        let action = "/account/password";
+        let page = forms::new_password(shell, action, MIN_CHARS, "newpass.account");
+        visitor.page(status, page)
+    };
+    let facts = match visitor.facts() {
+        Ok(facts) => facts.unwrap_or_default(),
+        Err(error) => return visitor.failed(&error),
+    };
+    let may = visitor
+        .session()
+        .is_some_and(|it| it.proofs.may_change(&facts));
+    if !may {
+        return visitor.stronger();
+    }
+    if !visitor.posts() {
+        return draw(Status::OK, visitor.shell());
+    }
+    match set_password(visitor).await {
+        Ok(answer) => answer,
+        Err(shell) => draw(Status::UNPROCESSABLE_ENTITY, shell),
+    }
+}
+
+async fn totp(visitor: &Visitor<'_>) -> Answer {
+    let Some(session) = visitor.member() else {
+        return visitor.on(&[]);
+    };
+    match visitor.facts() {
+        Ok(Some(facts)) if session.proofs.may_change(&facts) => {}
+        Ok(_) => return visitor.stronger(),
+        Err(error) => return visitor.failed(&error),
+    }
+    if !visitor.posts() {
+        let secret = match &session.new_totp {
+            Some(secret) => secret.clone(),
+            None => match TotpSecret::generate() {
+                Ok(secret) => secret,
+                Err(error) => return visitor.failed(&error),
+            },
+        };
+        let (sessions, now) = (&visitor.portal.desk.sessions, visitor.portal.now());
+        let kept = secret.clone();
+        let keep = move |session: &mut crate::portal::proof::Session| {
+            session.new_totp = Some(kept);
+        };
+        sessions.change_session(visitor.token(), keep, now);
+        return draw_totp(visitor, Status::OK, visitor.shell(), &secret);
+    }
+    let Some(secret) = session.new_totp.clone() else {
+        return visitor.on(&["account", "totp"]);
+    };
+    let (address, typed) = (&session.address, visitor.field("code"));
+    let (accounts, now) = (&visitor.portal.desk.accounts, visitor.portal.now());
+    let confirmed = accounts.confirm_totp(address, &session.proofs, &secret, typed, now);
+    match confirmed.await {
+        Ok(proof) => {
+            let sessions = &visitor.portal.desk.sessions;
+            sessions.change_session(visitor.token(), |it| it.new_totp = None, now);
+            visitor.changed(address, Some(Proof::Account(proof)), "totp")
+        }
+        Err(AccountError::WrongCode) => {
+            let shell = visitor.wrong("code", "totp.wrong");
+            draw_totp(visitor, Status::UNPROCESSABLE_ENTITY, shell, &secret)
+        }
+        Err(AccountError::NotAllowed) => visitor.stronger(),
+        Err(error) => visitor.account_failed(&error),
+    }
+}
+
+fn draw_totp(
+    visitor: &Visitor<'_>,
+    status: Status,
+    shell: Shell<'_>,
+    secret: &TotpSecret,
+) -> Answer {
+    let Some(address) = visitor.address() else {
+        return visitor.on(&[]);
+    };
+    let issuer = &visitor.portal.options.operator.name;
+    let (qr, side) = qr::path(&secret.uri(issuer, address)).unwrap_or_default();
+    let text = secret.to_base32();
+    let groups: Vec<&str> = (0..text.len())
+        .step_by(GROUP)
+        .filter_map(|at| text.get(at..(at + GROUP).min(text.len())))
+        .collect();
+    let page = TotpPage {
+        field: forms::totp_field(&shell),
+        secret: groups.join(" "),
+        qr,
+        side,
+        s: shell,
+    };
+    visitor.page(status, page)
+}
+
+async fn totp_remove(visitor: &Visitor<'_>) -> Answer {
+    let Some(session) = visitor.member() else {
+        return visitor.on(&[]);
+    };
+    let (accounts, now) = (&visitor.portal.desk.accounts, visitor.portal.now());
+    let removed = accounts.remove_totp(&session.address, &session.proofs, now);
+    match removed.await {
+        Ok(()) => visitor.changed(&session.address, None, "removed"),
+        Err(AccountError::NotAllowed) => visitor.stronger(),
+        Err(error) => visitor.account_failed(&error),
+    }
+}
+
+async fn recovery(visitor: &Visitor<'_>) -> Answer {
+    let Some(session) = visitor.member() else {
+        return visitor.on(&[]);
+    };
+    let (accounts, now) = (&visitor.portal.desk.accounts, visitor.portal.now());
+    let made = accounts.new_recovery_codes(&session.address, &session.proofs, now);
+    match made.await {
+        Ok(codes) => {
+            let page = CodesPage {
+                s: visitor.shell(),
+                codes: codes.expose().map(str::to_owned).collect(),
+            };
+            visitor.page(Status::OK, page)
+        }
+        Err(AccountError::NotAllowed) => visitor.stronger(),
+        Err(error) => visitor.account_failed(&error),
+    }
+}
+
+/// The language is remembered in the session, and in the account if there is one.
+async fn language(visitor: &Visitor<'_>) -> Answer {
+    let chosen = Language::of_tag(visitor.field("language"));
+    let (Some(chosen), Some(session)) = (chosen, visitor.member()) else {
+        let shell = visitor.shell();
+        let problem = Some(Problem::page(shell.t("error.400_text")));
+        return account(visitor, Status::BAD_REQUEST, Shell { problem, ..shell });
+    };
+    let (desk, now) = (&visitor.portal.desk, visitor.portal.now());
+    let (address, proofs) = (&session.address, &session.proofs);
+    let set = desk.accounts.set_language(address, proofs, chosen, now);
+    match set.await {
+        Ok(()) | Err(AccountError::Unknown | AccountError::NotAllowed) => {}
+        Err(error) => return visitor.account_failed(&error),
+    }
+    let sessions = &desk.sessions;
+    sessions.change_session(visitor.token(), |it| it.language = Some(chosen), now);
+    // Without the language of the link, which would win.
+    let path = crate::portal::http::OwnPath::to(&["account"]).with("done", "saved");
+    Answer::see_other(&path)
+}
+
+fn everywhere(visitor: &Visitor<'_>) -> Answer {
+    if let Some(session) = visitor.member() {
+        visitor.portal.desk.sessions.end_all(&session.address, None);
+    }
+    visitor.on(&["signed-out"]).without_cookie(COOKIE).forget()
+}
+
+async fn delete(visitor: &Visitor<'_>) -> Answer {
+    let Some(session) = visitor.member() else {
+        return visitor.on(&[]);
+    };
+    match visitor.facts() {
+        Ok(Some(facts)) if session.proofs.may_change(&facts) => {}
+        Ok(_) => return visitor.stronger(),
+        Err(error) => return visitor.failed(&error),
+    }
+    if !visitor.posts() {
+        return visitor.page(Status::OK, forms::delete(visitor.shell()));
+    }
+    let (accounts, now) = (&visitor.portal.desk.accounts, visitor.portal.now());
+    let removed = accounts.remove(&session.address, &session.proofs, now);
+    match removed.await {
+        Ok(()) => {
+            visitor.portal.desk.sessions.end_all(&session.address, None);
+            visitor
+                .on(&["account", "deleted"])
+                .without_cookie(COOKIE)
+                .forget()
+        }
+        Err(AccountError::NotAllowed) => visitor.stronger(),
+        Err(error) => visitor.account_failed(&error),
+    }
+}

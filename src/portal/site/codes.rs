@@ -1,0 +1,257 @@
+//! Codes: asked for and typed. By mail, and by the number that a sender gave.
+//!
+//! A code is mailed in the background: whether there is somebody to mail it to does not show in the
+//! time that the answer takes.
+
+use super::forms;
+use super::portal::Portal;
+use super::routes::Page;
+use super::shell::{Problem, Shell};
+use super::visitor::Visitor;
+use crate::mail::{Address, Language, Reference};
+use crate::portal::http::{Answer, Status};
+use crate::portal::proof::codes::DIGITS;
+use crate::portal::proof::{Asked, ProofError, Step, TooOften};
+use crate::proto::link::AskCode;
+
+pub(super) async fn show(visitor: &Visitor<'_>, page: Page) -> Answer {
+    match page {
+        Page::Send => send(visitor),
+        Page::Phone => phone(visitor).await,
+        Page::PhoneSend => phone_send(visitor).await,
+        _ => code(visitor).await,
+    }
+}
+
+impl Portal {
+    /// Has a code mailed, if there is somebody to mail it to.
+    fn mail_code(
+        &self,
+        address: &Address,
+        asked: Asked,
+        exists: bool,
+        (client, language): (std::net::IpAddr, Language),
+    ) -> Result<Result<(), TooOften>, ProofError> {
+        let issued = match self.desk.ask_mailbox(address, asked, exists, client)? {
+            Ok(issued) => issued,
+            Err(often) => return Ok(Err(often)),
+        };
+        let Some(issued) = issued else {
+            return Ok(Ok(()));
+        };
+        let now = self.now();
+        let newest = self.store.mailbox(address);
+        let newest = newest.iter().find(|it| it.is_live() && it.expires > now);
+        let ask = AskCode {
+            recipient: address.clone(),
+            code: issued.code.expose().to_owned(),
+            language,
+            minutes: issued.minutes,
+            author: newest.map(|record| record.author.clone()),
+        };
+        let (desk, mailer) = (self.desk.clone(), self.mailer.clone());
+        tokio::spawn(async move {
+            match mailer.send(ask).await {
+                Some(queue_id) => desk.codes.queued(issued.ticket, queue_id),
+                None => desk.codes.not_sent(issued.ticket),
+            }
+        });
+        Ok(Ok(()))
+    }
+}
+
+/// Has a code mailed for a notice's link. What comes of it does not show: the page that asks for
+/// the code is the same.
+pub(super) fn mail(portal: &Portal, reference: Reference, visitor: &Visitor<'_>) {
+    let Some(record) = portal.store.record(&reference) else {
+        // Counted like the rest.
+        let nobody = Address::parse(&format!("{reference}@nobody.invalid"));
+        if let Ok(nobody) = nobody {
+            let to = (visitor.head().client, visitor.language);
+            drop(portal.mail_code(&nobody, Asked::ByReference, false, to));
+        }
+        return;
+    };
+    let to = (visitor.head().client, visitor.language);
+    let mailed = portal.mail_code(&record.recipient, Asked::ByReference, true, to);
+    if let Err(error) = mailed {
+        tracing::error!(%error, "a code cannot be made");
+    }
+}
+
+fn send(visitor: &Visitor<'_>) -> Answer {
+    let Some(address) = visitor.address() else {
+        return visitor.on(&[]);
+    };
+    let portal = visitor.portal;
+    let target = visitor.target();
+    let asked = match target {
+        Some(_) => Asked::ByReference,
+        None => Asked::ByAddress,
+    };
+    let writes = visitor.visit().is_some_and(|visit| visit.writes);
+    let exists = writes || portal.knows(address);
+    let to = (visitor.head().client, visitor.language);
+    match portal.mail_code(address, asked, exists, to) {
+        Ok(Ok(())) => {
+            let again = visitor.visit().is_some_and(|visit| visit.code_asked);
+            let sessions = &portal.desk.sessions;
+            sessions.change_visit(
+                visitor.token(),
+                |visit| visit.code_asked = true,
+                portal.now(),
+            );
+            let mut path = visitor.path(&["sign-in", "code"]);
+            if let (Some(_), Some(reference)) = (visitor.session(), target) {
+                path = path.with("for", &reference.to_string());
+            }
+            if again {
+                path = path.with("again", "1");
+            }
+            Answer::see_other(&path)
+        }
+        Ok(Err(often)) => {
+            let shell = visitor.shell();
+            let wait = often.until.since(portal.now());
+            let locked = forms::locked(visitor.shell(), wait);
+            let text = locked.lines.first().cloned().unwrap_or_default();
+            let problem = Some(Problem::page(text));
+            draw(
+                visitor,
+                Status::TOO_MANY_REQUESTS,
+                Shell { problem, ..shell },
+            )
+            .retry_after(wait.as_secs().max(1))
+        }
+        Err(error) => visitor.failed(&error),
+    }
+}
+
+fn draw(visitor: &Visitor<'_>, status: Status, shell: Shell<'_>) -> Answer {
+    let minutes = visitor.portal.desk.codes.life().as_secs() / 60;
+    let mut page = forms::code(shell, minutes, visitor.ways(Step::MailboxCode));
+    page.action = visitor.for_target(&page.action);
+    visitor.page(status, page)
+}
+
+/// Digits as they were typed: blanks and hyphens between them do not count. `None` for what cannot
+/// be a code, which then costs no try.
+fn digits(typed: &str) -> Option<String> {
+    let kept: String = typed
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != '-')
+        .take(DIGITS + 1)
+        .collect();
+    (kept.len() == DIGITS && kept.bytes().all(|b| b.is_ascii_digit())).then_some(kept)
+}
+
+async fn code(visitor: &Visitor<'_>) -> Answer {
+    let (true, Some(address)) = (visitor.posts(), visitor.address()) else {
+        let shell = visitor.shell();
+        let again = visitor.head().query.get("again").is_some();
+        let told = again.then(|| shell.t("code.resent"));
+        return draw(visitor, Status::OK, Shell { told, ..shell });
+    };
+    let again = |key: &str| {
+        let shell = visitor.wrong("code", key);
+        draw(visitor, Status::UNPROCESSABLE_ENTITY, shell)
+    };
+    let Some(typed) = digits(visitor.field("code")) else {
+        return again("code.malformed");
+    };
+    let writes = visitor.visit().is_some_and(|visit| visit.writes);
+    let exists = writes || visitor.portal.knows(address);
+    let desk = &visitor.portal.desk;
+    let tried = desk.try_mailbox(address, exists, &typed, visitor.head().client);
+    let tried = tried.await;
+    visitor.tried(address, tried, "code.wrong", again).await
+}
+
+/// The number of the message that somebody wants to read, if it is theirs.
+fn number(visitor: &Visitor<'_>) -> Option<(Reference, crate::mail::PhoneNumber)> {
+    let (reference, session) = (visitor.target()?, visitor.member()?);
+    let record = visitor.portal.store.record(&reference)?;
+    let own = record.recipient.mailbox_key() == session.address.mailbox_key();
+    let phone = record.phone.clone().filter(|_| own)?;
+    Some((reference, phone))
+}
+
+async fn phone(visitor: &Visitor<'_>) -> Answer {
+    let Some((reference, phone)) = number(visitor) else {
+        return visitor.error(Status::NOT_FOUND);
+    };
+    let draw = |status, shell| {
+        let ways = visitor.ways(Step::PhoneCode);
+        let mut page = forms::phone_code(shell, phone.ending(), ways);
+        page.action = visitor.for_target(&page.action);
+        if let Some(again) = page.ways.first_mut() {
+            again.href = visitor.for_target(&again.href);
+        }
+        visitor.page(status, page)
+    };
+    if !visitor.posts() {
+        if visitor.head().query.get("sent").is_some() {
+            return draw(Status::OK, visitor.shell());
+        }
+        let ways = visitor.ways(Step::PhoneCode);
+        let mut page = forms::phone_send(visitor.shell(), phone.ending(), ways);
+        page.action = visitor.for_target(&page.action);
+        return visitor.page(Status::OK, page);
+    }
+    let again = |key: &str| {
+        let shell = visitor.wrong("code", key);
+        draw(Status::UNPROCESSABLE_ENTITY, shell)
+    };
+    let (Some(typed), Some(session)) = (digits(visitor.field("code")), visitor.session()) else {
+        return again("code.malformed");
+    };
+    let desk = &visitor.portal.desk;
+    let tried = desk.try_phone(reference, &typed, visitor.head().client);
+    let tried = tried.await;
+    visitor
+        .tried(&session.address, tried, "code.wrong", again)
+        .await
+}
+
+async fn phone_send(visitor: &Visitor<'_>) -> Answer {
+    let Some((reference, phone)) = number(visitor) else {
+        return visitor.error(Status::NOT_FOUND);
+    };
+    let operator = visitor.portal.options.operator.name.clone();
+    let say = visitor.say();
+    let text = |code: &str, _minutes: u32| {
+        let line = say.with2("phone.text", ("operator", &operator), ("code", code));
+        line
+    };
+    let desk = &visitor.portal.desk;
+    let asked = desk.ask_phone(reference, &phone, visitor.head().client, text);
+    match asked.await {
+        Ok(Ok(Some(()))) => {
+            let path = visitor.path(&["sign-in", "phone"]).with("sent", "1");
+            Answer::see_other(&path.with("for", &reference.to_string()))
+        }
+        Ok(Ok(None)) => {
+            let shell = visitor.shell();
+            let problem = Some(Problem::page(shell.t("phone.failed")));
+            let ways = visitor.ways(Step::PhoneCode);
+            let page = forms::phone_send(Shell { problem, ..shell }, phone.ending(), ways);
+            visitor.page(Status::SERVICE_UNAVAILABLE, page)
+        }
+        Ok(Err(often)) => visitor.locked(often),
+        Err(error) => visitor.failed(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_a_code_costs_no_try() {
+        assert_eq!(digits("1234 5678").as_deref(), Some("12345678"));
+        assert_eq!(digits("1234-56 78").as_deref(), Some("12345678"));
+        for typed in ["", "1234567", "123456789", "1234567a", "１２３４５６７８"] {
+            assert_eq!(digits(typed), None, "{typed}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The site: what all its pages share, and the way of a request to its page.
+//!
+//! The order: who asks, is the form ours, has enough been shown, then the page. Nothing behind
+//! these checks is reached around them; each message page judges the message anew besides.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use askama::Template;
+
+use super::forms::{self, Ended};
+use super::mailer::Mailer;
+use super::operator::Operator;
+use super::routes::{self, Needs, Page, Row};
+use super::say::{Say, accepted};
+use super::shell::Shell;
+use super::visitor::{COOKIE, Visitor};
+use super::{account, codes, messages, passkeys, sign_in, writing};
+use crate::locale::Texts;
+use crate::mail::{Address, Language, Reference, Timestamp};
+use crate::portal::answer::FileRules;
+use crate::portal::answer::clamd::Clamd;
+use crate::portal::http::{Answer, Head, Problem, Request, Route, Site, Status};
+use crate::portal::proof::{Desk, Proof, ProofError, TooOften};
+use crate::portal::reading::Identifiers;
+use crate::portal::store::Store;
+use crate::world::BoxFuture;
+use crate::world::clock::Clock;
+
+/// Most octets beside the files of a reply.
+const MAX_FORM_EXTRA: u64 = 512 * 1024;
+
+/// What the operator decides of the pages.
+#[derive(Debug)]
+pub struct SiteOptions {
+    /// Who runs the portal.
+    pub operator: Operator,
+    /// The texts.
+    pub texts: Texts,
+    /// The language of whoever names none that there is.
+    pub language: Language,
+    /// Whether recipients may reply.
+    pub replies: bool,
+    /// Which files are taken.
+    pub files: FileRules,
+    /// Who looks for malware in them.
+    pub clamd: Option<Clamd>,
+    /// To whom outsiders may write.
+    pub write_to: Vec<Address>,
+    /// The local part of the address that replies come from, in the domain of whom they go to.
+    pub reply_from: String,
+}
+
+/// The site.
+pub struct Portal {
+    /// The deposits.
+    pub store: Store,
+    /// Who somebody is.
+    pub desk: Arc<Desk>,
+    /// Who has codes mailed.
+    pub mailer: Arc<dyn Mailer>,
+    /// What the operator decided.
+    pub options: SiteOptions,
+    /// How opened messages are tied together, as far as they were opened since the start.
+    pub threads: Mutex<HashMap<Reference, Identifiers>>,
+    /// How many messages an address has sent in which hour.
+    pub(super) sent: Mutex<HashMap<String, (u64, u32)>>,
+    clock: Clock,
+}
+
+impl fmt::Debug for Portal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Portal").finish_non_exhaustive()
+    }
+}
+
+impl Portal {
+    /// Puts it together.
+    pub fn new(
+        store: Store,
+        desk: Arc<Desk>,
+        mailer: Arc<dyn Mailer>,
+        options: SiteOptions,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            store,
+            desk,
+            mailer,
+            options,
+            threads: Mutex::new(HashMap::new()),
+            sent: Mutex::new(HashMap::new()),
+            clock,
+        }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether a code may be mailed to an address: something was left for it, or it has an account.
+    pub fn knows(&self, address: &Address) -> bool {
+        let now = self.now();
+        let facts = self.desk.accounts.facts(address, now);
+        !self.store.mailbox(address).is_empty() || facts.is_ok_and(|facts| !facts.is_empty())
+    }
+
+    async fn respond(&self, request: Request) -> Answer {
+        let visitor = Visitor::new(self, &request);
+        let Some(row) = routes::find(&visitor.head().path) else {
+            return visitor.error(Status::NOT_FOUND);
+        };
+        // Pages that anybody asks for without a cookie have forms too: where they come from was
+        // looked at before; what is bound to a browser is bound from the first cookie on.
+        if visitor.posts() && !visitor.is_ours() {
+            return match (row.needs, &visitor.found) {
+                (Needs::Nothing, _) | (_, Some(_)) => visitor.error(Status::FORBIDDEN),
+                (_, None) => visitor.over(row),
+            };
+        }
+        match visitor.may(row) {
+            true => self.show(&visitor, row).await,
+            false => visitor.over(row),
+        }
+    }
+
+    async fn show(&self, visitor: &Visitor<'_>, row: &Row) -> Answer {
+        match row.page {
+            Page::Start
+            | Page::Waits
+            | Page::WaitsWay
+            | Page::SignIn
+            | Page::SignOut
+            | Page::Password
+            | Page::NewPassword
+            | Page::Secret
+            | Page::Totp
+            | Page::Recovery
+            | Page::Anew => sign_in::show(visitor, row.page).await,
+            Page::Send | Page::Code | Page::Phone | Page::PhoneSend => {
+                codes::show(visitor, row.page).await
+            }
+            Page::Passkey | Page::AccountPasskey | Page::PasskeyRemove => {
+                passkeys::show(visitor, row.page).await
+            }
+            Page::Box
+            | Page::Message
+            | Page::Html
+            | Page::Frame
+            | Page::File
+            | Page::Zip
+            | Page::Original
+            | Page::Print => messages::show(visitor, row.page).await,
+            Page::Reply | Page::Replied | Page::Sent | Page::Write => {
+                writing::show(visitor, row.page).await
+            }
+            Page::Account
+            | Page::AccountPassword
+            | Page::AccountTotp
+            | Page::TotpRemove
+            | Page::AccountRecovery
+            | Page::AccountLanguage
+            | Page::SignOutEverywhere
+            | Page::AccountDelete => account::show(visitor, row.page).await,
+            Page::SignedOut => visitor.page(Status::OK, forms::signed_out(visitor.shell())),
+            Page::Ended => visitor.page(Status::OK, forms::ended(visitor.shell(), Ended::Idle)),
+            Page::Deleted => visitor.page(Status::OK, forms::deleted(visitor.shell())),
+            Page::Help => visitor.page(Status::OK, forms::help(visitor.shell())),
+            Page::Imprint => match visitor.shell().imprint() {
+                Some(_) => visitor.page(Status::OK, forms::imprint(visitor.shell())),
+                None => visitor.error(Status::NOT_FOUND),
+            },
+        }
+    }
+}
+
+impl Visitor<'_> {
+    /// Whether enough was shown for a route. What a message needs is judged with the message.
+    fn may(&self, row: &Row) -> bool {
+        match row.needs {
+            Needs::Nothing => true,
+            Needs::Visit => self.found.is_some(),
+            Needs::Session | Needs::Message => self.session().is_some(),
+            Needs::Address => self.member().is_some(),
+        }
+    }
+
+    /// To where what is missing can be shown.
+    fn over(&self, row: &Row) -> Answer {
+        if self.session().is_some() {
+            return self.on(&["sign-in"]);
+        }
+        if row.page == Page::Reply && self.posts() {
+            let page = forms::ended(self.shell(), Ended::Reply);
+            return self.page(Status::FORBIDDEN, page);
+        }
+        match (row.needs, self.reference()) {
+            (Needs::Message, Some(reference)) => self.on(&["m", &reference.to_string()]),
+            (Needs::Message, None) => self.error(Status::NOT_FOUND),
+            _ if self.token.is_some() && self.found.is_none() => {
+                self.on(&["ended"]).without_cookie(COOKIE)
+            }
+            _ => self.on(&[]),
+        }
+    }
+
+    /// A page.
+    pub fn page(&self, status: Status, page: impl Template) -> Answer {
+        match page.render() {
+            Ok(page) => Answer::html(status, page),
+            Err(error) => {
+                tracing::error!(%error, "a page of the portal cannot be drawn");
+                Answer::problem_json(Problem::Broken)
+            }
+        }
+    }
+
+    /// The page of an error.
+    pub fn error(&self, status: Status) -> Answer {
+        self.page(status, forms::error(self.shell(), status.as_u16()))
+    }
+
+    /// The page after too many tries.
+    pub fn locked(&self, often: TooOften) -> Answer {
+        let wait = often.until.since(self.portal.now());
+        let page = forms::locked(self.shell(), wait);
+        self.page(Status::TOO_MANY_REQUESTS, page)
+            .retry_after(wait.as_secs().max(1))
+    }
+
+    /// The page where proof cannot be looked at.
+    pub fn failed(&self, error: &ProofError) -> Answer {
+        match error {
+            ProofError::Busy => self.error(Status::SERVICE_UNAVAILABLE).retry_after(5),
+            error => {
+                tracing::error!(%error, "a proof cannot be looked at");
+                self.error(Status::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+
+    /// Something was proved: a new cookie, and on.
+    pub fn proved(&self, address: &Address, proof: Proof) -> Answer {
+        let sessions = &self.portal.desk.sessions;
+        let token = match sessions.prove(self.token(), address, proof, self.portal.now()) {
+            Ok(token) => token,
+            Err(error) => return self.failed(&error),
+        };
+        if let Some(reference) = self.target() {
+            sessions.change_session(
+                token.expose(),
+                |session| session.reference = Some(reference),
+                self.portal.now(),
+            );
+        }
+        let writes = match &self.found {
+            Some(crate::portal::proof::sessions::Found::Visit(visit)) => visit.writes,
+            _ => self.session().is_some_and(|session| session.writes),
+        };
+        let on = match self.target() {
+            Some(reference) => self.on(&["box", &reference.to_string()]),
+            None if writes => self.on(&["write"]),
+            None => self.on(&["box"]),
+        };
+        on.cookie(COOKIE, token.expose())
+    }
+}
+
+impl Site for Portal {
+    fn route(&self, head: &Head) -> Route {
+        let files = &self.options.files;
+        let octets = files.octets.saturating_add(MAX_FORM_EXTRA);
+        let reply = (usize::try_from(octets).unwrap_or(usize::MAX), files.files);
+        routes::find(&head.path).map_or(Route::NOWHERE, |row| row.route(reply))
+    }
+
+    fn answer(&self, request: Request) -> BoxFuture<'_, Answer> {
+        Box::pin(self.respond(request))
+    }
+
+    fn ready(&self) -> bool {
+        !*self.store.failure().borrow()
+    }
+
+    fn problem_page(&self, problem: Problem, head: Option<&Head>) -> Option<String> {
+        let asked = head.and_then(|head| head.query.get("lang").and_then(Language::of_tag));
+        let language = asked
+            .or_else(|| head.and_then(|head| accepted(&head.accept_language)))
+            .unwrap_or(self.options.language);
+        let shell = Shell {
+            operator: &self.options.operator,
+            say: Say::new(self.options.texts.clone(), language),
+            asked,
+            // Not the path of what was refused: its languages are those of the start.
+            path: "/".to_owned(),
+            csrf: String::new(),
+            member: None,
+            problem: None,
+            told: None,
+        };
+        let page = forms::error(shell, problem.status().as_u16());
+        page.render().ok()
+    }
+}

@@ -1,0 +1,8 @@
+//! The site as a whole, in one process without sockets: a real store, real proof, a line that is
+//! played.
+
+mod enumeration;
+mod matrix;
+mod scanner;
+mod support;
+mod walk;

@@ -1,0 +1,191 @@
+//! Who asks: the visit or session that belongs to a request's cookie, and the language.
+
+use zeroize::Zeroizing;
+
+use super::portal::Portal;
+use super::say::{Say, accepted};
+use super::shell::{Member, Shell};
+use crate::mail::{Address, Language, Reference};
+use crate::portal::http::{Answer, Head, Method, OwnPath, Request};
+use crate::portal::proof::sessions::Found;
+use crate::portal::proof::{AccountFacts, Session, Visit};
+
+/// The cookie: `__Host-portal`.
+pub const COOKIE: &str = "portal";
+
+/// Who asks.
+pub struct Visitor<'a> {
+    /// The portal.
+    pub portal: &'a Portal,
+    /// The request.
+    pub request: &'a Request,
+    /// What the cookie says.
+    pub token: Option<Zeroizing<String>>,
+    /// What stands behind it.
+    pub found: Option<Found>,
+    /// The language of the link.
+    pub asked: Option<Language>,
+    /// The language.
+    pub language: Language,
+}
+
+impl<'a> Visitor<'a> {
+    /// Looks the cookie up.
+    pub fn new(portal: &'a Portal, request: &'a Request) -> Self {
+        let head = &request.head;
+        let cookie = head.cookies.get(COOKIE);
+        let found = cookie.and_then(|token| portal.desk.sessions.find(token, portal.now()));
+        let asked = head.query.get("lang").and_then(Language::of_tag);
+        let mut visitor = Self {
+            portal,
+            request,
+            token: cookie.map(|token| Zeroizing::new(token.to_owned())),
+            found,
+            asked,
+            language: portal.options.language,
+        };
+        visitor.language = asked
+            .or_else(|| visitor.remembered())
+            .or_else(|| accepted(&head.accept_language))
+            .unwrap_or(portal.options.language);
+        visitor
+    }
+
+    /// The language that was chosen before, in this visit or in the account.
+    fn remembered(&self) -> Option<Language> {
+        match self.found.as_ref()? {
+            Found::Visit(visit) => visit.language,
+            Found::Session(session) => session.language.or_else(|| {
+                if !session.proofs.holds_address() {
+                    return None;
+                }
+                let accounts = &self.portal.desk.accounts;
+                let view = accounts.view(&session.address, self.portal.now());
+                view.ok()?.language
+            }),
+        }
+    }
+
+    /// The request without its body.
+    pub fn head(&self) -> &'a Head {
+        &self.request.head
+    }
+
+    /// Whether something was posted.
+    pub fn posts(&self) -> bool {
+        self.head().method == Method::Post
+    }
+
+    /// The cookie's text; nothing where there is none.
+    pub fn token(&self) -> &str {
+        self.token.as_ref().map_or("", |token| token.as_str())
+    }
+
+    /// The session.
+    pub fn session(&self) -> Option<&Session> {
+        match self.found.as_ref()? {
+            Found::Session(session) => Some(session),
+            Found::Visit(_) => None,
+        }
+    }
+
+    /// The visit.
+    pub fn visit(&self) -> Option<&Visit> {
+        match self.found.as_ref()? {
+            Found::Visit(visit) => Some(visit),
+            Found::Session(_) => None,
+        }
+    }
+
+    /// The session of somebody who proved the address itself.
+    pub fn member(&self) -> Option<&Session> {
+        self.session().filter(|it| it.proofs.holds_address())
+    }
+
+    /// The address that is to be proved, or was.
+    pub fn address(&self) -> Option<&Address> {
+        match self.found.as_ref()? {
+            Found::Visit(visit) => visit.address.as_ref(),
+            Found::Session(session) => Some(&session.address),
+        }
+    }
+
+    /// The message that somebody wants to read.
+    pub fn target(&self) -> Option<Reference> {
+        let named = self.head().query.get("for").and_then(|it| it.parse().ok());
+        match self.found.as_ref()? {
+            Found::Visit(visit) => visit.reference,
+            Found::Session(session) => named.or(session.reference),
+        }
+    }
+
+    /// The reference in the path.
+    pub fn reference(&self) -> Option<Reference> {
+        self.head().path.get(1)?.parse().ok()
+    }
+
+    /// What is registered for the address, once it may be told.
+    pub fn facts(&self) -> Result<Option<AccountFacts>, crate::portal::proof::ProofError> {
+        let accounts = &self.portal.desk.accounts;
+        let facts = |it: &Session| accounts.facts(&it.address, self.portal.now());
+        self.member().map(facts).transpose()
+    }
+
+    /// Whether a form has the token of this browser's pages.
+    pub fn is_ours(&self) -> bool {
+        let given = self.request.field("csrf").unwrap_or_default();
+        self.portal.desk.sessions.csrf_is(self.token(), given)
+    }
+
+    /// A field, without blanks around it; nothing where it is missing.
+    pub fn field(&self, name: &str) -> &str {
+        self.request.field(name).unwrap_or_default().trim()
+    }
+
+    /// What surrounds a page.
+    pub fn shell(&self) -> Shell<'a> {
+        let options = &self.portal.options;
+        let path = format!("/{}", self.head().path.join("/"));
+        let idle = self.portal.desk.sessions.bounds().idle;
+        Shell {
+            operator: &options.operator,
+            say: self.say(),
+            asked: self.asked,
+            path,
+            csrf: self.portal.desk.sessions.csrf(self.token()),
+            member: self.member().map(|session| Member {
+                address: session.address.to_string(),
+                idle_minutes: idle.as_secs() / 60,
+            }),
+            problem: None,
+            told: None,
+        }
+    }
+
+    /// The texts.
+    pub fn say(&self) -> Say {
+        Say::new(self.portal.options.texts.clone(), self.language)
+    }
+
+    /// On to another page, in the language of the link.
+    pub fn on(&self, segments: &[&str]) -> Answer {
+        Answer::see_other(&self.path(segments))
+    }
+
+    /// A path of ours, in the language of the link.
+    pub fn path(&self, segments: &[&str]) -> OwnPath {
+        let path = OwnPath::to(segments);
+        match self.asked {
+            Some(language) => path.with("lang", language.as_str()),
+            None => path,
+        }
+    }
+
+    /// A link with the message that it is for.
+    pub fn for_target(&self, path: &str) -> String {
+        match (self.session(), self.target()) {
+            (Some(_), Some(reference)) => format!("{path}?for={reference}"),
+            _ => path.to_owned(),
+        }
+    }
+}

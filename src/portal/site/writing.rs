@@ -1,0 +1,448 @@
+//! Writing: replies to the author of a message, and messages to the addresses that the operator
+//! lists.
+//!
+//! Invariants: a reply goes to the author of the message that it answers and to nobody else; what
+//! was typed is kept when it is refused; nothing is kept that was not looked at.
+
+use std::sync::PoisonError;
+
+use super::forms::{self, TEXT_MAX, Writing};
+use super::messages::Gate;
+use super::pages::{Item, SentPage};
+use super::portal::Portal;
+use super::routes::Page;
+use super::shell::{Problem, Shell};
+use super::view;
+use super::visitor::Visitor;
+use crate::journal::crypt::random;
+use crate::mail::{Address, Level, Timestamp};
+use crate::portal::answer::clamd::Verdict;
+use crate::portal::answer::{Compose, File, Offered, Refused, Why, compose, files};
+use crate::portal::http::{Answer, Status};
+use crate::portal::proof::Visit;
+use crate::portal::reading::{Identifiers, message_id};
+use crate::portal::store::{NewReply, Record, StoreError};
+
+/// Messages that one address may send in an hour.
+pub const MAX_SENT_PER_HOUR: u32 = 30;
+/// Addresses whose messages are counted at a time.
+const MAX_COUNTED: usize = 50_000;
+/// Replies on one page of the list.
+const PAGE_REPLIES: usize = 50;
+const HOUR_SECS: u64 = 3600;
+
+pub(super) async fn show(visitor: &Visitor<'_>, page: Page) -> Answer {
+    match page {
+        Page::Reply => reply(visitor).await,
+        Page::Sent => sent(visitor),
+        Page::Write => write(visitor).await,
+        _ => visitor.page(Status::OK, forms::replied(visitor.shell())),
+    }
+}
+
+/// Why something was not sent: the field at fault, and what is said of it.
+struct NotSent {
+    status: Status,
+    field: &'static str,
+    text: String,
+}
+
+/// Who writes to whom, and about what.
+struct Letter<'a> {
+    from: &'a Address,
+    to: &'a Address,
+    to_name: Option<&'a str>,
+    answers: Option<Identifiers>,
+    typed: &'a Writing,
+}
+
+impl Portal {
+    /// Counts a message; `false` where it is one too many for this hour.
+    fn may_send(&self, from: &Address) -> bool {
+        let hour = self.now().as_secs() / HOUR_SECS;
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.len() >= MAX_COUNTED {
+            sent.retain(|_, (counted, _)| *counted == hour);
+        }
+        if sent.len() >= MAX_COUNTED {
+            return false;
+        }
+        let counted = sent.entry(from.mailbox_key()).or_insert((hour, 0));
+        if counted.0 != hour {
+            *counted = (hour, 0);
+        }
+        counted.1 += 1;
+        counted.1 <= MAX_SENT_PER_HOUR
+    }
+
+    /// How the answered message is tied to others.
+    fn identifiers(&self, record: &Record) -> Identifiers {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = threads.get(&record.reference).cloned();
+        known.unwrap_or_else(|| Identifiers {
+            message_id: message_id(&record.message_id),
+            ..Identifiers::default()
+        })
+    }
+}
+
+impl NotSent {
+    fn new(status: Status, field: &'static str, text: String) -> Self {
+        Self {
+            status,
+            field,
+            text,
+        }
+    }
+}
+
+fn typed(visitor: &Visitor<'_>) -> Writing {
+    let text = visitor.request.field("text").unwrap_or_default();
+    Writing {
+        subject: visitor.field("subject").to_owned(),
+        // As forms send it: CRLF.
+        text: text.replace("\r\n", "\n"),
+        to: visitor.field("to").to_owned(),
+    }
+}
+
+fn refused(visitor: &Visitor<'_>, refused: &Refused) -> NotSent {
+    let say = visitor.say();
+    let rules = &visitor.portal.options.files;
+    let named = |key: &str| say.with(key, "name", &refused.name);
+    let text = match refused.why {
+        Why::TooMany => say.with("why.many", "count", rules.files),
+        Why::TooLarge => say.with("reply.too_large", "size", say.size(rules.octets)),
+        Why::Program | Why::Script | Why::Markup | Why::Shortcut | Why::Disk => named("why.runs"),
+        Why::Macro => named("why.macro"),
+        Why::ClosedArchive
+        | Why::LockedArchive
+        | Why::NestedArchive
+        | Why::OddArchive
+        | Why::Inside => named("why.archive"),
+        Why::Message | Why::Extra => named("reply.type"),
+    };
+    let status = match refused.why {
+        Why::TooLarge => Status::PAYLOAD_TOO_LARGE,
+        _ => Status::UNPROCESSABLE_ENTITY,
+    };
+    NotSent::new(status, "files", text)
+}
+
+/// The files of the form, looked at by us and by the scanner.
+async fn taken(visitor: &Visitor<'_>) -> Result<Vec<File>, NotSent> {
+    let options = &visitor.portal.options;
+    let offered: Vec<Offered> = visitor
+        .request
+        .body
+        .files()
+        .iter()
+        .map(|file| Offered {
+            name: file.name.clone(),
+            declared: file.media_type.clone(),
+            octets: file.octets.clone(),
+        })
+        .collect();
+    let rules = options.files.clone();
+    let judged = tokio::task::spawn_blocking(move || files::take(&offered, &rules));
+    let say = visitor.say();
+    let later = |key: &str| NotSent::new(Status::SERVICE_UNAVAILABLE, "files", say.t(key));
+    let taken = match judged.await {
+        Ok(Ok(taken)) => taken,
+        Ok(Err(all)) => {
+            return Err(match all.first() {
+                Some(first) => refused(visitor, first),
+                None => later("reply.later"),
+            });
+        }
+        Err(_) => return Err(later("reply.later")),
+    };
+    if let Some(clamd) = &options.clamd {
+        for file in &taken {
+            match clamd.scan(&file.octets).await {
+                Verdict::Clean => {}
+                Verdict::Found(_) => {
+                    let text = say.with("reply.malware", "name", &file.name);
+                    return Err(NotSent::new(Status::UNPROCESSABLE_ENTITY, "files", text));
+                }
+                Verdict::TooLarge | Verdict::Unavailable => return Err(later("reply.scan")),
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Looks at what was written, and makes the message of it.
+async fn made(visitor: &Visitor<'_>, letter: Letter<'_>) -> Result<Vec<u8>, NotSent> {
+    let say = visitor.say();
+    let wrong = |field, key: &str| NotSent::new(Status::UNPROCESSABLE_ENTITY, field, say.t(key));
+    let files = taken(visitor).await?;
+    if letter.typed.text.trim().is_empty() && files.is_empty() {
+        return Err(wrong("text", "reply.empty"));
+    }
+    let most = usize::try_from(TEXT_MAX).unwrap_or(usize::MAX);
+    if letter.typed.text.chars().count() > most {
+        return Err(wrong("text", "reply.text_too_long"));
+    }
+    let later = || NotSent::new(Status::SERVICE_UNAVAILABLE, "text", say.t("reply.later"));
+    if !visitor.portal.may_send(letter.from) {
+        let text = say.t("error.429_text");
+        return Err(NotSent::new(Status::TOO_MANY_REQUESTS, "text", text));
+    }
+    let (mut id, mut boundary) = ([0u8; 16], [0u8; 16]);
+    random(&mut id).map_err(|_| later())?;
+    random(&mut boundary).map_err(|_| later())?;
+    let options = &visitor.portal.options;
+    let author = format!("{}@{}", options.reply_from, letter.to.domain());
+    let author = Address::parse(&author).map_err(|_| later())?;
+    let id: String = id.iter().map(|octet| format!("{octet:02x}")).collect();
+    let subject = letter.typed.subject.clone();
+    let (via, date) = (options.operator.name.clone(), visitor.portal.now());
+    let (from, to) = (letter.from.clone(), letter.to.clone());
+    let to_name = letter.to_name.map(str::to_owned);
+    let (answers, text) = (letter.answers, letter.typed.text.clone());
+    let composed = tokio::task::spawn_blocking(move || {
+        compose(&Compose {
+            author: &author,
+            via: &via,
+            replier: &from,
+            to: &to,
+            to_name: to_name.as_deref(),
+            subject: &subject,
+            answers: answers.as_ref(),
+            text: &text,
+            files: &files,
+            date,
+            id: &id,
+            boundary,
+        })
+    });
+    composed.await.map_err(|_| later())
+}
+
+fn kept(visitor: &Visitor<'_>, kept: Result<u64, StoreError>) -> Result<Answer, NotSent> {
+    let say = visitor.say();
+    match kept {
+        Ok(_) => Ok(visitor.on(&["replied"])),
+        Err(StoreError::TooLarge { most }) => {
+            let text = say.with("reply.too_large", "size", say.size(most));
+            Err(NotSent::new(Status::PAYLOAD_TOO_LARGE, "files", text))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a reply was not kept");
+            let text = say.t("reply.later");
+            Err(NotSent::new(Status::SERVICE_UNAVAILABLE, "text", text))
+        }
+    }
+}
+
+fn surrounded<'v>(visitor: &'v Visitor<'_>, not_sent: NotSent) -> (Status, Shell<'v>) {
+    let problem = Some(Problem::field(not_sent.field, not_sent.text));
+    let shell = visitor.shell();
+    (not_sent.status, Shell { problem, ..shell })
+}
+
+/// A subject without the marks of answers before it.
+fn bare(subject: &str) -> &str {
+    let mut rest = subject.trim();
+    while let Some((mark, behind)) = rest.split_once(':') {
+        let known = ["re", "aw", "antw", "sv", "回复"];
+        if !known
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(mark.trim()))
+        {
+            break;
+        }
+        rest = behind.trim_start();
+    }
+    rest
+}
+
+async fn reply(visitor: &Visitor<'_>) -> Answer {
+    if !visitor.portal.options.replies {
+        return visitor.error(Status::NOT_FOUND);
+    }
+    let gate = match Gate::pass(visitor) {
+        Ok(gate) => gate,
+        Err(answer) => return *answer,
+    };
+    let record = &gate.record;
+    let people = (record.recipient.to_string(), view::author(record));
+    let limit = visitor.portal.options.files.octets;
+    let draw = |(status, shell), typed| {
+        let page = forms::reply(shell, &record.reference, people.clone(), typed, limit);
+        let note = record.reference.to_string();
+        visitor.page(status, page).note(&note)
+    };
+    if !visitor.posts() {
+        let store = &visitor.portal.store;
+        let subject = store.subjects(&[record.reference]).await;
+        let subject = subject.into_iter().flatten().next().unwrap_or_default();
+        let typed = Writing {
+            subject: bare(&subject).to_owned(),
+            ..Writing::default()
+        };
+        return draw((Status::OK, visitor.shell()), typed);
+    }
+    let typed = typed(visitor);
+    match send_reply(visitor, record, &typed).await {
+        Ok(answer) => answer.note(&record.reference.to_string()),
+        Err(not_sent) => draw(surrounded(visitor, not_sent), typed),
+    }
+}
+
+async fn send_reply(
+    visitor: &Visitor<'_>,
+    record: &Record,
+    typed: &Writing,
+) -> Result<Answer, NotSent> {
+    let letter = Letter {
+        from: &record.recipient,
+        to: &record.author,
+        to_name: record.author_name.as_deref(),
+        answers: Some(visitor.portal.identifiers(record)),
+        typed,
+    };
+    let content = made(visitor, letter).await?;
+    let reply = NewReply {
+        answers: record.reference,
+        level: record.level,
+        content: content.into(),
+    };
+    kept(visitor, visitor.portal.store.reply(reply).await)
+}
+
+/// What was replied. What an outsider began stands nowhere: it answers nothing that is kept.
+fn sent(visitor: &Visitor<'_>) -> Answer {
+    let Some(session) = visitor.member() else {
+        return visitor.on(&[]);
+    };
+    let sees_from = match visitor.facts() {
+        Ok(facts) => facts.and_then(|facts| facts.sees_from),
+        Err(error) => return visitor.failed(&error),
+    };
+    let (store, shell) = (&visitor.portal.store, visitor.shell());
+    let mut items: Vec<(Timestamp, Item)> = Vec::new();
+    for record in store.mailbox(&session.address) {
+        if sees_from.is_some_and(|from| record.deposited < from) {
+            continue;
+        }
+        let href = record
+            .is_live()
+            .then(|| format!("/box/{}", record.reference));
+        items.extend(store.replies(&record.reference).iter().map(|it| {
+            let item = Item {
+                href: href.clone(),
+                from: view::author(&record),
+                subject: shell.t("sent.reply"),
+                ..view::reply(&shell.say, it)
+            };
+            (it.time, item)
+        }));
+    }
+    items.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    let pages = items.len().div_ceil(PAGE_REPLIES).max(1);
+    let page = visitor.head().query.get("page");
+    let page = page.and_then(|it| it.parse().ok()).unwrap_or(1usize);
+    let page = page.clamp(1, pages);
+    let shown = items.into_iter().skip((page - 1) * PAGE_REPLIES);
+    let to = |page: usize| format!("/sent?page={page}");
+    let page = SentPage {
+        items: shown.take(PAGE_REPLIES).map(|(_, item)| item).collect(),
+        newer: (page > 1).then(|| to(page - 1)),
+        older: (page < pages).then(|| to(page + 1)),
+        s: shell,
+    };
+    visitor.page(Status::OK, page)
+}
+
+/// A message to one of the operator's addresses. First it is made sure whose address it is from.
+async fn write(visitor: &Visitor<'_>) -> Answer {
+    let options = &visitor.portal.options;
+    if options.write_to.is_empty() {
+        return visitor.error(Status::NOT_FOUND);
+    }
+    let to: Vec<String> = options.write_to.iter().map(Address::to_string).collect();
+    let Some(session) = visitor.member() else {
+        return first(visitor, &to);
+    };
+    let from = session.address.to_string();
+    let limit = options.files.octets;
+    let draw = |(status, shell), typed| {
+        let page = forms::write(shell, &from, &to, typed, limit);
+        visitor.page(status, page)
+    };
+    if !visitor.posts() {
+        return draw((Status::OK, visitor.shell()), Writing::default());
+    }
+    let typed = typed(visitor);
+    let listed = options
+        .write_to
+        .iter()
+        .find(|it| it.to_string() == typed.to);
+    let done = match listed {
+        Some(to) => begin(visitor, &session.address, to, &typed).await,
+        None => {
+            let text = visitor.say().t("error.400_text");
+            Err(NotSent::new(Status::BAD_REQUEST, "to", text))
+        }
+    };
+    match done {
+        Ok(answer) => answer,
+        Err(not_sent) => draw(surrounded(visitor, not_sent), typed),
+    }
+}
+
+async fn begin(
+    visitor: &Visitor<'_>,
+    from: &Address,
+    to: &Address,
+    typed: &Writing,
+) -> Result<Answer, NotSent> {
+    let letter = Letter {
+        from,
+        to,
+        to_name: None,
+        answers: None,
+        typed,
+    };
+    let content = made(visitor, letter).await?.into();
+    let store = &visitor.portal.store;
+    let begun = store.begin(from.clone(), to.clone(), Level::Protected, content);
+    kept(visitor, begun.await)
+}
+
+fn first(visitor: &Visitor<'_>, to: &[String]) -> Answer {
+    if !visitor.posts() {
+        let page = forms::write_first(visitor.shell(), to, String::new());
+        return visitor.page(Status::OK, page);
+    }
+    let typed = visitor.field("address");
+    match Address::parse(typed) {
+        Ok(address) => {
+            let visit = Visit {
+                address: Some(address),
+                writes: true,
+                ..Visit::default()
+            };
+            visitor.begin(visit, &["sign-in"])
+        }
+        Err(_) => {
+            let shell = visitor.wrong("address", "start.problem");
+            let page = forms::write_first(shell, to, typed.chars().take(254).collect());
+            visitor.page(Status::UNPROCESSABLE_ENTITY, page)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marks_of_answers_are_taken_off() {
+        assert_eq!(bare("Re: AW: re:  Results"), "Results");
+        assert_eq!(bare("Results: all of them"), "Results: all of them");
+        assert_eq!(bare(""), "");
+    }
+}

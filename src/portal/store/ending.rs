@@ -1,0 +1,212 @@
+//! A deposit ends: retracted, withdrawn or expired. First the record, then the key, then the news.
+
+use std::sync::Arc;
+
+use crate::mail::{Address, MessageId, Reference, Timestamp};
+use crate::proto::link::{DepositState, Happening, Lease, Ordered, ReportKind, ReportPickup};
+
+use super::outbox::Owed;
+use super::record::{Record, cut};
+use super::shared::{Shared, to_the_end};
+use super::{Store, StoreError};
+
+/// Who orders something, and why.
+#[derive(Debug, Clone)]
+pub struct By {
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Store {
+    /// Overwrites the key of a deposit. What it answers tells whether that was needed, and whether
+    /// the deposit had been opened before.
+    pub async fn retract(&self, reference: Reference, by: By) -> Result<Ordered, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        to_the_end(async move { shared.retract(reference, by).await }).await
+    }
+
+    /// Gives a deposit another expiry.
+    pub async fn extend(
+        &self,
+        reference: Reference,
+        until: Timestamp,
+        by: By,
+    ) -> Result<Ordered, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        to_the_end(async move { shared.extend(reference, until, by).await }).await
+    }
+
+    /// Takes a deposit back for the line; one that is not there, or has ended, is no error.
+    pub async fn withdraw(&self, id: MessageId, recipient: &Address) -> Result<(), StoreError> {
+        let (shared, recipient) = (Arc::clone(&self.shared), recipient.clone());
+        to_the_end(async move { shared.withdraw(id, &recipient).await }).await
+    }
+}
+
+impl Shared {
+    async fn retract(
+        self: &Arc<Self>,
+        reference: Reference,
+        by: By,
+    ) -> Result<Ordered, StoreError> {
+        let _lock = self.locks.deposit(reference).await;
+        let mut record = self.known(reference)?;
+        let changed = record.is_live();
+        if changed {
+            let now = self.now();
+            record.order = Some(lease(by, now));
+            record.end(DepositState::Retracted, now);
+            self.finish(record.clone()).await?;
+        } else {
+            // An earlier order may have failed after its row: nothing is answered before the key is gone.
+            self.shred(reference, record.slot).await?;
+        }
+        Ok(Ordered {
+            opened_before: record.was_opened(),
+            item: record.item(),
+            changed,
+        })
+    }
+
+    async fn extend(
+        self: &Arc<Self>,
+        reference: Reference,
+        until: Timestamp,
+        by: By,
+    ) -> Result<Ordered, StoreError> {
+        let _lock = self.locks.deposit(reference).await;
+        let mut record = self.known(reference)?;
+        let now = self.now();
+        if until <= now {
+            return Err(StoreError::Expiry);
+        }
+        let state = record.state_at(now);
+        let changed = !matches!(
+            state,
+            DepositState::Retracted | DepositState::Expired | DepositState::Withdrawn
+        ) && record.expires != until;
+        if changed {
+            let mut event = record.event(Happening::Extended, now);
+            let order = lease(by, now);
+            event.actor = Some(order.actor.clone());
+            event.reasons = told(&order);
+            record.order = Some(order);
+            record.expires = until;
+            self.save(&record).await?;
+            self.owe(Owed::Event(event)).await?;
+        }
+        Ok(Ordered {
+            opened_before: record.was_opened(),
+            item: record.item(),
+            changed,
+        })
+    }
+
+    async fn withdraw(
+        self: &Arc<Self>,
+        id: MessageId,
+        recipient: &Address,
+    ) -> Result<(), StoreError> {
+        let hash = self.index().hash(recipient);
+        let _arriving = self.locks.arriving(hash).await; // one that arrives just now is meant, too
+        let references = self.index().message(id, Some(recipient));
+        for reference in references {
+            let _lock = self.locks.deposit(reference).await;
+            let Some(mut record) = self.record(reference)? else {
+                continue;
+            };
+            if record.recipient != *recipient {
+                continue;
+            }
+            if record.is_live() {
+                record.end(DepositState::Withdrawn, self.now());
+                self.finish(record).await?;
+            } else {
+                self.shred(reference, record.slot).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The time of a deposit is up. For whoever holds its lock.
+    pub(super) async fn expire(
+        self: &Arc<Self>,
+        mut record: Record,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        record.end(DepositState::Expired, now);
+        self.finish(record).await
+    }
+
+    /// Makes an end durable, overwrites the key, and owes the line the news.
+    async fn finish(self: &Arc<Self>, record: Record) -> Result<(), StoreError> {
+        self.save(&record).await?;
+        self.shred(record.reference, record.slot).await?;
+        self.tell_end(record).await
+    }
+
+    /// Owes the line the news of an end, then notes that it is owed.
+    pub(super) async fn tell_end(self: &Arc<Self>, mut record: Record) -> Result<(), StoreError> {
+        let time = record.ended.unwrap_or_else(|| self.now());
+        let happening = match record.state {
+            DepositState::Retracted => Some(Happening::Retracted),
+            DepositState::Expired => Some(Happening::PortalExpired),
+            // The line did that, and knows.
+            DepositState::Withdrawn | DepositState::Waiting | DepositState::Opened => None,
+        };
+        if let Some(happening) = happening {
+            let mut event = record.event(happening, time);
+            event.opened_before = Some(record.was_opened());
+            if let (Happening::Retracted, Some(order)) = (happening, &record.order) {
+                event.actor = Some(order.actor.clone());
+                event.reasons = told(order);
+            }
+            self.owe(Owed::Event(event)).await?;
+        }
+        if record.state == DepositState::Expired && !record.was_opened() {
+            let report = record.report(ReportKind::ExpiredUnread);
+            self.owe(Owed::Report(report)).await?;
+        }
+        record.end_untold = false;
+        self.save(&record).await
+    }
+}
+
+impl Record {
+    /// What its author is told.
+    pub(super) fn report(&self, kind: ReportKind) -> ReportPickup {
+        ReportPickup {
+            kind,
+            queue_id: self.queue_id,
+            message_id: self.message_id.clone(),
+            author: self.author.clone(),
+            recipient: self.recipient.clone(),
+            deposited: self.deposited,
+            expires: self.expires,
+        }
+    }
+}
+
+fn lease(by: By, time: Timestamp) -> Lease {
+    let By {
+        mut actor,
+        mut reason,
+    } = by;
+    cut(&mut actor);
+    cut(&mut reason);
+    Lease {
+        time,
+        actor,
+        reason,
+    }
+}
+
+/// The reason of an order, where one was given.
+fn told(order: &Lease) -> Vec<String> {
+    match order.reason.is_empty() {
+        true => Vec::new(),
+        false => vec![order.reason.clone()],
+    }
+}

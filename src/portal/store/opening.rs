@@ -1,0 +1,125 @@
+//! A message is opened: first the record, then the content.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::mail::{Reference, Timestamp};
+use crate::proto::link::{Access, DepositState, Happening, PickupEvent};
+
+use super::depositing::subject_aad;
+use super::outbox::Owed;
+use super::record::{Record, cut};
+use super::shared::{Shared, blocking, to_the_end};
+use super::{OpenError, Store, StoreError};
+
+impl Store {
+    /// Hands the content out. That it was opened, when, from where and by what is durable, and owed
+    /// to the line, before the content is read.
+    pub async fn open_message(
+        &self,
+        reference: &Reference,
+        access: Access,
+    ) -> Result<Bytes, OpenError> {
+        let (shared, reference) = (Arc::clone(&self.shared), *reference);
+        Ok(to_the_end(async move { shared.open(reference, access).await }).await?)
+    }
+
+    /// A program looked at the page of a deposit: logged, a bounded number of times a day, and
+    /// nothing changes.
+    pub async fn note_probe(&self, reference: &Reference, access: Access) {
+        let (shared, reference) = (Arc::clone(&self.shared), *reference);
+        let now = shared.now();
+        if !shared.index().probe(reference, now) {
+            return;
+        }
+        let Ok(Some(record)) = shared.record(reference) else {
+            return;
+        };
+        let mut event = record.event(Happening::Probed, now);
+        event.client = Some(access.client);
+        event.reasons = access.automated;
+        self.owe(event).await;
+    }
+
+    /// The subjects of deposits that were opened, in the order asked for; `None` for the others,
+    /// which show nothing of what is in them.
+    pub async fn subjects(&self, references: &[Reference]) -> Vec<Option<String>> {
+        let (shared, wanted) = (Arc::clone(&self.shared), references.to_vec());
+        let read = blocking(move || {
+            let subject = |&reference: &Reference| shared.subject(reference);
+            Ok(wanted.iter().map(subject).collect())
+        });
+        read.await.unwrap_or_else(|_| vec![None; references.len()])
+    }
+}
+
+impl Shared {
+    async fn open(
+        self: &Arc<Self>,
+        reference: Reference,
+        access: Access,
+    ) -> Result<Bytes, StoreError> {
+        let octets = self.known(reference)?.octets;
+        // Memory first: whoever holds the deposit's lock must not wait for other readers.
+        let memory = self.contents.reserve(octets).await?;
+        let _lock = self.locks.deposit(reference).await;
+        let mut record = self.known(reference)?;
+        let state = record.state_at(self.now());
+        if !matches!(state, DepositState::Waiting | DepositState::Opened) {
+            return Err(StoreError::Ended(state));
+        }
+        let mut event = record.event(Happening::Opened, access.time);
+        event.factors.clone_from(&access.factors);
+        event.client = Some(access.client.clone());
+        event.reasons.clone_from(&access.automated);
+        event.opened_before = Some(record.was_opened());
+        record.note(access);
+        self.save(&record).await?;
+        self.owe(Owed::Event(event)).await?;
+        let shared = Arc::clone(self);
+        blocking(move || {
+            let key = shared.slots.key(record.slot, reference)?;
+            let (owner, octets) = (&record.recipient, record.octets);
+            shared.contents.read(reference, owner, &key, octets, memory)
+        })
+        .await
+    }
+
+    fn subject(&self, reference: Reference) -> Option<String> {
+        let record = self.record(reference).ok().flatten()?;
+        if record.state != DepositState::Opened {
+            return None;
+        }
+        let key = self.slots.key(record.slot, reference).ok()?;
+        let subject = key.open(&subject_aad(reference), &record.subject).ok()?;
+        String::from_utf8(subject).ok()
+    }
+}
+
+impl Record {
+    /// What happened to it, for the line's log.
+    pub(super) fn event(&self, event: Happening, time: Timestamp) -> PickupEvent {
+        PickupEvent {
+            event,
+            time,
+            queue_id: Some(self.queue_id),
+            message_id: Some(self.message_id.clone()),
+            author: Some(self.author.clone()),
+            recipient: Some(self.recipient.clone()),
+            factors: Vec::new(),
+            client: None,
+            reasons: Vec::new(),
+            actor: None,
+            opened_before: None,
+        }
+    }
+}
+
+/// Keeps what an event says within bounds.
+pub(super) fn bound(event: &mut PickupEvent) {
+    event.reasons.truncate(8);
+    event.reasons.iter_mut().for_each(cut);
+    event.client.iter_mut().for_each(cut);
+    event.actor.iter_mut().for_each(cut);
+}

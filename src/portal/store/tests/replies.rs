@@ -1,0 +1,102 @@
+//! Replies, and what outsiders begin.
+
+use bytes::Bytes;
+
+use super::super::*;
+use super::support::*;
+use crate::mail::{Level, MessageId};
+
+fn reply(number: u64) -> NewReply {
+    NewReply {
+        answers: reference(1),
+        level: Level::Protected,
+        content: Bytes::from(content(number, 500)),
+    }
+}
+
+#[tokio::test]
+async fn a_reply_goes_to_the_author_at_the_level_of_what_it_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let mut one = deposit(1, 100);
+    one.level = Level::Confidential;
+    leave(&store, one).await.unwrap();
+    let first = store.reply(reply(1)).await.unwrap();
+    let second = store.reply(reply(2)).await.unwrap();
+    assert!(second > first);
+    let next = store.next_reply().unwrap().unwrap();
+    assert_eq!((next.ticket, next.octets), (first, 500));
+    assert_eq!((next.from, next.to), (address("kim"), address("author")));
+    assert_eq!(next.level, Level::Confidential);
+    assert_eq!(next.queue_id, Some(MessageId::new(1)));
+    assert_eq!(store.reply_content(first).await.unwrap(), content(1, 500));
+    store.settle_reply(first, ReplyState::Sent).await.unwrap();
+    let next = store.next_reply().unwrap().unwrap();
+    assert_eq!(next.ticket, second);
+    store
+        .settle_reply(second, ReplyState::Failed)
+        .await
+        .unwrap();
+    let states = || {
+        let views = store.replies(&reference(1)).into_iter();
+        views.map(|view| view.state).collect::<Vec<_>>()
+    };
+    assert_eq!(states(), [ReplyState::Sent, ReplyState::Failed]);
+    assert!(store.next_reply().unwrap().is_none());
+    assert!(store.reply_content(first).await.is_err());
+    assert_eq!(
+        (store.shared.slots.in_use(), contents(directory.path())),
+        (1, 1)
+    );
+    let detail = store.show(&reference(1).to_string()).await.unwrap();
+    assert_eq!(detail[0].replies, 2);
+}
+
+#[tokio::test]
+async fn a_reply_waits_through_a_restart_and_numbers_do_not_come_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    leave(&store, deposit(1, 100)).await.unwrap();
+    let first = store.reply(reply(1)).await.unwrap();
+    let outside = store
+        .begin(
+            address("out"),
+            address("in"),
+            Level::Sealed,
+            reply(2).content,
+        )
+        .await
+        .unwrap();
+    store.close().await;
+    let store = open(directory.path()).await;
+    assert_eq!(store.found().slots_cleared, 0);
+    assert_eq!(store.reply_content(outside).await.unwrap(), content(2, 500));
+    assert!(store.reply(reply(3)).await.unwrap() > outside && outside > first);
+    // What answers nothing is forgotten as soon as it is sent.
+    store.settle_reply(outside, ReplyState::Sent).await.unwrap();
+    let again = store.settle_reply(outside, ReplyState::Sent).await;
+    assert!(matches!(again, Err(StoreError::Unknown)));
+}
+
+#[tokio::test]
+async fn replies_are_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_with(directory.path(), |options| {
+        options.bounds.message_octets = 500;
+    })
+    .await;
+    leave(&store, deposit(1, 100)).await.unwrap();
+    let mut large = reply(1);
+    large.content = Bytes::from(vec![b'x'; 501]);
+    let kept = store.reply(large).await;
+    assert!(matches!(kept, Err(StoreError::TooLarge { most: 500 })));
+    for number in 0..MAX_REPLIES as u64 {
+        store.reply(reply(number)).await.unwrap();
+    }
+    let kept = store.reply(reply(0)).await;
+    assert!(matches!(kept, Err(StoreError::Backlog)));
+    let mut nowhere = reply(0);
+    nowhere.answers = reference(9);
+    let kept = store.reply(nowhere).await;
+    assert!(matches!(kept, Err(StoreError::Unknown)));
+}
