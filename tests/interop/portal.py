@@ -23,7 +23,7 @@ CANARY = "Pterodactylus antiquus 4417"
 SUBJECT = "Your results of Monday"
 SECRET = "seven green herons"
 
-RETRY = 'schedule = ["1s", "2s"]\nexpire_after = "1h"\nwarn_after = "30m"\ndowngrade_hold = "1s"'
+RETRY = 'schedule = ["1s", "2s"]\nexpire_after = "1h"\nwarn_after = "30m"'
 
 CONFIG = """
 [policy]
@@ -135,12 +135,12 @@ def letters(check, d):
         visitor = d.visitor()
         answer = visitor.sign_in(known[0], d.mailbox, "kim@selfsigned.test")
         if CANARY not in answer.page.text():
-            answer = visitor.get(f"/m/{known[0]}")
+            answer = visitor.read(known[0])
         holds(CANARY in answer.page.text(), f"{answer.status} {answer.path}: {answer.page.text()[:600]}")
         holds(SUBJECT in answer.page.text(), "the subject is not shown")
         opened = world.wait_for("opened", 10, lambda: [event for event in d.daemon.events() if event["event"] == "opened"])
         equal(opened[0]["recipient"], "kim@selfsigned.test", "who opened")
-        holds("mailbox" in opened[0].get("factors", []) or opened[0].get("factors"), f"no factors in {opened[0]}")
+        equal(opened[0]["proofs"], ["mailbox"], "proofs")
         equal(d.state(known[0])["state"], "opened", "state")
         return True
 
@@ -182,11 +182,11 @@ def factors(check, d):
         visitor = d.visitor()
         answer = visitor.sign_in(reference, d.mailbox, who)
         if not any(field["type"] == "password" for form in answer.page.forms for field in form["fields"]):
-            answer = visitor.get(f"/m/{reference}")
+            answer = visitor.read(reference)
         holds(CANARY not in answer.body.decode(), "a mailbox code alone opened it")
         answer = visitor.submit(password_form(answer), answer.path, password=password)
         if CANARY not in answer.page.text():
-            answer = visitor.get(f"/m/{reference}")
+            answer = visitor.read(reference)
         holds(CANARY in answer.page.text(), f"{answer.path}: {answer.page.text()[:500]}")
         return True
 
@@ -206,7 +206,7 @@ def factors(check, d):
         equal(d.daemon.of(queue, "notified")[0]["grade"], "none", "grade of the notice")
         holds(all(SECRET not in mail.as_string() for mail in d.mailbox.mails(who)), "the secret was mailed")
         visitor = d.visitor()
-        answer = visitor.get(f"/m/{reference}")
+        answer = visitor.ask_code(reference)
         for _ in range(4):
             form = next((form for form in answer.page.forms if "secret" in form["action"] or any(
                 "secret" in (field["name"] or "") for field in form["fields"])), None)
@@ -220,7 +220,7 @@ def factors(check, d):
         holds(CANARY not in wrong.body.decode(), "a wrong secret opened it")
         answer = visitor.submit(form, answer.path, **{field: SECRET})
         if CANARY not in answer.page.text():
-            answer = visitor.get(f"/m/{reference}")
+            answer = visitor.read(reference)
         holds(CANARY in answer.page.text(), f"{answer.path}: {answer.page.text()[:500]}")
         return True
 
@@ -237,7 +237,7 @@ def sender(check, d):
         _, reference = d.leave(who)
         visitor = d.visitor()
         answer = visitor.sign_in(reference, d.mailbox, who)
-        answer = visitor.get(next(link for link in visitor.get(f"/m/{reference}").page.links if "reply" in link))
+        answer = visitor.get(next(link for link in visitor.read(reference).page.links if link.endswith("/reply")))
         form = next(form for form in answer.page.forms if any(field["type"] == "textarea" for field in form["fields"]))
         files = [("scan.txt", "text/plain", b"the scan that you asked for")]
         answer = visitor.submit(form, answer.path, textarea="Thank you, see you on Friday.", files=files)
@@ -261,7 +261,7 @@ def sender(check, d):
         d.daemon.command("pickup", "retract", second, "--reason", "wrong patient")
         shown = d.state(second)
         equal((shown["state"], shown["opened_before_end"]), ("retracted", False), "state and proof")
-        answer = visitor.get(f"/m/{second}")
+        answer = visitor.read(second)
         holds(CANARY not in answer.body.decode(), "it can be read")
         world.wait_for("retracted", 10, lambda: [event for event in d.daemon.events() if event["event"] == "retracted"])
         return True
@@ -269,7 +269,7 @@ def sender(check, d):
     def extend():
         _, reference = d.leave("ext@selfsigned.test")
         before = d.state(reference)["expires"]
-        d.daemon.command("pickup", "extend", reference, "--by", "20d", "--reason", "on holiday")
+        d.daemon.command("pickup", "extend", reference, "--for", "60d", "--reason", "on holiday")
         holds(str(d.state(reference)["expires"]) > str(before), "the expiry did not move")
         return True
 
@@ -327,6 +327,8 @@ def http(check, d):
         return True
 
     def refused():
+        large = d.daemon.directory / "large.header"
+        large.write_text("X-Large: " + "a" * 60_000 + "\n")
         cases = [
             (["-H", "Host: evil.test", url + "/"], (400, 421)),
             (["-X", "PUT", url + "/"], (405,)),
@@ -336,11 +338,11 @@ def http(check, d):
             (["--path-as-is", url + "/static/%2e%2e/%2e%2e/etc/passwd"], (400, 404)),
             (["--path-as-is", url + "/m/%00"], (400, 404)),
             ([url + "/" + "a" * 20000], (400, 404, 414, 431)),
-            (["-H", "X-Large: " + "a" * 200_000, url + "/"], (400, 431)),
-            (["--data", "x=1", "-H", "Origin: https://evil.test", url + "/code"], (403,)),
-            (["--data", "x=1", "-H", "Sec-Fetch-Site: cross-site", url + "/code"], (403,)),
-            (["--data", "x=1", url + "/code"], (400, 403)),
-            (["--data", "{}", "-H", "Content-Type: application/json", "-H", f"Origin: {url}", url + "/code"], (400, 403, 415)),
+            (["-H", f"@{large}", url + "/"], (400, 431)),
+            (["--data", "x=1", "-H", "Origin: https://evil.test", url + "/m/0123456789ABCDEF"], (403,)),
+            (["--data", "x=1", "-H", "Sec-Fetch-Site: cross-site", url + "/m/0123456789ABCDEF"], (403,)),
+            (["--data", "x=1", url + "/m/0123456789ABCDEF"], (400, 403)),
+            (["--data", "{}", "-H", "Content-Type: application/json", "-H", f"Origin: {url}", url + "/m/0123456789ABCDEF"], (400, 403, 415)),
         ]
         wrong = []
         for argv, wanted in cases:
@@ -353,7 +355,7 @@ def http(check, d):
     def oversize():
         for version in ("--http1.1", "--http2"):
             code, status, _, body = d.curl(version, "-H", f"Origin: {url}", "-H", "Content-Type: application/x-www-form-urlencoded",
-                                           "-H", "Expect:", "--data-binary", "@-", url + "/code", body=b"a=" + b"x" * 3_000_000)
+                                           "-H", "Expect:", "--data-binary", "@-", url + "/m/0123456789ABCDEF", body=b"a=" + b"x" * 3_000_000)
             equal((code, status), (0, 413), f"curl exit and status with {version}")
             holds(body, "413 has no page")
         return True
@@ -404,8 +406,7 @@ def strangers(check, d):
         other = unknown.get("/m/7ZZZZZZZZZZZZZZ0")
         equal((one.status, len(one.body)), (other.status, len(other.body)), "status and size of the page")
         seen = d.mailbox.codes("uma@selfsigned.test")
-        one = known.submit(one.page.form("code"), one.path)
-        other = unknown.submit(other.page.form("code"), other.path)
+        one, other = known.ask_code(reference), unknown.ask_code("7ZZZZZZZZZZZZZZ0")
         equal((one.status, len(one.body)), (other.status, len(other.body)), "status and size behind the button")
         d.mailbox.next_code("uma@selfsigned.test", seen)
         return True
@@ -415,8 +416,7 @@ def strangers(check, d):
         _, reference = d.leave(who)
         visitor = d.visitor()
         seen = d.mailbox.codes(who)
-        page = visitor.get(f"/m/{reference}")
-        answer = visitor.submit(page.page.form("code"), page.path)
+        answer = visitor.ask_code(reference)
         code = d.mailbox.next_code(who, seen)
         statuses = []
         for guess in range(12):
@@ -459,13 +459,12 @@ def strangers(check, d):
         seen = d.mailbox.codes(who)
         holds(seen, "no code was mailed at all")
         visitor = d.visitor()
-        page = visitor.get(f"/m/{reference}")
-        answer = visitor.submit(page.page.form("code"), page.path)
+        answer = visitor.ask_code(reference)
         form = next(form for form in answer.page.forms if any(
             field["autocomplete"] == "one-time-code" for field in form["fields"]))
         answer = visitor.submit(form, answer.path, one_time_code=seen[-1])
         if CANARY not in answer.page.text():
-            answer = visitor.get(f"/m/{reference}")
+            answer = visitor.read(reference)
         holds(CANARY in answer.page.text(), f"the code that was mailed to the bot does not open it: {answer.page.text()[:300]}")
         return True
 
@@ -474,9 +473,9 @@ def strangers(check, d):
         _, theirs = d.leave("bob@selfsigned.test")
         visitor = d.visitor()
         visitor.sign_in(mine, d.mailbox, "ann@selfsigned.test")
-        links = visitor.get(f"/m/{mine}").page.links
+        links = visitor.read(mine).page.links
         wrong = []
-        for path in {link.replace(mine, theirs) for link in links if mine in link} | {f"/m/{theirs}"}:
+        for path in {link.replace(mine, theirs) for link in links if mine in link} | {f"/m/{theirs}", f"/box/{theirs}"}:
             answer = visitor.get(path)
             if CANARY in answer.body.decode("utf-8", "replace") or SUBJECT in answer.body.decode("utf-8", "replace"):
                 wrong.append((path, answer.status))
@@ -520,7 +519,8 @@ def killed(check, d):
             worker.join()
             d.start()
             for queue in accepted:
-                d.daemon.await_event(queue, "deposited", limit=60)
+                # The line of the log can be lost with the process; what is in the portal cannot.
+                world.wait_for(f"end of {queue}", 60, lambda: queue not in d.daemon.command("queue", "list").stdout)
                 shown = d.pickup("show", queue)
                 entries = shown if isinstance(shown, list) else [shown]
                 equal(len(entries), 1, f"deposits of {queue}")
@@ -531,7 +531,7 @@ def killed(check, d):
         visitor = d.visitor()
         alive = [name for name in known if d.state(name)["state"] == "waiting"]
         visitor.sign_in(alive[0], d.mailbox, who)
-        holds(CANARY in visitor.get(f"/m/{alive[0]}").page.text(), "what was left before a kill cannot be read")
+        holds(CANARY in visitor.read(alive[0]).page.text(), "what was left before a kill cannot be read")
         d.daemon.kill()
         d.start()
         equal(d.state(alive[0])["state"], "opened", "state after a kill right behind the opening")
@@ -586,7 +586,7 @@ def apart(check, w, binary):
         _, reference = d.leave("two@selfsigned.test")
         visitor = d.visitor()
         visitor.sign_in(reference, d.mailbox, "two@selfsigned.test")
-        holds(CANARY in visitor.get(f"/m/{reference}").page.text(), "it cannot be read")
+        holds(CANARY in visitor.read(reference).page.text(), "it cannot be read")
         # Without its portal the line waits; with it, it goes on.
         portal.stop()
         queue, _ = d.send("two@selfsigned.test")

@@ -181,11 +181,19 @@ class Visitor:
             sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
         return self.request("POST", path, body, sent)
 
+    def ask_code(self, reference):
+        """Presses the button behind the link in the notice."""
+        page = self.get(f"/m/{reference}")
+        return self.submit(page.page.form(f"/m/{reference}"), page.path)
+
+    def read(self, reference):
+        """The message, for somebody who is signed in."""
+        return self.get(f"/box/{reference}")
+
     def sign_in(self, reference, mailbox, recipient):
         """From the link in the notice to the page behind the code."""
         seen = mailbox.codes(recipient)
-        page = self.get(f"/m/{reference}")
-        answer = self.submit(page.page.form("code"), page.path)
+        answer = self.ask_code(reference)
         code = mailbox.next_code(recipient, seen)
         form = next(each for each in answer.page.forms
                     if any(field["autocomplete"] == "one-time-code" for field in each["fields"]))
