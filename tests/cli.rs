@@ -25,5 +25,7 @@ mod orders;
 mod policy;
 #[path = "cli/policy_config.rs"]
 mod policy_config;
+#[path = "cli/portal.rs"]
+mod portal;
 #[path = "cli/support.rs"]
 mod support;

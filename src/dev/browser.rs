@@ -114,6 +114,11 @@ impl Browser {
         })
     }
 
+    /// Has a cookie.
+    pub fn cookie(&mut self, name: &str, value: &str) {
+        self.cookies.insert(name.to_owned(), value.to_owned());
+    }
+
     /// The page at a path.
     pub async fn get(&mut self, path: &str) -> Result<Page, BrowseError> {
         self.walk(Method::GET, path.to_owned(), Bytes::new()).await

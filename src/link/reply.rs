@@ -272,7 +272,7 @@ impl Incoming<'_> {
                 .get(.."X-Sealpost-".len())
                 .is_some_and(|start| start.eq_ignore_ascii_case("X-Sealpost-"));
             let twice = |it: &&str| field.is(it) && header.all(it).nth(1).is_some();
-            if ours || FORBIDDEN.iter().any(|it| field.is(it)) || ONCE.iter().any(|it| twice(&it)) {
+            if ours || FORBIDDEN.iter().any(|it| field.is(it)) || ONCE.iter().any(twice) {
                 return Err(Refused::Field(name.to_owned()));
             }
         }

@@ -146,7 +146,8 @@ async fn what_is_for_good_and_what_is_not() {
         let line = format!("{{\"error\":{{\"code\":\"{code}\",\"text\":\"no\"}}}}\n");
         Box::leak(line.into_boxed_str())
     };
-    let cases: [(Does, fn(&PickupError) -> bool); 7] = [
+    type Fits = fn(&PickupError) -> bool;
+    let cases: [(Does, Fits); 7] = [
         (
             Does::Say(refusal("refused")),
             |it| matches!(it, PickupError::Refused(text) if text == "no"),

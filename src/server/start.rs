@@ -174,12 +174,7 @@ pub(super) async fn start(
     }
     let (addresses, unix_sockets) = places(&listening)?;
     let admin = AdminSocket::open(&config.admin_socket)?;
-    let portal = match (runs, config.portal()) {
-        (Runs::Both, Some(portal)) => {
-            Some(Portal::start(portal, credentials.clone(), clock).await?)
-        }
-        (Runs::Both, None) | (Runs::Line, _) => None,
-    };
+    let portal = start_portal(runs, &config, &credentials, clock).await?;
     let mail_socket = pickup::socket(&config)?;
     let authenticator =
         Authenticator::new(rebuilt.users, clock).map_err(StartError::Authenticator)?;
@@ -239,6 +234,22 @@ pub(super) async fn start(
         portal,
         door,
     })
+}
+
+/// The portal, where it runs here.
+async fn start_portal(
+    runs: Runs,
+    config: &Config,
+    credentials: &Credentials,
+    clock: Clock,
+) -> Result<Option<Portal>, PortalError> {
+    match (runs, config.portal()) {
+        (Runs::Both, Some(portal)) => {
+            let portal = Portal::start(portal, credentials.clone(), clock).await?;
+            Ok(Some(portal))
+        }
+        (Runs::Both, None) | (Runs::Line, _) => Ok(None),
+    }
 }
 
 /// Makes the directories that are not there yet: the data for us alone, log and socket for

@@ -29,8 +29,15 @@ pub struct Served {
 impl Served {
     /// Starts one and waits until it takes mail.
     pub fn start(directory: &Path, config: &str) -> Self {
+        Self::start_with(directory, &["--config", config], "ready listeners=[")
+    }
+
+    /// Starts one with these arguments, and waits until it says that it is ready on these
+    /// addresses.
+    pub fn start_with(directory: &Path, args: &[&str], says: &str) -> Self {
         let mut child = sealpost(directory)
-            .args(["serve", "--config", config])
+            .arg("serve")
+            .args(args)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -40,7 +47,7 @@ impl Served {
             said,
             addresses: Vec::new(),
         };
-        let ready = served.wait_for("ready listeners=[");
+        let ready = served.wait_for(says);
         let list = ready.split_once('[').unwrap().1;
         let list = list.split_once(']').unwrap().0;
         served.addresses = list.split(", ").map(|a| a.parse().unwrap()).collect();
@@ -434,7 +441,8 @@ fn the_demo_ends_well() {
         "outside    Subject: [...]",
         "opened     Subject: sealpost demo",
         "> this was sent by `sealpost demo`.",
-        "friend@portal.test: DEFERRED",
+        "friend@portal.test: DEPOSITED",
+        "read       with a mailed code",
         "friend@weak.test: DEFERRED",
         "0 octets of envelope, 0 octets of content",
         "signature of dev.test verifies against the key in the DNS",
@@ -443,9 +451,16 @@ fn the_demo_ends_well() {
     }
     let inbox = scratch.path().join("demo/inbox");
     let domains: Vec<_> = std::fs::read_dir(&inbox).unwrap().collect();
-    assert_eq!(domains.len(), 2, "only tls.test and smime.test got mail");
-    for domain in ["tls.test", "smime.test"] {
-        assert_eq!(std::fs::read_dir(inbox.join(domain)).unwrap().count(), 1);
+    assert_eq!(domains.len(), 3, "weak.test got no mail");
+    // To portal.test went a notice and a code.
+    for (domain, mails) in [("tls.test", 1), ("smime.test", 1), ("portal.test", 2)] {
+        let found = std::fs::read_dir(inbox.join(domain)).unwrap().count();
+        assert_eq!(found, mails, "{domain}");
+    }
+    let notices = inbox.join("portal.test");
+    for mail in std::fs::read_dir(notices).unwrap() {
+        let mail = std::fs::read_to_string(mail.unwrap().path()).unwrap();
+        assert!(!mail.contains("sealpost demo") && !mail.contains("Dear friend"));
     }
 }
 

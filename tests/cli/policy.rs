@@ -513,7 +513,7 @@ fn a_forecast_of_the_small_world_is_what_becomes_of_its_mail() {
         .collect();
     let expected = [
         ("tls.test", "pkix", "tls"),
-        ("smime.test", "any", "no method"),
+        ("smime.test", "any", "portal"),
         ("weak.test", "none", "no method"),
         ("nowhere.test", "-", "unknown"),
     ];

@@ -614,6 +614,7 @@ def demo(check, scratch, binary):
         for domain in ("tls.test", "smime.test", "portal.test", "weak.test"):
             holds(domain in output, f"{domain} is not shown")
         holds("opened     Subject: sealpost demo" in output, "what was sealed is not shown opened")
+        holds("friend@portal.test: DEPOSITED" in output and "read       with a mailed code" in output, "what was left in the portal is not read there")
 
     check("demo --once exits 0 and shows each domain", once)
 

@@ -422,8 +422,8 @@ impl Explain {
             );
         }
         let mut known = Known::new(config, self.certificate);
-        // Where there is a portal, codes are taken to reach numbers.
-        let phones = policy.source().portal;
+        let portal = config.portal.as_ref();
+        let phones = portal.is_some_and(|section| section.sms.is_some());
         let mut facts = |recipient: &Address| {
             let mut facts = facts::of_recipient(recipient, now);
             facts.pickup = PickupFacts {

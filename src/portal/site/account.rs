@@ -11,7 +11,7 @@ use super::pages::{AccountPage, CodesPage, Key, TotpPage};
 use super::qr;
 use super::routes::Page;
 use super::shell::{Problem, Shell};
-use super::sign_in::{path_of, set_password};
+use super::sign_in::{PasswordSet, path_of, set_password};
 use super::visitor::{COOKIE, Visitor};
 use crate::mail::{Address, Language};
 use crate::portal::http::{Answer, Status};
@@ -141,9 +141,13 @@ async fn password(visitor: &Visitor<'_>) -> Answer {
     if !visitor.posts() {
         return draw(Status::OK, visitor.shell());
     }
-    match set_password(visitor).await {
-        Ok(answer) => answer,
-        Err(shell) => draw(Status::UNPROCESSABLE_ENTITY, shell),
+    match (set_password(visitor).await, visitor.address()) {
+        (PasswordSet::Done(proof), Some(address)) => {
+            visitor.changed(address, Some(proof), "password")
+        }
+        (PasswordSet::Done(_), None) => visitor.on(&[]),
+        (PasswordSet::Again(shell), _) => draw(Status::UNPROCESSABLE_ENTITY, *shell),
+        (PasswordSet::Other(answer), _) => *answer,
     }
 }
 

@@ -220,8 +220,7 @@ async fn phone_send(visitor: &Visitor<'_>) -> Answer {
     let operator = visitor.portal.options.operator.name.clone();
     let say = visitor.say();
     let text = |code: &str, _minutes: u32| {
-        let line = say.with2("phone.text", ("operator", &operator), ("code", code));
-        line
+        say.with2("phone.text", ("operator", &operator), ("code", code))
     };
     let desk = &visitor.portal.desk;
     let asked = desk.ask_phone(reference, &phone, visitor.head().client, text);

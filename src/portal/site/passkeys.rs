@@ -101,21 +101,21 @@ async fn used(visitor: &Visitor<'_>) -> Answer {
 }
 
 /// The account that a passkey is added to, if enough was shown for that.
-fn owner<'v>(visitor: &'v Visitor<'_>) -> Result<&'v Address, Answer> {
+fn owner<'v>(visitor: &'v Visitor<'_>) -> Result<&'v Address, Box<Answer>> {
     let Some(session) = visitor.member() else {
-        return Err(visitor.on(&[]));
+        return Err(Box::new(visitor.on(&[])));
     };
     match visitor.facts() {
         Ok(Some(facts)) if session.proofs.may_change(&facts) => Ok(&session.address),
-        Ok(_) => Err(visitor.stronger()),
-        Err(error) => Err(visitor.failed(&error)),
+        Ok(_) => Err(Box::new(visitor.stronger())),
+        Err(error) => Err(Box::new(visitor.failed(&error))),
     }
 }
 
 fn ask_new(visitor: &Visitor<'_>, shell: Shell<'_>, status: Status) -> Answer {
     let address = match owner(visitor) {
         Ok(address) => address,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let (desk, now) = (&visitor.portal.desk, visitor.portal.now());
     let kept = desk.accounts.for_new_passkey(address, now);

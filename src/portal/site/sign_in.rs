@@ -328,23 +328,36 @@ async fn new_password(visitor: &Visitor<'_>) -> Answer {
     if !visitor.posts() {
         return draw(Status::OK, visitor.shell());
     }
-    match set_password(visitor).await {
-        Ok(answer) => answer,
-        Err(shell) => draw(Status::UNPROCESSABLE_ENTITY, shell),
+    match (set_password(visitor).await, visitor.address()) {
+        (PasswordSet::Done(proof), Some(address)) => visitor.proved(address, proof),
+        (PasswordSet::Done(_), None) => visitor.on(&[]),
+        (PasswordSet::Again(shell), _) => draw(Status::UNPROCESSABLE_ENTITY, *shell),
+        (PasswordSet::Other(answer), _) => *answer,
     }
 }
 
-/// Sets the password that was typed twice; what went wrong otherwise.
-pub(super) async fn set_password<'a>(visitor: &'a Visitor<'_>) -> Result<Answer, Shell<'a>> {
+/// What came of a new password.
+pub(super) enum PasswordSet<'a> {
+    /// It is set.
+    Done(Proof),
+    /// It will not do: the page again.
+    Again(Box<Shell<'a>>),
+    /// It could not be set.
+    Other(Box<Answer>),
+}
+
+/// Sets the password that was typed twice.
+pub(super) async fn set_password<'a>(visitor: &'a Visitor<'_>) -> PasswordSet<'a> {
     let Some(session) = visitor.session() else {
-        return Ok(visitor.on(&[]));
+        return PasswordSet::Other(Box::new(visitor.on(&[])));
     };
     let (new, again) = (
         secret_field(visitor, "password"),
         secret_field(visitor, "repeat"),
     );
     if new.expose() != again.expose() {
-        return Err(visitor.wrong("repeat", "newpass.differ"));
+        let shell = visitor.wrong("repeat", "newpass.differ");
+        return PasswordSet::Again(Box::new(shell));
     }
     let (address, portal) = (&session.address, visitor.portal);
     let accounts = &portal.desk.accounts;
@@ -353,13 +366,13 @@ pub(super) async fn set_password<'a>(visitor: &'a Visitor<'_>) -> Result<Answer,
         let shell = visitor.shell();
         let text = shell.with(key, "count", MIN_CHARS);
         let problem = Some(Problem::field("password", text));
-        Err(Shell { problem, ..shell })
+        PasswordSet::Again(Box::new(Shell { problem, ..shell }))
     };
     match set.await {
         Ok(proof) => {
             // Who knew the old password is out.
             portal.desk.sessions.end_all(address, Some(visitor.token()));
-            Ok(visitor.proved(address, Proof::Account(proof)))
+            PasswordSet::Done(Proof::Account(proof))
         }
         Err(AccountError::Weak(WeakPassword::Short)) => problem("newpass.short"),
         Err(AccountError::Weak(WeakPassword::Long | WeakPassword::NotText)) => {
@@ -368,8 +381,8 @@ pub(super) async fn set_password<'a>(visitor: &'a Visitor<'_>) -> Result<Answer,
         Err(AccountError::Weak(WeakPassword::Address | WeakPassword::Common)) => {
             problem("newpass.common")
         }
-        Err(AccountError::NotAllowed) => Ok(visitor.stronger()),
-        Err(error) => Ok(visitor.account_failed(&error)),
+        Err(AccountError::NotAllowed) => PasswordSet::Other(Box::new(visitor.stronger())),
+        Err(error) => PasswordSet::Other(Box::new(visitor.account_failed(&error))),
     }
 }
 

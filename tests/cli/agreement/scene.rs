@@ -130,6 +130,10 @@ impl Scene {
             edit::add(&home.path("users.toml"), account, &senders, &password).unwrap();
         }
         let config = std::fs::read_to_string(home.config_file()).unwrap();
+        // What a portal carries does not wait, and this looks at what does.
+        let (before, portal) = config.split_once("[portal]").unwrap();
+        let (_, behind) = portal.split_once("\n\n").unwrap();
+        let config = format!("{before}{behind}");
         let plain = format!(
             "address = \"127.0.0.2:0\"\ntls = \"none\"\nuser = \"{RESEARCH}\"\n\n[[listener]]\naddress = \"unix:in.sock\"\ntls = \"none\"\nuser = \"{BILLING}\"\n"
         );

@@ -40,6 +40,7 @@ pub fn waits<'a>(s: Shell<'a>, reference: &Reference) -> StepPage<'a> {
             page.s.t("ways.password"),
         ),
         Way::form(format!("/m/{reference}/passkey"), page.s.t("ways.passkey")),
+        Way::form(format!("/m/{reference}/secret"), page.s.t("ways.secret")),
     ];
     page
 }

@@ -25,10 +25,13 @@ fn neutral(octets: &[u8], replaced: &[&str]) -> String {
     format!("{before}{}", after.split_once('"').unwrap().1)
 }
 
-async fn steps(world: &World, begin: (&str, &[(&str, &str)]), replaced: &[&str]) -> Vec<String> {
+/// The fields of a form.
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
+async fn steps(world: &World, begin: (&str, Fields<'_>), replaced: &[&str]) -> Vec<String> {
     let mut browser = world.browser();
     let mut seen = Vec::new();
-    let asked: [(Method, &str, &[(&str, &str)]); 16] = [
+    let asked: [(Method, &str, Fields<'_>); 16] = [
         (Method::Get, begin.0, &[]),
         (Method::Post, begin.0, begin.1),
         (Method::Get, "/sign-in", &[]),

@@ -453,18 +453,27 @@ async fn codes_tokens_passwords_and_content_stand_in_no_log_line_and_no_address(
     let mut browser = world.signed_in(KIM).await;
     secrets.push(world.newest().0.code);
     secrets.extend(browser.cookie.clone());
-    let page = browser.get(&format!("/box/{message}")).await;
-    let path = page.path.clone();
-    browser
-        .post(&path, &[("password", PASSWORD), ("repeat", PASSWORD)])
-        .await;
+    let path = "/sign-in/new-password";
+    let fields = [("password", PASSWORD), ("repeat", PASSWORD)];
+    assert_eq!(browser.post(path, &fields).await.path, "/box");
     secrets.extend(browser.cookie.clone());
-    browser
-        .post("/sign-in/secret", &[("secret", "blue heron")])
-        .await;
+    let path = format!("/sign-in/secret?for={message}");
+    let page = browser.post(&path, &[("secret", "blue heron")]).await;
+    assert_eq!(page.path, format!("/box/{message}"));
+    secrets.extend(browser.cookie.clone());
+    let fields = [
+        ("password", "lamp heron river cobalt"),
+        ("repeat", "lamp heron river cobalt"),
+    ];
+    let page = browser.post("/account/password", &fields).await;
+    assert_eq!(page.path, "/account?done=password");
+    secrets.push("lamp heron river cobalt".to_owned());
     secrets.extend(browser.cookie.clone());
     let codes = browser.post("/account/recovery", &[]).await.text();
-    let code = codes.split("<code>").nth(1).unwrap();
+    let code = codes
+        .split("<code>")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{codes}"));
     secrets.push(code.split('<').next().unwrap().to_owned());
     let page = browser.get(&format!("/box/{message}")).await;
     assert!(page.text().contains("Results 1"));

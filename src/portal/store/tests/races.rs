@@ -19,7 +19,7 @@ async fn whoever_is_first_the_record_agrees() {
         let store = store.clone();
         runners.spawn(async move {
             let mut opened = 0_u64;
-            for number in (first..RACES).step_by(AT_ONCE as usize) {
+            for number in (0..RACES).filter(|number| number % AT_ONCE == first) {
                 opened += u64::from(race(&store, number).await);
             }
             opened
