@@ -458,14 +458,19 @@ def strangers(check, d):
         holds(len(d.mailbox.mails(who)) - mails <= 3, "codes were mailed without end")
         seen = d.mailbox.codes(who)
         holds(seen, "no code was mailed at all")
+        # What the bot had mailed is good in its browser only; the person asks in their own.
         visitor = d.visitor()
         answer = visitor.ask_code(reference)
+        own = d.mailbox.next_code(who, seen)
         form = next(form for form in answer.page.forms if any(
             field["autocomplete"] == "one-time-code" for field in form["fields"]))
-        answer = visitor.submit(form, answer.path, one_time_code=seen[-1])
+        if own != seen[-1]:
+            wrong = visitor.submit(form, answer.path, one_time_code=seen[-1])
+            holds(CANARY not in wrong.page.text(), "the bot's code opens it in another browser")
+        answer = visitor.submit(form, answer.path, one_time_code=own)
         if CANARY not in answer.page.text():
             answer = visitor.read(reference)
-        holds(CANARY in answer.page.text(), f"the code that was mailed to the bot does not open it: {answer.page.text()[:300]}")
+        holds(CANARY in answer.page.text(), f"the person's own code does not open it: {answer.page.text()[:300]}")
         return True
 
     def other_people():
