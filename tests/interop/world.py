@@ -115,6 +115,13 @@ class Process:
                 [str(each) for each in argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options
             )
 
+    @classmethod
+    def of(cls, child):
+        """A child that was started elsewhere."""
+        process = cls.__new__(cls)
+        process.log, process.child = None, child
+        return process
+
     def alive(self):
         return self.child.poll() is None
 
@@ -246,7 +253,7 @@ disable_dns_lookups = yes
 smtpd_peername_lookup = no
 smtpd_client_event_limit_exceptions = 127.0.0.0/8
 smtpd_relay_restrictions = reject_unauth_destination
-smtpd_recipient_restrictions = check_recipient_access inline:{{ {{nobody@good.test = 550 5.1.1 No such user here}} }}
+smtpd_recipient_restrictions = check_recipient_access inline:{{ {{nobody@good.test = 550 5.1.1 No such user here}}, {{nobody@selfsigned.test = 550 5.1.1 No such user here}} }}
 smtpd_tls_security_level = may
 smtpd_tls_received_header = yes
 smtpd_tls_loglevel = 1

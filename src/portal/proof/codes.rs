@@ -3,9 +3,11 @@
 //! Owns the live codes, as HMAC-SHA256 under a key that lives only in this process. Eight digits,
 //! good for [`Codes::life`], used once.
 //!
-//! Asking needs no proof, so whoever asks must not be able to harm: a code that was asked for again
-//! does not end the one before it; both are good until their own time is up. At most
-//! [`MAX_LIVE`] are; beyond that nothing is sent, for what was sent is still good.
+//! A code is bound to the browser that asked for it ([`Seat`]): typed anywhere else it is wrong, and
+//! takes no try from it. There are [`TRIES`] for it; then it is gone, and another can be asked for.
+//! Asking needs no proof, so whoever asks must not be able to harm: what a stranger or a scanner
+//! asks for is theirs, and neither ends nor opens anything of the owner's. A code that was asked for
+//! again does not end the one before it; at most [`MAX_LIVE`] of a browser are good at a time.
 //!
 //! A mailed code counts only if the line reports that its own mail was delivered at the grade `any`
 //! or better. The report may come before the queue id does. Until then the right code is answered
@@ -24,6 +26,7 @@ use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
 use super::ProofError;
+use super::sessions::Seat;
 use crate::journal::crypt::random;
 use crate::mail::{Address, Final, Grade, MessageId, Reference, Timestamp};
 use crate::proto::link::Travelled;
@@ -32,7 +35,9 @@ use crate::proto::link::Travelled;
 pub const DIGITS: usize = 8;
 /// How many codes there are.
 const SPACE: u32 = 100_000_000;
-/// Codes of one receiver that are good at a time.
+/// Wrong tries that a code outlasts, less one.
+pub const TRIES: u8 = 5;
+/// Codes of one receiver and browser that are good at a time.
 pub const MAX_LIVE: usize = 2;
 /// Receivers that have codes.
 pub const MAX_RECEIVERS: usize = 50_000;
@@ -113,14 +118,18 @@ struct Live {
     tag: [u8; 32],
     until: Timestamp,
     sent: Sent,
+    tries: u8,
 }
+
+/// Who receives codes, and in which browser they count.
+type Place = (Channel, Seat);
 
 #[derive(Default)]
 struct State {
-    live: HashMap<Channel, Vec<Live>>,
+    live: HashMap<Place, Vec<Live>>,
     /// Whose code which ticket and which mail is.
-    tickets: BTreeMap<u64, Channel>,
-    mails: HashMap<MessageId, (Channel, u64)>,
+    tickets: BTreeMap<u64, Place>,
+    mails: HashMap<MessageId, (Place, u64)>,
     /// Reports that came before the queue id; oldest first.
     early: VecDeque<(MessageId, Option<Sent>)>,
     next: u64,
@@ -141,7 +150,7 @@ impl State {
         });
     }
 
-    fn remove(&mut self, channel: &Channel, ticket: u64) {
+    fn remove(&mut self, channel: &Place, ticket: u64) {
         let Some(codes) = self.live.get_mut(channel) else {
             return;
         };
@@ -154,8 +163,22 @@ impl State {
         }
     }
 
+    /// A wrong try at each code of a browser.
+    fn wrong(&mut self, place: &Place) {
+        let mut spent = Vec::new();
+        for code in self.live.get_mut(place).into_iter().flatten() {
+            code.tries = code.tries.saturating_sub(1);
+            if code.tries == 0 {
+                spent.push(code.ticket);
+            }
+        }
+        for ticket in spent {
+            self.remove(place, ticket);
+        }
+    }
+
     /// Sets how a code travelled; `None`: its mail did not arrive, so nobody has it.
-    fn settle(&mut self, channel: &Channel, ticket: u64, sent: Option<Sent>) {
+    fn settle(&mut self, channel: &Place, ticket: u64, sent: Option<Sent>) {
         match sent {
             None => self.remove(channel, ticket),
             Some(sent) => {
@@ -169,8 +192,8 @@ impl State {
 }
 
 fn forget(
-    tickets: &mut BTreeMap<u64, Channel>,
-    mails: &mut HashMap<MessageId, (Channel, u64)>,
+    tickets: &mut BTreeMap<u64, Place>,
+    mails: &mut HashMap<MessageId, (Place, u64)>,
     code: &Live,
 ) {
     tickets.remove(&code.ticket);
@@ -213,17 +236,33 @@ impl Codes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether one more could be issued now.
-    pub fn has_room(&self, channel: &Channel, now: Timestamp) -> bool {
+    /// Whether a code of this browser can be tried.
+    pub fn is_live(&self, channel: &Channel, seat: Seat, now: Timestamp) -> bool {
         let state = self.state();
-        let codes = state.live.get(channel).into_iter().flatten();
-        codes.filter(|code| now < code.until).count() < MAX_LIVE
+        let codes = state.live.get(&(channel.clone(), seat));
+        codes.into_iter().flatten().any(|code| now < code.until)
+    }
+
+    /// When the next code can be made for this browser; `None`: now.
+    pub fn full_until(&self, channel: &Channel, seat: Seat, now: Timestamp) -> Option<Timestamp> {
+        let state = self.state();
+        let codes = state.live.get(&(channel.clone(), seat)).into_iter();
+        let live = codes.flatten().map(|code| code.until);
+        let live: Vec<_> = live.filter(|until| now < *until).collect();
+        let full = live.len() >= MAX_LIVE;
+        live.into_iter().min().filter(|_| full)
     }
 
     /// Makes a code; `None` where [`MAX_LIVE`] are good still, or the portal has no room for more.
-    pub fn issue(&self, channel: &Channel, now: Timestamp) -> Result<Option<Issued>, ProofError> {
+    pub fn issue(
+        &self,
+        channel: &Channel,
+        seat: Seat,
+        now: Timestamp,
+    ) -> Result<Option<Issued>, ProofError> {
         let code = digits()?;
         let tag = self.tag(channel, &code);
+        let channel = &(channel.clone(), seat);
         let mut state = self.state();
         if state.live.len() >= MAX_RECEIVERS || state.live.contains_key(channel) {
             state.sweep(now);
@@ -240,6 +279,7 @@ impl Codes {
             tag,
             until: now + self.life,
             sent: Sent::Sending,
+            tries: TRIES,
         });
         let minutes = u32::try_from(self.life.as_secs() / 60).unwrap_or(u32::MAX);
         Ok(Some(Issued {
@@ -309,12 +349,14 @@ impl Codes {
         }
     }
 
-    /// Looks at a typed code. Blanks and hyphens in it do not count.
-    pub fn check(&self, channel: &Channel, typed: &str, now: Timestamp) -> Check {
+    /// Looks at a typed code. Blanks and hyphens in it do not count. A wrong one takes a try from
+    /// each that this browser has.
+    pub fn check(&self, channel: &Channel, seat: Seat, typed: &str, now: Timestamp) -> Check {
         let typed = typed_digits(typed);
         let message = tagged(channel, &typed);
+        let place = (channel.clone(), seat);
         let mut state = self.state();
-        let codes = state.live.get(channel).map_or(&[][..], Vec::as_slice);
+        let codes = state.live.get(&place).map_or(&[][..], Vec::as_slice);
         let mut hit = None;
         // As many comparisons whether there is a code or not, each in constant time.
         for at in 0..MAX_LIVE {
@@ -327,16 +369,17 @@ impl Codes {
             }
         }
         let Some((ticket, sent)) = hit else {
+            state.wrong(&place);
             return Check::Wrong;
         };
         match sent {
             Sent::Sending | Sent::Queued(_) => Check::InAMoment,
             Sent::Well => {
-                state.remove(channel, ticket);
+                state.remove(&place, ticket);
                 Check::Right
             }
             Sent::Exposed => {
-                state.remove(channel, ticket);
+                state.remove(&place, ticket);
                 Check::Exposed
             }
         }

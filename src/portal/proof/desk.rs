@@ -3,19 +3,23 @@
 //! Owns the order: how often, then counted durably, then looked at, then given back if right. The
 //! pages call nothing else to check a factor, so that none is checked uncounted.
 
+mod asking;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::accounts::Accounts;
-use super::codes::{Channel, Check, Codes, Issued};
+use super::codes::{Channel, Check, Codes};
 use super::guesses::{Guess, Guesses, Kind, Spent};
 use super::passwords::Passwords;
 use super::phone::Phones;
-use super::sessions::{Bounds, Challenge, Sessions};
+use super::sessions::{Bounds, Challenge, Seat, Sessions};
 use super::throttle::{Counted, Limit, Network, Throttle, TooOften};
 use super::webauthn::{RelyingParty, Used};
 use super::{AccountProof, Means, Proof, ProofError};
+use asking::{ASKED_OVERALL, asked_from};
+
 use crate::mail::{Address, PhoneNumber, Reference, SecretBytes, Timestamp};
 use crate::proto::link::{Standing, Travelled};
 use crate::tables::Tables;
@@ -25,19 +29,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Codes to a mailbox, asked for by whoever has the reference of a message for it.
-const MAILS: [(&str, Limit); 3] = [
-    ("mail/minute", Limit::new(1, MINUTE)),
-    ("mail/hour", Limit::new(5, HOUR)),
-    ("mail/day", Limit::new(12, DAY)),
-];
-/// The same, asked for by whoever knows the address only. Counted apart, so that strangers leave
-/// something to those who were written to.
-const MAILS_BY_ADDRESS: [(&str, Limit); 3] = [
-    ("address/minute", Limit::new(1, MINUTE)),
-    ("address/hour", Limit::new(3, HOUR)),
-    ("address/day", Limit::new(6, DAY)),
-];
+/// Codes typed in one browser, right or wrong.
+const TYPED_BY_SEAT: Limit = Limit::new(10, Duration::from_secs(900));
 /// Codes to a number.
 const TEXTS: [(&str, Limit); 2] = [
     ("phone/minute", Limit::new(1, MINUTE)),
@@ -45,10 +38,6 @@ const TEXTS: [(&str, Limit); 2] = [
 ];
 /// Codes to all the numbers of a message.
 const TEXTS_OF_MESSAGE: Limit = Limit::new(6, DAY);
-/// Codes asked for from one network.
-const ASKED_BY_NETWORK: Limit = Limit::new(120, HOUR);
-/// Codes asked for by everybody, in each of the two ways.
-const ASKED_OVERALL: Limit = Limit::new(3000, HOUR);
 /// Passkeys from one network that turned out wrong.
 const PASSKEYS_BY_NETWORK: Limit = Limit::new(60, HOUR);
 
@@ -72,6 +61,17 @@ pub enum Asked {
     ByReference,
     /// By typing an address.
     ByAddress,
+    /// By typing an address to write from: whatever it is, it gets the code.
+    ByWriting,
+}
+
+/// Who asks or shows something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// From where.
+    pub client: IpAddr,
+    /// In which browser.
+    pub seat: Seat,
 }
 
 /// What became of something that was shown.
@@ -173,50 +173,26 @@ impl Desk {
             })
     }
 
-    /// Makes a code to be mailed, where one may be: hand it to the courier, and tell
-    /// [`Codes::queued`] or [`Codes::not_sent`] what came of it. `Ok(None)`: there is nobody to
-    /// mail to, or enough codes are good still; to be answered like the rest.
-    pub fn ask_mailbox(
-        &self,
-        address: &Address,
-        asked: Asked,
-        exists: bool,
-        client: IpAddr,
-    ) -> Result<Result<Option<Issued>, TooOften>, ProofError> {
-        let (now, network) = (self.clock.now(), Network::of(client));
-        let mailbox = address.mailbox_key();
-        let (limits, overall) = match asked {
-            Asked::ByReference => (MAILS, "asked/reference"),
-            Asked::ByAddress => (MAILS_BY_ADDRESS, "asked/address"),
-        };
-        let name = mailbox.as_bytes();
-        let mut counted = asked_from(&network, overall);
-        counted.extend(limits.map(|(scope, limit)| Counted { scope, name, limit }));
-        if let Err(often) = self.throttle.take(&counted, now) {
-            return Ok(Err(often));
-        }
-        if !exists {
-            return Ok(Ok(None));
-        }
-        let issued = self.codes.issue(&Channel::mailbox(address), now);
-        issued.map(Ok)
-    }
-
     /// Sends a code to the number of a message. `text` makes the message of digits and minutes.
     /// `Ok(None)`: it could not be sent, or there is no hook.
     pub async fn ask_phone(
         &self,
         reference: Reference,
         number: &PhoneNumber,
-        client: IpAddr,
+        caller: Caller,
         text: impl FnOnce(&str, u32) -> String,
     ) -> Result<Result<Option<()>, TooOften>, ProofError> {
-        let (now, network) = (self.clock.now(), Network::of(client));
+        let (now, network) = (self.clock.now(), Network::of(caller.client));
         let Some(phones) = &self.phones else {
             return Ok(Ok(None));
         };
         let name = number.expose().as_bytes();
-        let mut counted = asked_from(&network, "asked/phone");
+        let mut counted = asked_from(&network);
+        counted.push(Counted {
+            scope: "asked/phone",
+            name: &[],
+            limit: ASKED_OVERALL,
+        });
         counted.extend(TEXTS.map(|(scope, limit)| Counted { scope, name, limit }));
         counted.push(Counted {
             scope: "phone/message",
@@ -226,7 +202,8 @@ impl Desk {
         if let Err(often) = self.throttle.take(&counted, now) {
             return Ok(Err(often));
         }
-        let Some(issued) = self.codes.issue(&Channel::Phone(reference), now)? else {
+        let channel = Channel::Phone(reference);
+        let Some(issued) = self.codes.issue(&channel, caller.seat, now)? else {
             return Ok(Ok(None));
         };
         let text = text(issued.code.expose(), issued.minutes);
@@ -250,16 +227,17 @@ impl Desk {
         address: &Address,
         exists: bool,
         typed: &str,
-        client: IpAddr,
+        caller: Caller,
     ) -> Result<Tried<Proof>, ProofError> {
         let guess = Guess {
             kind: Kind::MailCode,
             name: &address.mailbox_key(),
             exists,
-            network: Network::of(client),
+            network: Network::of(caller.client),
         };
         let channel = Channel::mailbox(address);
-        self.try_code(guess, &channel, typed, Proof::Mailbox).await
+        let place = (&channel, caller.seat);
+        self.try_code(guess, place, typed, Proof::Mailbox).await
     }
 
     /// Looks at a code that was sent to the number of a message.
@@ -267,33 +245,48 @@ impl Desk {
         &self,
         reference: Reference,
         typed: &str,
-        client: IpAddr,
+        caller: Caller,
     ) -> Result<Tried<Proof>, ProofError> {
         let guess = Guess {
             kind: Kind::PhoneCode,
             name: &reference.to_string(),
             exists: true,
-            network: Network::of(client),
+            network: Network::of(caller.client),
         };
-        let channel = Channel::Phone(reference);
+        let place = (&Channel::Phone(reference), caller.seat);
         let proof = Proof::Phone(reference);
-        self.try_code(guess, &channel, typed, proof).await
+        self.try_code(guess, place, typed, proof).await
     }
 
     async fn try_code(
         &self,
         guess: Guess<'_>,
-        channel: &Channel,
+        (channel, seat): (&Channel, Seat),
         typed: &str,
         proof: Proof,
     ) -> Result<Tried<Proof>, ProofError> {
         let now = self.clock.now();
+        let by_seat = [Counted {
+            scope: "typed/seat",
+            name: &seat,
+            limit: TYPED_BY_SEAT,
+        }];
+        if let Err(often) = self.throttle.take(&by_seat, now) {
+            return Ok(Tried::Later(often));
+        }
+        if !self.codes.is_live(channel, seat, now) {
+            // A browser without a code has nothing to guess: nobody's count is touched.
+            if let Err(often) = self.guesses.aimless(guess.network, now) {
+                return Ok(Tried::Later(often));
+            }
+            return Ok(Tried::Wrong { last: false });
+        }
         let spent = match self.guesses.spend(guess, now).await? {
             Ok(spent) => spent,
             Err(often) => return Ok(Tried::Later(often)),
         };
         // The time may have gone on while the count was written.
-        match self.codes.check(channel, typed, self.clock.now()) {
+        match self.codes.check(channel, seat, typed, self.clock.now()) {
             Check::Right => {
                 self.guesses.was_right(spent, guess, now).await?;
                 Ok(Tried::Right(proof))
@@ -468,21 +461,6 @@ impl Desk {
             }
         }
     }
-}
-
-fn asked_from<'a>(network: &'a Network, overall: &'static str) -> Vec<Counted<'a>> {
-    vec![
-        Counted {
-            scope: "asked/network",
-            name: network.as_bytes(),
-            limit: ASKED_BY_NETWORK,
-        },
-        Counted {
-            scope: overall,
-            name: &[],
-            limit: ASKED_OVERALL,
-        },
-    ]
 }
 
 #[cfg(test)]

@@ -4,12 +4,27 @@
 //! A guess is counted, durably, before it is looked at; a right one is given back. Beyond the day's
 //! number nothing is looked at until the next day (UTC).
 //!
-//! So that a stranger who guesses does not lock the owner out: from one network there are no more
-//! than [`Allowance::network`] guesses at a name, and networks from which a right answer came lately
-//! have a number of their own ([`Allowance::known`]). A name that does not exist is answered and
-//! costs the same, but takes a place in memory only.
+//! So that a stranger who guesses does not lock the owner out:
+//! - A code is guessed only in the browser that asked for it (see [`super::codes`]), five times a
+//!   code. A guess anywhere else comes to nothing and is not counted here. How many codes strangers
+//!   can have mailed is bounded by [`super::Desk`]: 48 a day and mailbox by its address (24 at once
+//!   and 24 as they come back), so 240 guesses; the day's 400 are the bound that outlasts restarts.
+//! - The secret of a message has no number a day, but a pace: 20 at once, then one a minute, then
+//!   one in five minutes. Networks with fewer than [`FEW`] tries today have a pace of their own, so
+//!   that whoever has tried often does not stand in the way of whoever has not; the others have one
+//!   in ten minutes after their 20.
+//! - At a password, an app and recovery codes there are no more than [`Allowance::network`] guesses
+//!   from one network.
+//! - Networks from which a right answer came lately have a number of their own
+//!   ([`Allowance::known`]).
 //!
-//! Bounds: at most `strangers + known` guesses at a name and day are ever looked at.
+//! A name that does not exist is answered and costs the same, but takes a place in memory only.
+//!
+//! Arithmetic, per day. A mailed code: at most 400 + 80 guesses, each at no more than two live codes
+//! of one browser: 480 * 2 / 10^8 = 9.6 / 10^6, below 1 / 10^5. A code to a number: 60 + 20, which is
+//! 1.6 / 10^6. A secret: at most 20 + 60 + 276 by networks with few tries (a day has 1440 minutes;
+//! 60 go to the first pause, 1380 hold 276 of the second), 20 + 144 by others, 10 by known ones: 530,
+//! and it takes some 120 networks to have the first. Whoever guesses has the notice's link already.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -36,6 +51,12 @@ pub const MAX_KNOWN_NAMES: usize = 50_000;
 const MAX_KNOWN_NETWORKS: usize = 4;
 /// Rows of earlier days that are deleted with each guess.
 const SWEPT_AT_ONCE: usize = 2;
+/// Tries in a day with which a network still counts as one that has hardly tried.
+pub const FEW: u8 = 3;
+/// Networks whose tries at a secret are remembered for the day.
+const MAX_TRIED: usize = 100_000;
+/// As often more from a /48 of IPv6 than from one /64.
+const WIDE: u32 = 4;
 /// Wrong guesses of one network, at whatever.
 const PER_NETWORK: Limit = Limit::new(60, Duration::from_secs(3600));
 
@@ -68,12 +89,13 @@ pub struct Allowance {
 }
 
 impl Kind {
-    /// How many guesses there may be. Eight digits and 30 guesses at two live codes: 6 in 10^7 a
-    /// day. Six digits, three of them right at a time, and 20 guesses: 6 in 10^5 a day, beside
-    /// another factor.
+    /// How many guesses there may be. An app, with six digits, three of them right at a time, and 20
+    /// guesses: 6 in 10^5 a day, beside another factor. The rest is reckoned above.
     pub const fn allowance(self) -> Allowance {
         let (network, strangers, known) = match self {
-            Self::MailCode | Self::PhoneCode => (5, 20, 10),
+            // Bound to a browser, whose tries are few: not counted by network.
+            Self::MailCode => (0, 400, 80),
+            Self::PhoneCode => (0, 60, 20),
             Self::Totp => (5, 10, 10),
             Self::Recovery | Self::Secret => (10, 20, 10),
             Self::Password => (10, 50, 20),
@@ -85,6 +107,32 @@ impl Kind {
         }
     }
 
+    /// How long the next guess waits after so many.
+    const fn pause(self, pool: Pool, used: u32) -> Duration {
+        let secs = match (self, pool, used) {
+            (Self::Secret, Pool::Few | Pool::Strangers, 0..20) => 0,
+            (Self::Secret, Pool::Few, 20..80) => 60,
+            (Self::Secret, Pool::Few, _) => 300,
+            (Self::Secret, Pool::Strangers, _) => 600,
+            _ => 0,
+        };
+        Duration::from_secs(secs)
+    }
+
+    /// How many there may be in a day.
+    const fn most(self, pool: Pool) -> u32 {
+        match (self, pool) {
+            (_, Pool::Known) => self.allowance().known,
+            (Self::Secret, Pool::Few | Pool::Strangers) => u32::MAX,
+            (_, Pool::Few | Pool::Strangers) => self.allowance().strangers,
+        }
+    }
+
+    /// Whether it is guessed in the browser only that asked for it.
+    const fn is_bound(self) -> bool {
+        matches!(self, Self::MailCode | Self::PhoneCode)
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::MailCode => "mail-code",
@@ -93,6 +141,27 @@ impl Kind {
             Self::Totp => "totp",
             Self::Recovery => "recovery",
             Self::Secret => "secret",
+        }
+    }
+}
+
+/// Who shares a count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pool {
+    /// Networks from which a right answer came lately.
+    Known,
+    /// Of a secret: networks that have hardly tried today.
+    Few,
+    /// All others.
+    Strangers,
+}
+
+impl Pool {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::Few => "few",
+            Self::Strangers => "strangers",
         }
     }
 }
@@ -114,24 +183,25 @@ pub struct Guess<'a> {
 #[derive(Debug)]
 pub struct Spent {
     row: Vec<u8>,
-    known: bool,
     day: u64,
-    /// No more may follow today from there.
+    /// No more may follow today from there, or they are slowed from now on.
     pub last: bool,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Day {
     day: u64,
-    strangers: u32,
-    known: u32,
+    used: u32,
+    /// When the next one may be looked at, in seconds.
+    next: u64,
 }
 
 impl Day {
-    fn count(&mut self, known: bool) -> &mut u32 {
-        match known {
-            true => &mut self.known,
-            false => &mut self.strangers,
+    const fn new(day: u64) -> Self {
+        Self {
+            day,
+            used: 0,
+            next: 0,
         }
     }
 }
@@ -148,6 +218,9 @@ struct Memory {
     strange: HashMap<[u8; 16], Day>,
     /// Networks of right answers, by name.
     good: HashMap<[u8; 16], VecDeque<Network>>,
+    /// Tries of networks at secrets, today.
+    tried: HashMap<[u8; 16], u8>,
+    today: u64,
     swept: u64,
     stale: Vec<Vec<u8>>,
 }
@@ -187,50 +260,88 @@ impl Guesses {
         guess: Guess<'_>,
         now: Timestamp,
     ) -> Result<Result<Spent, TooOften>, ProofError> {
-        let (allowance, day) = (guess.kind.allowance(), now.as_secs() / DAY_SECS);
+        let day = now.as_secs() / DAY_SECS;
         let tomorrow = Timestamp::from_secs((day + 1) * DAY_SECS);
         let by_network = by_network(&guess);
         let counted = counted(&guess, &by_network);
         if let Err(often) = self.throttle.take(&counted, now) {
             return Ok(Err(often));
         }
-        let known = self.is_known(guess.name, guess.network);
-        let most = match known {
-            true => allowance.known,
-            false => allowance.strangers,
-        };
+        let pool = self.pool(&guess, day);
+        let row = row_of(&guess, pool);
         // A name that does not exist writes to a row that all of its lock share, so that it costs
         // the same.
-        let lock = lock_of(&guess);
-        let row = match guess.exists {
-            true => row_of(&guess),
-            false => format!("nobody/{lock}").into_bytes(),
-        };
+        let lock = lock_of_row(&row);
         let held = match self.locks.get(lock) {
             Some(lock) => Some(lock.lock().await),
             None => None,
         };
         let mut count = match guess.exists {
             true => self.stored(&row, day)?,
-            false => self.strange(&guess, day),
+            false => self.strange(&row, day),
         };
-        if *count.count(known) >= most {
-            return Ok(Err(TooOften { until: tomorrow }));
+        let next = Timestamp::from_secs(count.next);
+        let until = match count.used >= guess.kind.most(pool) {
+            true => tomorrow,
+            false => next,
+        };
+        if until > now {
+            drop(held);
+            // What was not looked at costs its network nothing.
+            self.throttle.give_back(&counted, now);
+            return Ok(Err(TooOften { until }));
         }
-        *count.count(known) += 1;
-        let last = *count.count(known) >= most;
-        if !guess.exists {
-            self.keep_strange(&guess, count);
+        count.used = count.used.saturating_add(1);
+        let pause = guess.kind.pause(pool, count.used);
+        if !pause.is_zero() {
+            count.next = (now + pause).as_secs();
         }
+        let last = count.used == allowance_of(&guess, pool);
+        let row = match guess.exists {
+            true => row,
+            false => {
+                self.keep_strange(&row, count);
+                format!("nobody/{lock}").into_bytes()
+            }
+        };
         self.table.put(&row, &Stored::V1(count)).await?;
         drop(held);
+        if pool == Pool::Few {
+            self.has_tried(&guess);
+        }
         self.sweep(day).await?;
-        Ok(Ok(Spent {
-            row,
-            known,
-            day,
-            last,
-        }))
+        Ok(Ok(Spent { row, day, last }))
+    }
+
+    /// Counts a try in a browser that has no code: there is nothing to guess, but it costs time.
+    pub fn aimless(&self, network: Network, now: Timestamp) -> Result<(), TooOften> {
+        self.throttle.take(&of_network(&network), now)
+    }
+
+    fn pool(&self, guess: &Guess<'_>, day: u64) -> Pool {
+        if self.is_known(guess.name, guess.network) {
+            return Pool::Known;
+        }
+        if guess.kind != Kind::Secret {
+            return Pool::Strangers;
+        }
+        let mut memory = self.memory();
+        if memory.today != day {
+            memory.tried.clear();
+            memory.today = day;
+        }
+        match memory.tried.get(&tried_by(guess)) {
+            Some(&tried) if tried >= FEW => Pool::Strangers,
+            _ => Pool::Few,
+        }
+    }
+
+    fn has_tried(&self, guess: &Guess<'_>) {
+        let (mut memory, network) = (self.memory(), tried_by(guess));
+        if memory.tried.len() < MAX_TRIED || memory.tried.contains_key(&network) {
+            let tried = memory.tried.entry(network).or_default();
+            *tried = tried.saturating_add(1);
+        }
     }
 
     /// Gives a guess back: it was right. Its network is known from now on.
@@ -268,13 +379,13 @@ impl Guesses {
         if !guess.exists {
             return Ok(());
         }
-        let held = match self.locks.get(lock_of(&guess)) {
+        let held = match self.locks.get(lock_of_row(&spent.row)) {
             Some(lock) => Some(lock.lock().await),
             None => None,
         };
         let mut count = self.stored(&spent.row, spent.day)?;
-        let one = count.count(spent.known);
-        *one = one.saturating_sub(1);
+        count.used = count.used.saturating_sub(1);
+        count.next = 0;
         self.table.put(&spent.row, &Stored::V1(count)).await?;
         drop(held);
         Ok(())
@@ -284,34 +395,29 @@ impl Guesses {
     fn stored(&self, row: &[u8], day: u64) -> Result<Day, ProofError> {
         let stored = self.table.get(row)?.map(|Stored::V1(count)| count);
         let today = stored.filter(|count| count.day >= day);
-        Ok(today.unwrap_or(Day {
-            day,
-            ..Day::default()
-        }))
+        Ok(today.unwrap_or(Day::new(day)))
     }
 
-    fn strange(&self, guess: &Guess<'_>, day: u64) -> Day {
+    fn strange(&self, row: &[u8], day: u64) -> Day {
         let mut memory = self.memory();
         if memory.strange.len() >= MAX_STRANGE_NAMES {
             memory.strange.retain(|_, count| count.day >= day);
         }
-        let name = hashed(&[&row_of(guess)]);
-        let today = memory.strange.get(&name).filter(|count| count.day >= day);
-        today.copied().unwrap_or(Day {
-            day,
-            ..Day::default()
-        })
+        let today = memory.strange.get(&hashed(&[row]));
+        let today = today.filter(|count| count.day >= day);
+        today.copied().unwrap_or(Day::new(day))
     }
 
-    fn keep_strange(&self, guess: &Guess<'_>, count: Day) {
+    fn keep_strange(&self, row: &[u8], count: Day) {
         let mut memory = self.memory();
-        let name = hashed(&[&row_of(guess)]);
+        let name = hashed(&[row]);
         if memory.strange.len() < MAX_STRANGE_NAMES || memory.strange.contains_key(&name) {
             memory.strange.insert(name, count);
         }
     }
 
-    fn is_known(&self, name: &str, network: Network) -> bool {
+    /// Whether a right answer came lately from this network.
+    pub fn is_known(&self, name: &str, network: Network) -> bool {
         let name = hashed(&[name.as_bytes()]);
         let memory = self.memory();
         memory
@@ -329,10 +435,14 @@ impl Guesses {
             due
         };
         if due {
-            let rows = self.table.rows()?.into_iter();
-            let old = rows.filter(|(_, Stored::V1(count))| count.day < day);
-            let old: Vec<Vec<u8>> = old.map(|(row, _)| row).collect();
-            self.memory().stale = old;
+            // All rows are read: not among the requests.
+            let table = self.table.clone();
+            let old = tokio::task::spawn_blocking(move || {
+                let rows = table.rows()?.into_iter();
+                let old = rows.filter(|(_, Stored::V1(count))| count.day < day);
+                Ok::<Vec<Vec<u8>>, ProofError>(old.map(|(row, _)| row).collect())
+            });
+            self.memory().stale = old.await.map_err(|_| ProofError::Busy)??;
         }
         for _ in 0..SWEPT_AT_ONCE {
             let Some(row) = self.memory().stale.pop() else {
@@ -352,12 +462,16 @@ impl Guesses {
     }
 }
 
-fn row_of(guess: &Guess<'_>) -> Vec<u8> {
-    format!("{}/{}", guess.kind.as_str(), guess.name).into_bytes()
+fn row_of(guess: &Guess<'_>, pool: Pool) -> Vec<u8> {
+    format!("{}/{}/{}", guess.kind.as_str(), guess.name, pool.as_str()).into_bytes()
 }
 
-fn lock_of(guess: &Guess<'_>) -> usize {
-    lock_of_row(&row_of(guess))
+/// After how many guesses it is told.
+const fn allowance_of(guess: &Guess<'_>, pool: Pool) -> u32 {
+    match pool {
+        Pool::Known => guess.kind.allowance().known,
+        Pool::Few | Pool::Strangers => guess.kind.allowance().strangers,
+    }
 }
 
 fn lock_of_row(row: &[u8]) -> usize {
@@ -365,21 +479,50 @@ fn lock_of_row(row: &[u8]) -> usize {
     usize::from(first) % LOCKS
 }
 
-fn by_network(guess: &Guess<'_>) -> Vec<u8> {
-    let mut name = guess.network.as_bytes().to_vec();
-    name.push(b'/');
-    name.extend_from_slice(&row_of(guess));
-    name
+/// A network at a name; of IPv6 the /48.
+fn tried_by(guess: &Guess<'_>) -> [u8; 16] {
+    let network = guess.network.wide();
+    let network = network.unwrap_or_else(|| guess.network.as_bytes());
+    hashed(&[network, b"/", guess.name.as_bytes()])
 }
 
-fn counted<'a>(guess: &'a Guess<'_>, by_network: &'a [u8]) -> [Counted<'a>; 2] {
-    let allowance = guess.kind.allowance();
-    let one = |scope, name, limit| Counted { scope, name, limit };
+/// The network and the wider one, each with what is guessed.
+fn by_network(guess: &Guess<'_>) -> [Vec<u8>; 2] {
+    let with = |network: &[u8]| {
+        let mut name = network.to_vec();
+        name.push(b'/');
+        name.extend_from_slice(guess.kind.as_str().as_bytes());
+        name.push(b'/');
+        name.extend_from_slice(guess.name.as_bytes());
+        name
+    };
+    let wide = guess.network.wide().unwrap_or_default();
+    [with(guess.network.as_bytes()), with(wide)]
+}
+
+fn counted<'a>(guess: &'a Guess<'_>, [network, wide]: &'a [Vec<u8>; 2]) -> Vec<Counted<'a>> {
+    if guess.kind.is_bound() {
+        return Vec::new();
+    }
     let day = Duration::from_secs(DAY_SECS);
-    [
-        one("name", by_network, Limit::new(allowance.network, day)),
-        one("network", guess.network.as_bytes(), PER_NETWORK),
-    ]
+    let limit = Limit::new(guess.kind.allowance().network, day);
+    let one = |scope, name, limit| Counted { scope, name, limit };
+    let mut counted = vec![one("name", network.as_slice(), limit)];
+    if guess.network.wide().is_some() {
+        counted.push(one("name/48", wide.as_slice(), limit.times(WIDE)));
+    }
+    counted.extend(of_network(&guess.network));
+    counted
+}
+
+/// What one network may try at whatever.
+fn of_network(network: &Network) -> Vec<Counted<'_>> {
+    let one = |scope, name, limit| Counted { scope, name, limit };
+    let mut counted = vec![one("network", network.as_bytes(), PER_NETWORK)];
+    if let Some(wide) = network.wide() {
+        counted.push(one("network/48", wide, PER_NETWORK.times(WIDE)));
+    }
+    counted
 }
 
 fn hashed(parts: &[&[u8]]) -> [u8; 16] {

@@ -36,6 +36,9 @@ pub const CHALLENGE_LIFE: Duration = Duration::from_secs(300);
 /// How long a factor that was shown once more is good for what cannot be undone.
 pub const AGAIN: Duration = Duration::from_secs(300);
 
+/// A browser, from its first visit until it signs out: random, never shown. Codes are bound to it.
+pub type Seat = [u8; 16];
+
 /// A challenge for a passkey: random, used once.
 pub type Challenge = [u8; 32];
 
@@ -144,6 +147,7 @@ type Name = [u8; 32];
 
 struct Kept<T> {
     value: T,
+    seat: Seat,
     used: Timestamp,
     began: Timestamp,
     challenge: Option<(Challenge, Timestamp)>,
@@ -168,7 +172,7 @@ impl<T> Shelf<T> {
         }
     }
 
-    fn add(&mut self, name: Name, value: T, began: Timestamp, now: Timestamp) {
+    fn add(&mut self, name: Name, (value, seat): (T, Seat), began: Timestamp, now: Timestamp) {
         while let Some(&(used, oldest)) = self.by_use.first() {
             let over = self.kept.len() >= self.bound;
             if !over && now.since(used) < self.idle {
@@ -179,6 +183,7 @@ impl<T> Shelf<T> {
         self.by_use.insert((now, name));
         let kept = Kept {
             value,
+            seat,
             used: now,
             began,
             challenge: None,
@@ -260,9 +265,34 @@ impl Sessions {
 
     /// Begins a visit.
     pub fn begin(&self, visit: Visit, now: Timestamp) -> Result<Token, ProofError> {
+        self.begin_after("", visit, now)
+    }
+
+    /// Begins a visit in the place of what a token stood for; the browser keeps its seat.
+    pub fn begin_after(
+        &self,
+        before: &str,
+        visit: Visit,
+        now: Timestamp,
+    ) -> Result<Token, ProofError> {
+        let seat = match self.seat(before, now) {
+            Some(seat) => seat,
+            None => new_seat()?,
+        };
         let (token, name) = draw()?;
-        self.state().visits.add(name, visit, now, now);
+        self.state().visits.add(name, (visit, seat), now, now);
+        self.end(before);
         Ok(token)
+    }
+
+    /// The seat of a browser; `None` where its token stands for nothing.
+    pub fn seat(&self, token: &str, now: Timestamp) -> Option<Seat> {
+        let name = name_of(token)?;
+        let mut state = self.state();
+        if let Some(kept) = state.sessions.touch(&name, now) {
+            return Some(kept.seat);
+        }
+        state.visits.touch(&name, now).map(|kept| kept.seat)
     }
 
     /// What a token stands for; to be called with every request, which keeps it from being idle.
@@ -323,6 +353,7 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<Token, ProofError> {
         let (fresh, name) = draw()?;
+        let fresh_seat = new_seat()?;
         let mut state = self.state();
         let old = name_of(token);
         let session = old.and_then(|old| {
@@ -333,6 +364,9 @@ impl Sessions {
             state.visits.touch(&old, now)?;
             state.visits.remove(&old)
         });
+        let kept_seat = session.as_ref().map(|kept| kept.seat);
+        let kept_seat = kept_seat.or(visit.as_ref().map(|kept| kept.seat));
+        let seat = kept_seat.unwrap_or(fresh_seat);
         let mut next = match (session, visit) {
             (Some(kept), _) if same_mailbox(&kept.value.address, address) => kept.value,
             (Some(kept), _) => {
@@ -349,7 +383,7 @@ impl Sessions {
         }
         next.proofs.add(proof);
         let began = next.began;
-        state.sessions.add(name, next, began, now);
+        state.sessions.add(name, (next, seat), began, now);
         Ok(fresh)
     }
 
@@ -448,6 +482,12 @@ fn csrf_message(token: &str) -> Vec<u8> {
     let mut message = b"csrf\0".to_vec();
     message.extend_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
     message
+}
+
+fn new_seat() -> Result<Seat, ProofError> {
+    let mut seat = Seat::default();
+    random(&mut seat)?;
+    Ok(seat)
 }
 
 fn draw() -> Result<(Token, Name), ProofError> {

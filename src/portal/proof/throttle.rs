@@ -34,6 +34,14 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// So many times as many.
+    pub const fn times(self, times: u32) -> Self {
+        Self {
+            burst: self.burst.saturating_mul(times),
+            per: self.per,
+        }
+    }
+
     /// So many, and as many again in each such time.
     pub const fn new(burst: u32, per: Duration) -> Self {
         Self { burst, per }
@@ -78,6 +86,14 @@ impl Network {
                 let [a, b, c, d, e, f, g, h, ..] = address.octets();
                 Self::V6([a, b, c, d, e, f, g, h])
             }
+        }
+    }
+
+    /// The /48 of IPv6 that it lies in: what one customer may have many a /64 of.
+    pub fn wide(&self) -> Option<&[u8]> {
+        match self {
+            Self::V4(_) => None,
+            Self::V6(octets) => octets.get(..6),
         }
     }
 
@@ -225,10 +241,20 @@ impl Throttle {
 
     /// Counts one against each of these, or, where one of them does not allow it, against none.
     pub fn take(&self, counted: &[Counted<'_>], now: Timestamp) -> Result<(), TooOften> {
+        self.take_if(counted, &[], now)
+    }
+
+    /// The same, where these others would allow one as well: nothing is counted against them.
+    pub fn take_if(
+        &self,
+        counted: &[Counted<'_>],
+        others: &[Counted<'_>],
+        now: Timestamp,
+    ) -> Result<(), TooOften> {
         let mut state = self.state();
         let mut places = Vec::with_capacity(counted.len());
         let mut until = now;
-        for one in counted {
+        for one in counted.iter().chain(others) {
             let slot = self.slot(one);
             let [first, ..] = slot;
             let has_place = state.accounts.contains_key(&slot) || state.make_room(self.bound, now);
@@ -245,7 +271,7 @@ impl Throttle {
         if until > now {
             return Err(TooOften { until });
         }
-        for (place, limit) in places {
+        for (place, limit) in places.into_iter().take(counted.len()) {
             let even_at = state.even_at(place, now) + limit.each();
             state.set(place, even_at, limit.slack());
         }

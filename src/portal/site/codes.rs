@@ -3,16 +3,21 @@
 //! A code is mailed in the background: whether there is somebody to mail it to does not show in the
 //! time that the answer takes.
 
+use std::time::Duration;
+
 use super::forms;
 use super::portal::{Portal, Written};
 use super::routes::Page;
 use super::shell::{Problem, Shell};
-use super::visitor::Visitor;
+use super::visitor::{COOKIE, Visitor};
 use crate::mail::{Address, Language, Reference};
 use crate::portal::http::{Answer, Status};
 use crate::portal::proof::codes::DIGITS;
-use crate::portal::proof::{Asked, ProofError, Step, TooOften, same_mailbox};
+use crate::portal::proof::{Asked, Caller, ProofError, Step, Token, TooOften, same_mailbox};
 use crate::proto::link::AskCode;
+
+/// Longest wait that a page says.
+const MAX_WAIT_SECS: u64 = 86_400;
 
 pub(super) async fn show(visitor: &Visitor<'_>, page: Page) -> Answer {
     match page {
@@ -32,10 +37,10 @@ impl Portal {
         address: &Address,
         (asked, named): (Asked, Option<Reference>),
         (exists, writes): (bool, bool),
-        (client, language): (std::net::IpAddr, Language),
+        (caller, language): (Caller, Language),
     ) -> Result<Result<(), TooOften>, ProofError> {
         let exists = exists || writes;
-        let issued = match self.desk.ask_mailbox(address, asked, exists, client)? {
+        let issued = match self.desk.ask_mailbox(address, asked, exists, caller)? {
             Ok(issued) => issued,
             Err(often) => return Ok(Err(often)),
         };
@@ -70,25 +75,48 @@ impl Portal {
     }
 }
 
-/// Has a code mailed for a notice's link. What comes of it does not show: the page that asks for
-/// the code is the same.
-pub(super) fn mail(portal: &Portal, reference: Reference, visitor: &Visitor<'_>) {
-    let Some(record) = portal.store.record(&reference) else {
-        // Counted like the rest.
-        let nobody = Address::parse(&format!("{reference}@nobody.invalid"));
-        if let Ok(nobody) = nobody {
-            let to = (visitor.head().client, visitor.language);
-            let asked = (Asked::ByReference, None);
-            drop(portal.mail_code(&nobody, asked, (false, false), to));
-        }
-        return;
-    };
-    let to = (visitor.head().client, visitor.language);
-    let asked = (Asked::ByReference, Some(reference));
-    let mailed = portal.mail_code(&record.recipient, asked, (true, false), to);
-    if let Err(error) = mailed {
-        tracing::error!(%error, "a code cannot be made");
+impl Visitor<'_> {
+    /// Where from, and in which browser; `None` where its token stands for nothing any more.
+    fn caller(&self, token: &str) -> Option<Caller> {
+        let seat = self.portal.desk.sessions.seat(token, self.portal.now())?;
+        let client = self.head().client;
+        Some(Caller { client, seat })
     }
+
+    /// What is said where none was sent: how long one from before is good, and when to ask again.
+    fn soon(&self, wait: Duration) -> String {
+        let life = self.portal.desk.codes.life().as_secs() / 60;
+        let say = self.say();
+        let when = forms::when(&say, wait);
+        say.with2("code.soon", ("minutes", &life.to_string()), ("when", &when))
+    }
+}
+
+/// Has a code mailed for a notice's link, in the browser of this token. Whether there is such a
+/// message does not show: the page that asks for the code is the same.
+pub(super) fn mail(visitor: &Visitor<'_>, reference: Reference, token: &Token) -> Answer {
+    let (portal, language) = (visitor.portal, visitor.language);
+    let record = portal.store.record(&reference);
+    let recipient = match &record {
+        Some(record) => Ok(record.recipient.clone()),
+        // Counted like the rest.
+        None => Address::parse(&format!("{reference}@nobody.invalid")),
+    };
+    let mut path = visitor.path(&["sign-in", "code"]);
+    if let (Ok(recipient), Some(caller)) = (recipient, visitor.caller(token.expose())) {
+        let asked = (Asked::ByReference, record.is_some().then_some(reference));
+        let exists = (record.is_some(), false);
+        let to = (caller, language);
+        match portal.mail_code(&recipient, asked, exists, to) {
+            Ok(Ok(())) => {}
+            Ok(Err(often)) => {
+                let wait = often.until.since(portal.now());
+                path = path.with("soon", &wait.as_secs().max(1).to_string());
+            }
+            Err(error) => tracing::error!(%error, "a code cannot be made"),
+        }
+    }
+    Answer::see_other(&path).cookie(COOKIE, token.expose())
 }
 
 fn send(visitor: &Visitor<'_>) -> Answer {
@@ -97,13 +125,17 @@ fn send(visitor: &Visitor<'_>) -> Answer {
     };
     let portal = visitor.portal;
     let target = visitor.target();
+    let writes = visitor.visit().is_some_and(|visit| visit.writes);
     let asked = match target {
         Some(_) => Asked::ByReference,
+        None if writes => Asked::ByWriting,
         None => Asked::ByAddress,
     };
-    let writes = visitor.visit().is_some_and(|visit| visit.writes);
     let exists = (portal.knows(address), writes);
-    let to = (visitor.head().client, visitor.language);
+    let Some(caller) = visitor.caller(visitor.token()) else {
+        return visitor.on(&[]);
+    };
+    let to = (caller, visitor.language);
     match portal.mail_code(address, (asked, target), exists, to) {
         Ok(Ok(())) => {
             let again = visitor.visit().is_some_and(|visit| visit.code_asked);
@@ -125,9 +157,7 @@ fn send(visitor: &Visitor<'_>) -> Answer {
         Ok(Err(often)) => {
             let shell = visitor.shell();
             let wait = often.until.since(portal.now());
-            let locked = forms::locked(visitor.shell(), wait);
-            let text = locked.lines.first().cloned().unwrap_or_default();
-            let problem = Some(Problem::page(text));
+            let problem = Some(Problem::page(visitor.soon(wait)));
             draw(
                 visitor,
                 Status::TOO_MANY_REQUESTS,
@@ -161,7 +191,13 @@ async fn code(visitor: &Visitor<'_>) -> Answer {
     let (true, Some(address)) = (visitor.posts(), visitor.address()) else {
         let shell = visitor.shell();
         let again = visitor.head().query.get("again").is_some();
-        let told = again.then(|| shell.t("code.resent"));
+        let soon = visitor.head().query.get("soon");
+        let soon: Option<u64> = soon.and_then(|secs| secs.parse().ok());
+        let told = match soon {
+            // What a link says is no more than a number: it is kept within a day.
+            Some(secs) => Some(visitor.soon(Duration::from_secs(secs.min(MAX_WAIT_SECS)))),
+            None => again.then(|| shell.t("code.resent")),
+        };
         return draw(visitor, Status::OK, Shell { told, ..shell });
     };
     let again = |key: &str| {
@@ -174,7 +210,10 @@ async fn code(visitor: &Visitor<'_>) -> Answer {
     let writes = visitor.visit().is_some_and(|visit| visit.writes);
     let exists = writes || visitor.portal.knows(address);
     let desk = &visitor.portal.desk;
-    let tried = desk.try_mailbox(address, exists, &typed, visitor.head().client);
+    let Some(caller) = visitor.caller(visitor.token()) else {
+        return visitor.on(&[]);
+    };
+    let tried = desk.try_mailbox(address, exists, &typed, caller);
     let tried = tried.await;
     visitor.tried(address, tried, "code.wrong", again).await
 }
@@ -218,7 +257,10 @@ async fn phone(visitor: &Visitor<'_>) -> Answer {
         return again("code.malformed");
     };
     let desk = &visitor.portal.desk;
-    let tried = desk.try_phone(reference, &typed, visitor.head().client);
+    let Some(caller) = visitor.caller(visitor.token()) else {
+        return visitor.on(&[]);
+    };
+    let tried = desk.try_phone(reference, &typed, caller);
     let tried = tried.await;
     visitor
         .tried(&session.address, tried, "code.wrong", again)
@@ -235,7 +277,10 @@ async fn phone_send(visitor: &Visitor<'_>) -> Answer {
         say.with2("phone.text", ("operator", &operator), ("code", code))
     };
     let desk = &visitor.portal.desk;
-    let asked = desk.ask_phone(reference, &phone, visitor.head().client, text);
+    let Some(caller) = visitor.caller(visitor.token()) else {
+        return visitor.on(&[]);
+    };
+    let asked = desk.ask_phone(reference, &phone, caller, text);
     match asked.await {
         Ok(Ok(Some(()))) => {
             let path = visitor.path(&["sign-in", "phone"]).with("sent", "1");

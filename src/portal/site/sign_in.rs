@@ -14,7 +14,8 @@ use crate::mail::{Address, Reference, SecretBytes};
 use crate::portal::http::{Answer, Status};
 use crate::portal::proof::passwords::MIN_CHARS;
 use crate::portal::proof::{
-    AccountError, Proof, ProofError, Step, Tried, Verdict, Visit, WeakPassword, judge, same_mailbox,
+    AccountError, Proof, ProofError, Step, Token, Tried, Verdict, Visit, WeakPassword, judge,
+    same_mailbox,
 };
 use crate::proto::link::{Access, Happening, PickupEvent};
 
@@ -57,18 +58,19 @@ impl Portal {
 impl Visitor<'_> {
     /// Begins a visit in the place of what was there, and goes on.
     pub(super) fn begin(&self, visit: Visit, to: &[&str]) -> Answer {
+        match self.begun(visit) {
+            Ok(token) => self.on(to).cookie(COOKIE, token.expose()),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn begun(&self, visit: Visit) -> Result<Token, ProofError> {
         let visit = Visit {
             language: self.asked.or(visit.language),
             ..visit
         };
         let sessions = &self.portal.desk.sessions;
-        match sessions.begin(visit, self.portal.now()) {
-            Ok(token) => {
-                sessions.end(self.token());
-                self.on(to).cookie(COOKIE, token.expose())
-            }
-            Err(error) => self.failed(&error),
-        }
+        sessions.begin_after(self.token(), visit, self.portal.now())
     }
 
     /// The page's surroundings with what went wrong.
@@ -232,9 +234,10 @@ fn waits(visitor: &Visitor<'_>) -> Answer {
             code_asked: true,
             ..visitor.portal.visit_of(reference)
         };
-        let answer = visitor.begin(visit, &["sign-in", "code"]);
-        codes::mail(visitor.portal, reference, visitor);
-        return answer;
+        return match visitor.begun(visit) {
+            Ok(token) => codes::mail(visitor, reference, &token),
+            Err(error) => visitor.failed(&error),
+        };
     }
     let automated = automated::reasons(visitor.head());
     if !automated.is_empty() && visitor.portal.store.record(&reference).is_some() {

@@ -8,7 +8,7 @@ mod writing;
 pub use fields::{ADDRESS_MAX, CODE_MAX, PASSWORD_MAX, SECRET_MAX};
 pub use says::{
     Ended, cannot, confirm, deleted, ended, error, expired, help, imprint, locked, replied,
-    retracted, signed_out, stronger, unreadable,
+    retracted, signed_out, stronger, unreadable, when,
 };
 pub use steps::{
     anew, code, delete, new_password, passkey, passkey_add, password, password_field, phone_code,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::mail::{Reference, Timestamp};
 use crate::portal::site::operator::Imprint;
 use crate::portal::site::pages::{SaysPage, Section, Way};
+use crate::portal::site::say::Say;
 use crate::portal::site::shell::Shell;
 
 fn says<'a>(s: Shell<'a>, title: &str, class: &'static str, lines: Vec<String>) -> SaysPage<'a> {
@@ -55,14 +56,19 @@ pub fn retracted(s: Shell<'_>) -> SaysPage<'_> {
     page
 }
 
+/// When something may be tried again.
+pub fn when(say: &Say, wait: Duration) -> String {
+    let minutes = wait.as_secs().div_ceil(60);
+    match minutes {
+        0..=1 => say.t("locked.seconds"),
+        2..=90 => say.with("locked.minutes", "count", minutes),
+        _ => say.with("locked.hours", "count", minutes.div_ceil(60)),
+    }
+}
+
 /// Too many tries; the wait is said in a coarse measure.
 pub fn locked(s: Shell<'_>, wait: Duration) -> SaysPage<'_> {
-    let minutes = wait.as_secs().div_ceil(60);
-    let when = match minutes {
-        0..=1 => s.t("locked.seconds"),
-        2..=90 => s.with("locked.minutes", "count", minutes),
-        _ => s.with("locked.hours", "count", minutes.div_ceil(60)),
-    };
+    let when = when(&s.say, wait);
     let lines = vec![s.with("locked.text", "when", when), s.t("locked.note")];
     let mut page = says(s, "locked.title", "locked", lines);
     page.ways = vec![home(&page.s)];

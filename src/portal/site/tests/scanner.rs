@@ -59,6 +59,12 @@ async fn a_scanner_that_follows_and_submits_everything_leaves_all_as_it_was() {
         !seen.keys().any(|path| path.starts_with("/box")),
         "{seen:?}"
     );
+    // What was mailed to the bot is good in its browser only; a person asks in their own.
+    let bots = world.code();
+    if bots != code {
+        let page = owner.post("/sign-in/code", &[("code", &bots)]).await;
+        assert_eq!(page.status, Status::UNPROCESSABLE_ENTITY);
+    }
     let page = owner.post("/sign-in/code", &[("code", &code)]).await;
     assert_eq!(page.status, Status::OK, "{}", page.path);
     assert!(world.opened(message));

@@ -279,6 +279,25 @@ async fn wrong_codes_are_counted_and_then_there_is_a_pause_that_destroys_nothing
     assert_eq!(page.status, Status::OK);
 }
 
+/// The link pressed twice: the page says that no further code was sent, and the first one is good.
+#[tokio::test]
+async fn a_second_request_says_when_the_next_code_comes() {
+    let world = World::new().await;
+    let message = world.leave(1, KIM, Level::Protected).await;
+    let mut browser = world.browser();
+    browser.post(&format!("/m/{message}"), &[]).await;
+    settle().await;
+    let (code, mailed) = (world.code(), world.line.count());
+    let page = browser.post(&format!("/m/{message}"), &[]).await;
+    settle().await;
+    assert_eq!(world.line.count(), mailed);
+    assert!(page.text().contains("No further code was sent just now"));
+    assert!(page.text().contains("next one in a minute"));
+    let page = browser.post("/sign-in/code", &[("code", &code)]).await;
+    assert_eq!(page.status, Status::OK);
+    assert!(world.opened(message));
+}
+
 #[tokio::test]
 async fn what_has_ended_says_so_to_whom_it_was_for() {
     let world = World::new().await;
