@@ -392,6 +392,11 @@ impl Answer {
     pub fn payload(&self) -> &Payload {
         &self.payload
     }
+
+    /// The same, to be taken.
+    pub fn into_payload(self) -> Payload {
+        self.payload
+    }
 }
 
 #[cfg(test)]

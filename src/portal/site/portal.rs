@@ -277,7 +277,7 @@ impl Visitor<'_> {
             );
         }
         let writes = match &self.found {
-            Some(crate::portal::proof::sessions::Found::Visit(visit)) => visit.writes,
+            Some(Found::Visit(visit)) => visit.writes,
             _ => self.session().is_some_and(|session| session.writes),
         };
         let on = match self.target() {

@@ -4,5 +4,6 @@
 mod enumeration;
 mod matrix;
 mod scanner;
+mod sending;
 mod support;
 mod walk;
