@@ -212,8 +212,8 @@ impl Answer {
     /// A message's HTML, cleaned, for `<iframe sandbox>`. Its pictures should be `data:`: the frame
     /// has an origin of its own, so browsers send no cookie with what it loads, and take nothing
     /// from us that says `Cross-Origin-Resource-Policy: same-origin`, as all of ours does.
-    pub fn mail_frame(cleaned: String) -> Self {
-        let payload = Payload::Whole(Bytes::from(cleaned));
+    pub fn mail_frame(cleaned: impl Into<Bytes>) -> Self {
+        let payload = Payload::Whole(cleaned.into());
         Self::new(
             Status::OK,
             Profile::MailFrame,
@@ -391,6 +391,11 @@ impl Answer {
     /// The octets.
     pub fn payload(&self) -> &Payload {
         &self.payload
+    }
+
+    /// The same, to be taken.
+    pub fn into_payload(self) -> Payload {
+        self.payload
     }
 }
 

@@ -2,8 +2,12 @@
 //!
 //! A refusal because of size is answered at once, while what still comes is read and dropped (up to
 //! a bound): a client that is cut off while it sends never sees the answer. Each octet that is
-//! kept is counted against one budget for the whole server.
+//! kept is counted against a budget for the whole server and a share of it for the client's
+//! network; forms without files have a budget of their own, so that uploads, however slow, keep
+//! nobody from signing in. Where the files of a form are too many or too large, the site gets what
+//! was typed before them, without any file.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +20,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Problem;
 use super::head::Method;
+use super::limits::Counter;
 use super::multipart;
 use super::multipart::{FormBounds, FormError, FormReader, MAX_FIELD_OCTETS, MAX_PART_HEAD_OCTETS};
 use super::options::Limits;
 use super::pairs::Pairs;
-use super::request::{Body, BodyLimit, Upload};
+use super::request::{Body, BodyLimit, Held, Over, Upload};
 use super::watch::{Busy, Watch};
 use crate::mail::Timestamp;
 use crate::world::clock::Clock;
@@ -35,17 +40,25 @@ const MAX_DRAINED_OCTETS: u64 = 64 * 1024 * 1024;
 const UNIT: u64 = 16 * 1024;
 
 /// Memory for bodies.
-#[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<Semaphore>);
+#[derive(Debug)]
+pub(super) struct Budget {
+    all: Arc<Semaphore>,
+    shares: Counter,
+}
 
 impl Budget {
-    pub(super) fn new(octets: u64) -> Self {
-        let units = usize::try_from(octets / UNIT).unwrap_or(usize::MAX);
-        Self(Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))))
+    /// So many octets in all, and so many of one network.
+    pub(super) fn new(octets: u64, share: u64) -> Self {
+        let units = |octets: u64| usize::try_from(octets / UNIT).unwrap_or(usize::MAX);
+        let all = units(octets).min(Semaphore::MAX_PERMITS);
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            shares: Counter::new(units(share)),
+        }
     }
 
     fn unit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let unit = Arc::clone(&self.0).try_acquire_owned();
+        let unit = Arc::clone(&self.all).try_acquire_owned();
         unit.map_err(|_| Problem::Busy)
     }
 }
@@ -54,7 +67,11 @@ impl Budget {
 pub(super) struct Reading<'a> {
     pub(super) clock: Clock,
     pub(super) limits: &'a Limits,
-    pub(super) budget: &'a Budget,
+    /// For forms with files.
+    pub(super) uploads: &'a Budget,
+    /// For forms without.
+    pub(super) forms: &'a Budget,
+    pub(super) network: IpAddr,
     pub(super) watch: &'a Watch,
 }
 
@@ -77,7 +94,9 @@ impl From<FormError> for Unread {
     fn from(error: FormError) -> Self {
         Self::Refused(match error {
             FormError::Malformed => Problem::BadRequest,
-            FormError::TooLarge => Problem::TooLarge,
+            FormError::TooLarge | FormError::TooLargeFiles | FormError::TooManyFiles => {
+                Problem::TooLarge
+            }
         })
     }
 }
@@ -91,12 +110,14 @@ pub(super) async fn read(
     incoming: Incoming,
 ) -> Result<Body, Unread> {
     let mut source = Source::new(reading, incoming);
-    let read = match method {
+    let mut read = match method {
         Method::Get if source.is_over() => Ok(Body::None),
         Method::Get => Err(Unread::Refused(Problem::BadRequest)),
         Method::Post => posted(&mut source, reading, limit, headers).await,
     };
-    match &read {
+    match &mut read {
+        // There is an answer already, and the client still sends.
+        Ok(Body::Upload(upload)) if upload.over.is_some() => source.throw_away(headers),
         Ok(_) | Err(Unread::Gone | Unread::Refused(Problem::TooSlow)) => {}
         Err(Unread::Refused(_)) => source.throw_away(headers),
     }
@@ -153,10 +174,10 @@ fn is_plain_form(content_type: &str) -> bool {
 
 async fn form(source: &mut Source, reading: &Reading<'_>, octets: usize) -> Result<Pairs, Unread> {
     source.may_have(octets as u64)?;
-    let mut held = Held::default();
+    let mut held = Holding::new(reading.forms, reading.network);
     let mut body = BytesMut::new();
     while let Some(chunk) = source.next().await? {
-        held.take(chunk.len(), reading.budget)?;
+        held.take(chunk.len())?;
         body.extend_from_slice(&chunk);
     }
     let pairs = Pairs::parse(&body).ok_or(Unread::Refused(Problem::BadRequest));
@@ -172,35 +193,76 @@ async fn upload(
     bounds: FormBounds,
 ) -> Result<Upload, Unread> {
     let heads = (bounds.files + bounds.fields + 1) * MAX_PART_HEAD_OCTETS;
-    source.may_have((bounds.octets + MAX_FIELD_OCTETS + heads) as u64)?;
-    let mut held = Held::default();
+    let most = (bounds.octets + MAX_FIELD_OCTETS + heads) as u64;
+    // What is announced as too large is read up to its first file: for what was typed.
+    let announced = source.may_have(most).is_err();
+    let bounds = match announced {
+        true => FormBounds {
+            octets: 0,
+            ..bounds
+        },
+        false => bounds,
+    };
+    let mut held = Holding::new(reading.uploads, reading.network);
     let mut form = FormReader::new(boundary, bounds);
-    while let Some(chunk) = source.next().await? {
-        held.take(chunk.len(), reading.budget)?;
-        form.push(&chunk)?;
-    }
-    let mut upload = form.finish()?;
-    upload.held = held.units;
+    let read = loop {
+        let Some(chunk) = source.next().await? else {
+            break Ok(());
+        };
+        held.take(chunk.len())?;
+        if let Err(error) = form.push(&chunk) {
+            break Err(error);
+        }
+    };
+    let mut upload = match read {
+        Ok(()) => form.finish()?,
+        Err(FormError::TooManyFiles) => form.without_files(Over::Files),
+        Err(FormError::TooLargeFiles) => form.without_files(Over::Octets),
+        Err(FormError::Malformed) if announced => return Err(FormError::TooLarge.into()),
+        Err(error) => return Err(error.into()),
+    };
+    upload.held = Some(held.held);
     Ok(upload)
 }
 
-/// Units of the budget that a body holds.
-#[derive(Debug, Default)]
-struct Held {
-    units: Option<OwnedSemaphorePermit>,
+/// What a body takes of a budget.
+struct Holding<'a> {
+    budget: &'a Budget,
+    network: IpAddr,
+    held: Held,
     octets: u64,
     covered: u64,
 }
 
-impl Held {
-    fn take(&mut self, octets: usize, budget: &Budget) -> Result<(), Problem> {
+impl<'a> Holding<'a> {
+    fn new(budget: &'a Budget, network: IpAddr) -> Self {
+        Self {
+            budget,
+            network,
+            held: Held::default(),
+            octets: 0,
+            covered: 0,
+        }
+    }
+
+    fn take(&mut self, octets: usize) -> Result<(), Problem> {
         self.octets += octets as u64;
         while self.covered < self.octets {
-            let unit = budget.unit()?;
+            let share = match &mut self.held.share {
+                Some(share) => share.grow(),
+                None => {
+                    self.held.share = self.budget.shares.take(self.network);
+                    self.held.share.is_some()
+                }
+            };
+            if !share {
+                return Err(Problem::Busy);
+            }
+            let unit = self.budget.unit()?;
             self.covered += UNIT;
-            match &mut self.units {
+            match &mut self.held.units {
                 Some(units) => units.merge(unit),
-                None => self.units = Some(unit),
+                None => self.held.units = Some(unit),
             }
         }
         Ok(())
@@ -213,6 +275,7 @@ struct Source {
     clock: Clock,
     began: Timestamp,
     time: Duration,
+    longest: Duration,
     received: u64,
     most: u64,
     watch: Watch,
@@ -226,6 +289,7 @@ impl Source {
             clock: reading.clock,
             began: reading.clock.now(),
             time: reading.limits.body,
+            longest: reading.limits.body_most,
             received: 0,
             most: 0,
             watch: reading.watch.clone(),
@@ -249,7 +313,7 @@ impl Source {
 
     async fn next(&mut self) -> Result<Option<Bytes>, Unread> {
         let earned = Duration::from_secs(self.received / MIN_OCTETS_PER_SECOND);
-        let until = self.began + self.time + earned;
+        let until = self.began + (self.time + earned).min(self.longest);
         let frame = tokio::select! {
             frame = self.incoming.frame() => frame,
             () = self.clock.sleep_until(until) => return Err(Problem::TooSlow.into()),

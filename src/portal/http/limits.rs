@@ -17,7 +17,7 @@ use crate::mail::Timestamp;
 const SLOTS: usize = 1 << 16;
 
 /// The network that an address is in: IPv4 /24, IPv6 /64.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub(in crate::portal) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xff)),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -69,45 +69,74 @@ impl Buckets {
 
 /// Counts by network, up to a limit each. Holds no network of which there is nothing.
 #[derive(Debug)]
-pub(super) struct Counter {
+pub(in crate::portal) struct Counter {
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
     limit: usize,
 }
 
 impl Counter {
-    pub(super) fn new(limit: usize) -> Self {
+    /// Up to `limit` places a network.
+    pub(in crate::portal) fn new(limit: usize) -> Self {
         Self {
             counts: Arc::default(),
             limit,
         }
     }
 
-    pub(super) fn take(&self, network: IpAddr) -> Option<Slot> {
+    /// A place, if there is one.
+    pub(in crate::portal) fn take(&self, network: IpAddr) -> Option<Slot> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(network).or_default();
-        if *count >= self.limit {
+        if counts.get(&network).copied().unwrap_or_default() >= self.limit {
             return None;
         }
-        *count += 1;
+        *counts.entry(network).or_default() += 1;
         Some(Slot {
             counts: Arc::clone(&self.counts),
             network,
+            limit: self.limit,
+            places: 1,
         })
     }
 }
 
-/// One place of a network, given back when it is dropped.
+/// Places of a network, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(in crate::portal) struct Slot {
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
     network: IpAddr,
+    limit: usize,
+    places: usize,
+}
+
+impl Slot {
+    /// One place more; `false` where there is none.
+    pub(in crate::portal) fn grow(&mut self) -> bool {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(self.network).or_default();
+        let room = *count < self.limit;
+        if room {
+            *count += 1;
+            self.places += 1;
+        }
+        room
+    }
+
+    /// Gives places back; one stays at least.
+    pub(in crate::portal) fn shrink(&mut self, places: usize) {
+        let given = self.places.saturating_sub(places.max(1));
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.network) {
+            *count = count.saturating_sub(given);
+        }
+        self.places -= given;
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.network) {
-            *count = count.saturating_sub(1);
+            *count = count.saturating_sub(self.places);
             if *count == 0 {
                 counts.remove(&self.network);
             }
@@ -173,5 +202,11 @@ mod tests {
         drop(place);
         assert!(counter.counts.lock().unwrap().is_empty());
         assert!(counter.take(SOMEBODY).is_some());
+        let three = Counter::new(3);
+        let mut places = three.take(SOMEBODY).unwrap();
+        assert!(places.grow() && places.grow() && !places.grow());
+        assert!(three.take(SOMEBODY).is_none());
+        drop(places);
+        assert!(three.counts.lock().unwrap().is_empty());
     }
 }

@@ -36,10 +36,11 @@ pub use assets::{AssetKind, Assets};
 pub use cookie::Cookies;
 pub use head::{Fetch, Head, Method};
 pub use hyper::StatusCode as Status;
+pub(in crate::portal) use limits::{Counter, Slot, network};
 pub use log::{AccessLog, LogTarget};
 pub use options::{Limits, Options, Origin, OriginError, Rate};
 pub use pairs::Pairs;
-pub use request::{Body, BodyLimit, File, Methods, Request, Route, Upload};
+pub use request::{Body, BodyLimit, File, Methods, Over, Request, Route, Upload};
 pub use server::Server;
 
 use crate::world::BoxFuture;

@@ -8,16 +8,19 @@ use memchr::memmem::{Finder, find};
 use zeroize::Zeroizing;
 
 use super::pairs::{MAX_PAIRS, Pairs};
-use super::request::{File, Upload};
+use super::request::{File, Over, Upload};
 
 /// Octets of all fields that are no files.
 pub const MAX_FIELD_OCTETS: usize = 1024 * 1024;
-/// Octets of the header fields of one part.
-pub const MAX_PART_HEAD_OCTETS: usize = 4 * 1024;
+/// Octets of the header fields of one part: room for the longest name of a file that a browser may
+/// send, which is shortened.
+pub const MAX_PART_HEAD_OCTETS: usize = 64 * 1024;
 /// Octets of white space after a boundary.
 const MAX_PADDING_OCTETS: usize = 64;
-/// Characters of a file's name.
+/// Characters of a file's name that are kept; of these so many are from its end, where the
+/// extension is.
 const MAX_NAME_CHARS: usize = 1000;
+const NAME_END_CHARS: usize = 100;
 /// Octets of a file's media type.
 const MAX_TYPE_OCTETS: usize = 200;
 /// Characters of a boundary (RFC 2046 §5.1.1).
@@ -29,9 +32,15 @@ pub enum FormError {
     /// It is not what browsers send.
     #[error("the form is malformed")]
     Malformed,
-    /// More files, fields or octets than the route takes.
+    /// More fields, or octets in them, than the route takes.
     #[error("the form is too large")]
     TooLarge,
+    /// More octets in files than the route takes.
+    #[error("the files of the form are too large")]
+    TooLargeFiles,
+    /// More files than the route takes.
+    #[error("the form has too many files")]
+    TooManyFiles,
 }
 
 /// How much a form may hold.
@@ -127,6 +136,13 @@ impl FormReader {
         }
     }
 
+    /// What was read before the files became too many or too large, and no file.
+    pub fn without_files(mut self, over: Over) -> Upload {
+        self.upload.files.clear();
+        self.upload.over = Some(over);
+        self.upload
+    }
+
     /// One step; what is left, or `None` if more must come first.
     fn step<'a>(&mut self, rest: &'a [u8]) -> Result<Option<&'a [u8]>, FormError> {
         match &self.state {
@@ -215,7 +231,7 @@ impl FormReader {
         }
         let file = value_of("filename").map(|name| {
             media_type.truncate(media_type.floor_char_boundary(MAX_TYPE_OCTETS));
-            (name.chars().take(MAX_NAME_CHARS).collect(), media_type)
+            (shortened(&name), media_type)
         });
         if file.is_none() {
             self.fields += 1;
@@ -234,13 +250,21 @@ impl FormReader {
         let State::Content(part) = &mut self.state else {
             return Ok(());
         };
-        let (count, most) = match part.file {
-            Some(_) => (&mut self.file_octets, self.bounds.octets),
-            None => (&mut self.field_octets, MAX_FIELD_OCTETS),
+        let (count, most, error) = match part.file {
+            Some(_) => (
+                &mut self.file_octets,
+                self.bounds.octets,
+                FormError::TooLargeFiles,
+            ),
+            None => (
+                &mut self.field_octets,
+                MAX_FIELD_OCTETS,
+                FormError::TooLarge,
+            ),
         };
         *count += octets.len();
         if *count > most {
-            return Err(FormError::TooLarge);
+            return Err(error);
         }
         part.content.extend_from_slice(octets);
         Ok(())
@@ -256,7 +280,7 @@ impl FormReader {
             Some((name, _)) if name.is_empty() && content.is_empty() => Ok(()),
             Some((name, media_type)) => {
                 if self.upload.files.len() >= self.bounds.files {
-                    return Err(FormError::TooLarge);
+                    return Err(FormError::TooManyFiles);
                 }
                 self.upload.files.push(File {
                     field: part.field,
@@ -275,6 +299,18 @@ impl FormReader {
             }
         }
     }
+}
+
+/// A name that is not too long; of one that is, the beginning and the end.
+fn shortened(name: &str) -> String {
+    let chars = name.chars().count();
+    if chars <= MAX_NAME_CHARS {
+        return name.to_owned();
+    }
+    let start = name.chars().take(MAX_NAME_CHARS - NAME_END_CHARS);
+    start
+        .chain(name.chars().skip(chars - NAME_END_CHARS))
+        .collect()
 }
 
 /// What follows `prefix`; `None` if it may still come.
@@ -404,7 +440,7 @@ mod tests {
         let three_files = field("f", Some("a"), "x").repeat(3) + end;
         assert_eq!(
             read(three_files.as_bytes(), 10).unwrap_err(),
-            FormError::TooLarge
+            FormError::TooManyFiles
         );
         let four_fields = field("f", None, "x").repeat(4) + end;
         assert_eq!(
@@ -414,10 +450,16 @@ mod tests {
         let large = field("f", Some("a"), &"x".repeat(1001)) + end;
         assert_eq!(
             read(large.as_bytes(), 4096).unwrap_err(),
-            FormError::TooLarge
+            FormError::TooLargeFiles
         );
         let fits = field("f", Some("a"), &"x".repeat(1000)) + end;
         assert!(read(fits.as_bytes(), 4096).is_ok());
+        let name = format!("{}.exe", "n".repeat(10_000));
+        let long = field("f", Some(&name), "x") + end;
+        let upload = read(long.as_bytes(), 4096).unwrap();
+        let name = &upload.files[0].name;
+        assert_eq!(name.chars().count(), MAX_NAME_CHARS);
+        assert!(name.ends_with("nn.exe"));
     }
 
     #[test]

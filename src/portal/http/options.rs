@@ -98,8 +98,18 @@ pub struct Limits {
     pub address: Rate,
     /// Requests of one network.
     pub network: Rate,
-    /// Octets of request bodies in memory.
+    /// Octets of forms with files in memory.
     pub body_octets: u64,
+    /// The same of one network.
+    pub body_octets_per_network: u64,
+    /// Octets of forms without files in memory: uploads take nothing of it.
+    pub form_octets: u64,
+    /// The same of one network.
+    pub form_octets_per_network: u64,
+    /// Downloads at a time: from the request to the last octet that the client takes.
+    pub downloads: usize,
+    /// The same of one network.
+    pub downloads_per_network: usize,
     /// How long a connection may be idle.
     pub idle: Duration,
     /// How long a handshake, and a request's head, may take.
@@ -107,8 +117,13 @@ pub struct Limits {
     /// How long a request's body may take, whatever its size; larger ones have a second more for
     /// each [`super::body::MIN_OCTETS_PER_SECOND`].
     pub body: Duration,
+    /// How long a body may take at most.
+    pub body_most: Duration,
     /// How long an answer may stand still because the client takes nothing.
     pub stall: Duration,
+    /// How long an answer may be on its way. Besides, after `stall` the client must have taken a
+    /// second's worth for each second, see [`super::watch::MIN_TAKEN_PER_SECOND`].
+    pub sent: Duration,
     /// How long the site may think about an answer.
     pub answer: Duration,
     /// How long connections have to end when we do.
@@ -131,10 +146,17 @@ impl Default for Limits {
                 per_minute: 1200,
             },
             body_octets: 512 * 1024 * 1024,
+            body_octets_per_network: 128 * 1024 * 1024,
+            form_octets: 64 * 1024 * 1024,
+            form_octets_per_network: 16 * 1024 * 1024,
+            downloads: 512,
+            downloads_per_network: 32,
             idle: Duration::from_secs(75),
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
+            body_most: Duration::from_secs(900),
             stall: Duration::from_secs(60),
+            sent: Duration::from_secs(3600),
             answer: Duration::from_secs(60),
             drain: Duration::from_secs(20),
         }

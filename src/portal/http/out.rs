@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::answer::{Answer, Payload};
 use super::log::{AccessLog, Line};
 use super::profile::Profile;
+use super::service::Room;
 use super::watch::Answering;
 use crate::mail::Timestamp;
 use crate::world::clock::Clock;
@@ -42,11 +43,20 @@ pub(super) struct Telling {
     pub(super) line: Line,
 }
 
+/// What an answer has with it until its client took all of it, or left.
+pub(super) struct To {
+    pub(super) answering: Answering,
+    pub(super) telling: Telling,
+    /// The place of a download.
+    pub(super) sending: Option<Room>,
+}
+
 /// The octets of an answer. Tells the log when it is dropped.
 pub(super) struct OutBody {
     rest: Rest,
     answering: Answering,
     telling: Telling,
+    _sending: Option<Room>,
 }
 
 enum Rest {
@@ -59,13 +69,8 @@ enum Rest {
 }
 
 /// The answer as hyper takes it.
-pub(super) fn response(
-    answer: Answer,
-    head_only: bool,
-    hsts: &str,
-    answering: Answering,
-    mut telling: Telling,
-) -> Response<OutBody> {
+pub(super) fn response(answer: Answer, head_only: bool, hsts: &str, to: To) -> Response<OutBody> {
+    let mut telling = to.telling;
     let length = match &answer.payload {
         Payload::Empty => Some(0),
         Payload::Whole(octets) => Some(octets.len() as u64),
@@ -90,8 +95,9 @@ pub(super) fn response(
     };
     let mut response = Response::new(OutBody {
         rest,
-        answering,
+        answering: to.answering,
         telling,
+        _sending: to.sending,
     });
     *response.status_mut() = answer.status;
     *response.headers_mut() = fields;
@@ -150,7 +156,7 @@ fn put(fields: &mut HeaderMap, name: &'static str, value: &str) {
 impl OutBody {
     fn took(&mut self, octets: &Bytes) {
         self.telling.line.octets += octets.len() as u64;
-        self.answering.taken();
+        self.answering.taken(octets.len() as u64);
     }
 }
 

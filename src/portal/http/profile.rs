@@ -38,7 +38,7 @@ const MAIL_FRAME: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; d
                           base-uri 'none'; form-action 'none'";
 /// For what is only a file or a picture: even if it is opened as a page, it can do nothing.
 const INERT: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
-const NO_FEATURES: &str = "accelerometer=(), autoplay=(), bluetooth=(), browsing-topics=(), \
+const NO_FEATURES: &str = "accelerometer=(), autoplay=(), browsing-topics=(), \
                            camera=(), display-capture=(), fullscreen=(), geolocation=(), \
                            gyroscope=(), hid=(), magnetometer=(), microphone=(), midi=(), \
                            payment=(), serial=(), usb=()";

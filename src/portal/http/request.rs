@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::head::{Head, Method};
+use super::limits::Slot;
 use super::pairs::Pairs;
 
 /// What a route may be asked with.
@@ -65,6 +66,8 @@ pub struct Route {
     pub methods: Methods,
     /// What may be posted to it.
     pub body: BodyLimit,
+    /// Whether it answers with a file, which takes long to send: such answers are counted.
+    pub download: bool,
 }
 
 impl Route {
@@ -77,6 +80,7 @@ impl Route {
             pattern,
             methods: Methods::Get,
             body: BodyLimit::None,
+            download: false,
         }
     }
 
@@ -86,6 +90,7 @@ impl Route {
             pattern,
             methods: Methods::Both,
             body: BodyLimit::Form(octets),
+            download: false,
         }
     }
 }
@@ -144,7 +149,26 @@ pub struct Upload {
     pub fields: Pairs,
     /// The files, in order; a file field that was left empty is none.
     pub files: Vec<File>,
-    pub(super) held: Option<OwnedSemaphorePermit>,
+    /// The files were more than the route takes: none of them is here, and what follows them in
+    /// the form is not either. To be refused.
+    pub over: Option<Over>,
+    pub(super) held: Option<Held>,
+}
+
+/// Of what there was too much in a form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Octets of files.
+    Octets,
+    /// Files.
+    Files,
+}
+
+/// What a body holds of the server's memory.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) units: Option<OwnedSemaphorePermit>,
+    pub(super) share: Option<Slot>,
 }
 
 /// A file of a form.

@@ -37,7 +37,10 @@ pub(super) struct Shared {
     origin: Origin,
     hsts: String,
     assets: RwLock<Arc<Assets>>,
-    budget: Budget,
+    uploads: Budget,
+    forms: Budget,
+    downloads: Arc<Semaphore>,
+    downloads_by_network: Counter,
     addresses: Buckets,
     networks: Buckets,
     working: Arc<Semaphore>,
@@ -54,7 +57,10 @@ impl Shared {
             origin: options.origin,
             hsts: out::hsts(options.hsts_subdomains),
             assets: RwLock::new(Arc::new(options.assets)),
-            budget: Budget::new(limits.body_octets),
+            uploads: Budget::new(limits.body_octets, limits.body_octets_per_network),
+            forms: Budget::new(limits.form_octets, limits.form_octets_per_network),
+            downloads: Arc::new(Semaphore::new(limits.downloads)),
+            downloads_by_network: Counter::new(limits.downloads_per_network),
             addresses: Buckets::new(limits.address),
             networks: Buckets::new(limits.network),
             working: Arc::new(Semaphore::new(limits.requests)),
@@ -114,10 +120,22 @@ impl From<Problem> for Refusal {
     }
 }
 
-/// Room to work on one request.
-struct Room {
+/// Room to work on one request, or to send one download.
+#[derive(Debug)]
+pub(super) struct Room {
     _one: OwnedSemaphorePermit,
     _of_network: Slot,
+}
+
+impl Room {
+    fn take(all: &Arc<Semaphore>, networks: &Counter, client: IpAddr) -> Option<Self> {
+        let of_network = networks.take(network(client))?;
+        let one = Arc::clone(all).try_acquire_owned().ok()?;
+        Some(Self {
+            _one: one,
+            _of_network: of_network,
+        })
+    }
 }
 
 impl Service {
@@ -128,6 +146,7 @@ impl Service {
         let (parts, incoming) = asked.into_parts();
         let mut telling = self.telling(&parts, began);
         let json = guard::wants_json(&parts.headers);
+        let mut sending = None;
         let answered = match self.admit(&parts, began) {
             Err(refusal) => {
                 body::refuse(&self.reading(), &parts.headers, incoming);
@@ -140,7 +159,17 @@ impl Service {
             }
             Ok(Admitted::Site(head, route)) => {
                 telling.line.route = route.pattern;
-                self.ask(head, route, &parts, incoming).await?
+                let shared = &*self.shared;
+                let of_network = &shared.downloads_by_network;
+                if route.download {
+                    sending = Room::take(&shared.downloads, of_network, self.client);
+                }
+                if route.download && sending.is_none() {
+                    body::refuse(&self.reading(), &parts.headers, incoming);
+                    Err(refusal(Problem::Busy, head, Some(route)))
+                } else {
+                    self.ask(head, route, &parts, incoming).await?
+                }
             }
         };
         let answer = answered.unwrap_or_else(|refusal| {
@@ -153,7 +182,12 @@ impl Service {
         drop(busy);
         let head_only = parts.method == hyper::Method::HEAD;
         let hsts = &self.shared.hsts;
-        Ok(out::response(answer, head_only, hsts, answering, telling))
+        let to = out::To {
+            answering,
+            telling,
+            sending,
+        };
+        Ok(out::response(answer, head_only, hsts, to))
     }
 
     /// The guards. What costs least is looked at first.
@@ -228,7 +262,9 @@ impl Service {
         Reading {
             clock: self.shared.clock,
             limits: &self.shared.limits,
-            budget: &self.shared.budget,
+            uploads: &self.shared.uploads,
+            forms: &self.shared.forms,
+            network: network(self.client),
             watch: &self.watch,
         }
     }
@@ -276,12 +312,7 @@ impl Service {
 
     fn room(&self) -> Option<Room> {
         let shared = &*self.shared;
-        let of_network = shared.working_by_network.take(network(self.client))?;
-        let one = Arc::clone(&shared.working).try_acquire_owned().ok()?;
-        Some(Room {
-            _one: one,
-            _of_network: of_network,
-        })
+        Room::take(&shared.working, &shared.working_by_network, self.client)
     }
 
     /// The answer to a request that was refused.

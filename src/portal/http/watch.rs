@@ -20,6 +20,10 @@ use crate::world::clock::Clock;
 /// priorities, resets. More than its flow control window holds.
 const MAX_UNASKED_OCTETS: u64 = 512 * 1024;
 
+/// Octets of an answer that a client must take in a second, in the long run: one that takes less is
+/// let go, since what it is sent is held for it.
+pub const MIN_TAKEN_PER_SECOND: u64 = 2 * 1024;
+
 /// One connection. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
 pub(super) struct Watch(Arc<Watched>);
@@ -30,6 +34,7 @@ struct Watched {
     idle: Duration,
     head: Duration,
     stall: Duration,
+    sent: Duration,
     /// HTTP/2 says things between requests; HTTP/1.1 only ever begins one.
     h2: bool,
     state: Mutex<State>,
@@ -39,13 +44,32 @@ struct Watched {
 struct State {
     /// Requests whose body is read, that the site works on, or whose body is thrown away.
     busy: usize,
-    /// Answers on their way: when something of them was taken last.
-    answers: Vec<(u64, Timestamp)>,
+    /// Answers on their way.
+    answers: Vec<Sent>,
     next_answer: u64,
     /// When the first octet of a request came, the head of which is not whole.
     head_since: Option<Timestamp>,
     idle_since: Timestamp,
     unasked: u64,
+}
+
+/// An answer on its way.
+#[derive(Debug)]
+struct Sent {
+    id: u64,
+    began: Timestamp,
+    /// When something of it was taken last.
+    taken: Timestamp,
+    octets: u64,
+}
+
+impl Sent {
+    /// Until when it may go on if nothing more is taken.
+    fn until(&self, stall: Duration, most: Duration) -> Timestamp {
+        let earned = Duration::from_secs(self.octets / MIN_TAKEN_PER_SECOND);
+        let slow = self.began + (stall + earned).min(most);
+        slow.min(self.taken + stall)
+    }
 }
 
 /// Why a connection ends.
@@ -72,6 +96,7 @@ impl Watch {
             idle: limits.idle,
             head: limits.head,
             stall: limits.stall,
+            sent: limits.sent,
             h2,
             state: Mutex::new(state),
         }))
@@ -96,7 +121,12 @@ impl Watch {
         let mut state = self.state();
         let id = state.next_answer;
         state.next_answer = id.wrapping_add(1);
-        state.answers.push((id, now));
+        state.answers.push(Sent {
+            id,
+            began: now,
+            taken: now,
+            octets: 0,
+        });
         Answering {
             watch: self.clone(),
             id,
@@ -124,9 +154,10 @@ impl Watch {
         if state.unasked > MAX_UNASKED_OCTETS {
             return Err(Expired::Unasked);
         }
-        let slowest = state.answers.iter().map(|(_, taken)| *taken).min();
+        let until = |sent: &Sent| sent.until(self.0.stall, self.0.sent);
+        let slowest = state.answers.iter().map(until).min();
         let (since, most, why) = match (slowest, state.busy, state.head_since) {
-            (Some(taken), _, _) => (taken, self.0.stall, Expired::Stall),
+            (Some(until), _, _) => (until, Duration::ZERO, Expired::Stall),
             (None, 0, Some(began)) => (began, self.0.head, Expired::Head),
             (None, 0, None) => (state.idle_since, self.0.idle, Expired::Idle),
             // Body and site have bounds of their own. Look again in a while.
@@ -178,12 +209,13 @@ pub(super) struct Answering {
 
 impl Answering {
     /// The client took something of it.
-    pub(super) fn taken(&self) {
+    pub(super) fn taken(&self, octets: u64) {
         let now = self.watch.0.clock.now();
         let mut state = self.watch.state();
         state.unasked = 0;
-        if let Some((_, taken)) = state.answers.iter_mut().find(|(id, _)| *id == self.id) {
-            *taken = now;
+        if let Some(sent) = state.answers.iter_mut().find(|sent| sent.id == self.id) {
+            sent.taken = now;
+            sent.octets += octets;
         }
     }
 }
@@ -192,7 +224,7 @@ impl Drop for Answering {
     fn drop(&mut self) {
         let now = self.watch.0.clock.now();
         let mut state = self.watch.state();
-        state.answers.retain(|(id, _)| *id != self.id);
+        state.answers.retain(|sent| sent.id != self.id);
         state.rest(now);
     }
 }
@@ -284,13 +316,35 @@ mod tests {
         let (watch, _, limits) = watch(true);
         let (moving, standing) = (watch.answering(), watch.answering());
         tokio::time::advance(limits.stall / 2).await;
-        moving.taken();
+        moving.taken(1 << 20);
         assert!(watch.look().is_ok());
         tokio::time::advance(limits.stall / 2).await;
-        moving.taken();
+        moving.taken(1 << 20);
         assert_eq!(watch.look(), Err(Expired::Stall));
         drop(standing);
         assert!(watch.look().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_taken_in_drops_ends() {
+        let (watch, _, limits) = watch(true);
+        let drops = watch.answering();
+        let mut minutes = 0;
+        while watch.look().is_ok() {
+            tokio::time::advance(Duration::from_secs(30)).await;
+            drops.taken(8 * 1024);
+            minutes += 1;
+            assert!(minutes < 10, "16 KiB a minute is too slow");
+        }
+        drop(drops);
+        let steady = watch.answering();
+        let mut went = Duration::ZERO;
+        while watch.look().is_ok() {
+            tokio::time::advance(Duration::from_secs(30)).await;
+            went += Duration::from_secs(30);
+            steady.taken(1 << 20);
+        }
+        assert_eq!(went, limits.sent);
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use crate::mail::{Factor, Level, Reference, Timestamp};
 use crate::portal::http::{Answer, Payload, Status};
 use crate::portal::proof::{Closed, Need, Verdict, judge, same_mailbox};
 use crate::portal::reading::{Identifiers, Letter, conversations, message_id};
-use crate::portal::store::{OpenError, Record, StoreError};
+use crate::portal::store::{OpenError, Record, StoreError, Streamed};
 use crate::proto::link::{Access, DepositState};
 
 /// Messages on one page of the list.
@@ -120,26 +120,38 @@ impl Gate {
     ) -> Result<Bytes, Box<Answer>> {
         let (store, record) = (&visitor.portal.store, &self.record);
         let opened = store.open_message(&record.reference, self.access(visitor, what));
-        opened.await.map_err(|error| {
-            Box::new(match error {
-                OpenError::Unknown => visitor.error(Status::NOT_FOUND),
-                OpenError::Ended(DepositState::Expired) => {
-                    let page = forms::expired(visitor.shell(), record.expires);
-                    visitor.page(Status::GONE, page)
-                }
-                OpenError::Ended(_) => {
-                    visitor.page(Status::GONE, forms::retracted(visitor.shell()))
-                }
-                OpenError::Store(StoreError::Busy) => {
-                    visitor.error(Status::SERVICE_UNAVAILABLE).retry_after(5)
-                }
-                OpenError::Store(error) => {
-                    tracing::error!(reference = %record.reference, %error, "a message cannot be read");
-                    visitor.error(Status::INTERNAL_SERVER_ERROR)
-                }
-            })
+        opened.await.map_err(|error| self.closed(visitor, &error))
+    }
+
+    /// The same, to be handed on as it is and as it is taken.
+    async fn stream(&self, visitor: &Visitor<'_>, what: &str) -> Result<Streamed, Box<Answer>> {
+        let (store, record) = (&visitor.portal.store, &self.record);
+        let opened = store.stream_message(&record.reference, self.access(visitor, what));
+        opened.await.map_err(|error| self.closed(visitor, &error))
+    }
+
+    /// What is said where the content cannot be had.
+    fn closed(&self, visitor: &Visitor<'_>, error: &OpenError) -> Box<Answer> {
+        let record = &self.record;
+        Box::new(match error {
+            OpenError::Unknown => visitor.error(Status::NOT_FOUND),
+            OpenError::Ended(DepositState::Expired) => {
+                let page = forms::expired(visitor.shell(), record.expires);
+                visitor.page(Status::GONE, page)
+            }
+            OpenError::Ended(_) => visitor.page(Status::GONE, forms::retracted(visitor.shell())),
+            OpenError::Store(StoreError::Busy) => busy(visitor),
+            OpenError::Store(error) => {
+                tracing::error!(reference = %record.reference, %error, "a message cannot be read");
+                visitor.error(Status::INTERNAL_SERVER_ERROR)
+            }
         })
     }
+}
+
+/// There is no room for it at the moment.
+fn busy(visitor: &Visitor<'_>) -> Answer {
+    visitor.error(Status::SERVICE_UNAVAILABLE).retry_after(5)
 }
 
 /// On to the first step; with the message that it is for.
@@ -293,10 +305,15 @@ async fn read(visitor: &Visitor<'_>, gate: &Gate, page: Page) -> Answer {
         .tie(gate.record.reference, letter.identifiers());
     match page {
         Page::Frame => match html {
-            Some((clean, images)) => {
+            Some(html) => {
                 let style = visitor.portal.options.operator.letter_path();
-                let document = clean.document("und", letter.subject(), style);
-                Answer::mail_frame(view::with_images(&document, &images))
+                let document = html.clean.document("und", letter.subject(), style);
+                let document = Bytes::from(html.with_images(&document));
+                let sending = &visitor.portal.sending;
+                match sending.reserve(visitor.head().client, document.len() as u64) {
+                    Some(room) => Answer::mail_frame(room.hold(document)),
+                    None => busy(visitor),
+                }
             }
             None => visitor.error(Status::NOT_FOUND),
         },
@@ -383,23 +400,36 @@ async fn download(visitor: &Visitor<'_>, gate: &Gate, page: Page) -> Answer {
         Page::File => "attachment",
         _ => "download",
     };
+    if page == Page::Original {
+        let name = format!("{}.eml", gate.record.reference);
+        return match gate.stream(visitor, what).await {
+            Ok(Streamed { octets, from }) => {
+                let octets = Some(octets);
+                let payload = Payload::Stream { octets, from };
+                Answer::download(&name, "message/rfc822", payload)
+            }
+            Err(answer) => *answer,
+        };
+    }
+    // Room first: what cannot be sent is not opened. Nothing that is made of a message is larger
+    // than the message, but for an archive's few octets a file.
+    let (sending, client) = (&visitor.portal.sending, visitor.head().client);
+    let Some(room) = sending.reserve(client, gate.record.octets) else {
+        return busy(visitor);
+    };
     let content = match gate.open(visitor, what).await {
         Ok(content) => content,
         Err(answer) => return *answer,
     };
-    if page == Page::Original {
-        let name = format!("{}.eml", gate.record.reference);
-        let payload = Payload::Whole(content);
-        return Answer::download(&name, "message/rfc822", payload);
-    }
     let unnamed = visitor.say();
     let taken = tokio::task::spawn_blocking(move || {
         let letter = Letter::read(&content).ok()?;
+        // What is returned has nothing of the memory for reading.
         match number {
             Some(number) => {
                 let file = letter.attachments().get(number)?;
                 let name = view::file_name(&unnamed, file);
-                let octets = letter.attachment(number)?;
+                let octets = apart(&content, letter.attachment(number)?);
                 Some((name, file.media_type, octets))
             }
             None => {
@@ -413,7 +443,18 @@ async fn download(visitor: &Visitor<'_>, gate: &Gate, page: Page) -> Answer {
         }
     });
     match taken.await.ok().flatten() {
-        Some((name, kind, octets)) => Answer::download(&name, kind, Payload::Whole(octets)),
+        Some((name, kind, octets)) => {
+            Answer::download(&name, kind, Payload::Whole(room.hold(octets)))
+        }
         None => visitor.error(Status::NOT_FOUND),
+    }
+}
+
+/// Octets that are no part of the content: it is given back when it was looked at, not when the
+/// client has taken them.
+fn apart(content: &Bytes, octets: Bytes) -> Bytes {
+    match content.as_ptr_range().contains(&octets.as_ptr()) {
+        true => Bytes::copy_from_slice(&octets),
+        false => octets,
     }
 }

@@ -24,6 +24,7 @@ mod portal;
 pub mod qr;
 pub mod routes;
 pub mod say;
+mod sending;
 pub mod shell;
 mod sign_in;
 pub mod text;

@@ -168,8 +168,6 @@ pub struct Item {
     pub date: String,
     /// When, for programs.
     pub date_machine: String,
-    /// How much.
-    pub size: String,
     /// Where it stands.
     pub state: String,
     /// The same as a class.

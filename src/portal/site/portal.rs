@@ -14,6 +14,7 @@ use super::mailer::Mailer;
 use super::operator::Operator;
 use super::routes::{self, Needs, Page, Row};
 use super::say::{Say, accepted};
+use super::sending::Sending;
 use super::shell::Shell;
 use super::threads::Threads;
 use super::visitor::{COOKIE, Visitor};
@@ -22,7 +23,8 @@ use crate::locale::Texts;
 use crate::mail::{Address, Language, Reference, Timestamp};
 use crate::portal::answer::FileRules;
 use crate::portal::answer::clamd::Clamd;
-use crate::portal::http::{Answer, Head, Problem, Request, Route, Site, Status};
+use crate::portal::http::{Answer, Head, Method, Problem, Request, Route, Site, Status};
+use crate::portal::proof::sessions::Found;
 use crate::portal::proof::{Desk, Proof, ProofError, TooOften, same_mailbox};
 use crate::portal::store::{Record, Store};
 use crate::world::BoxFuture;
@@ -66,6 +68,8 @@ pub struct Portal {
     pub threads: Mutex<Threads>,
     /// How many messages an address has sent in which hour.
     pub(super) sent: Mutex<HashMap<String, (u64, u32)>>,
+    /// What is being sent.
+    pub(super) sending: Sending,
     clock: Clock,
 }
 
@@ -91,6 +95,7 @@ impl Portal {
             options,
             threads: Mutex::default(),
             sent: Mutex::new(HashMap::new()),
+            sending: Sending::new(),
             clock,
         }
     }
@@ -111,6 +116,22 @@ impl Portal {
     fn spelling(&self, typed: &Address, named: Option<Reference>) -> Option<Address> {
         let written = Written::find(&self.store, &self.desk, typed, named, self.now());
         written.map(|it| it.address)
+    }
+
+    /// Whether a request may bring files: where they are taken at all, from whoever has shown who
+    /// they are. Anybody else's would only fill the memory.
+    fn may_upload(&self, page: Page, head: &Head) -> bool {
+        let taken = match page {
+            Page::Reply => self.options.replies,
+            Page::Write => !self.options.write_to.is_empty(),
+            _ => false,
+        };
+        let token = head.cookies.get(COOKIE).filter(|_| taken);
+        let found = token.and_then(|token| self.desk.sessions.find(token, self.now()));
+        match found {
+            Some(Found::Session(session)) => page == Page::Reply || session.proofs.holds_address(),
+            Some(Found::Visit(_)) | None => false,
+        }
     }
 
     async fn respond(&self, request: Request) -> Answer {
@@ -309,7 +330,7 @@ impl Visitor<'_> {
             );
         }
         let writes = match &self.found {
-            Some(crate::portal::proof::sessions::Found::Visit(visit)) => visit.writes,
+            Some(Found::Visit(visit)) => visit.writes,
             _ => self.session().is_some_and(|session| session.writes),
         };
         let on = match self.target() {
@@ -323,10 +344,14 @@ impl Visitor<'_> {
 
 impl Site for Portal {
     fn route(&self, head: &Head) -> Route {
+        let Some(row) = routes::find(&head.path) else {
+            return Route::NOWHERE;
+        };
         let files = &self.options.files;
         let octets = files.octets.saturating_add(MAX_FORM_EXTRA);
         let reply = (usize::try_from(octets).unwrap_or(usize::MAX), files.files);
-        routes::find(&head.path).map_or(Route::NOWHERE, |row| row.route(reply))
+        let uploads = head.method == Method::Post && self.may_upload(row.page, head);
+        row.route(uploads.then_some(reply))
     }
 
     fn answer(&self, request: Request) -> BoxFuture<'_, Answer> {
@@ -350,9 +375,18 @@ impl Site for Portal {
             path: "/".to_owned(),
             csrf: String::new(),
             member: None,
+            typed: None,
             problem: None,
             told: None,
         };
+        // Files from somebody who is signed in no more: that is what has to be said.
+        let row = head.and_then(|head| routes::find(&head.path).map(|row| (row.page, head)));
+        if let (Some((page @ (Page::Reply | Page::Write), head)), Problem::NotAForm) =
+            (row, problem)
+            && !self.may_upload(page, head)
+        {
+            return forms::ended(shell, Ended::Reply).render().ok();
+        }
         let page = forms::error(shell, problem.status().as_u16());
         page.render().ok()
     }

@@ -215,22 +215,23 @@ fn matches(pattern: &str, path: &[String]) -> bool {
 }
 
 impl Row {
-    /// For the server. `reply`: octets and number of the files of a reply.
-    pub fn route(&self, reply: (usize, usize)) -> Route {
-        let body = match self.page {
+    /// For the server. `upload`: octets and number of the files, from whoever may bring some.
+    pub fn route(&self, upload: Option<(usize, usize)>) -> Route {
+        let body = match (self.page, upload) {
             _ if self.methods == Methods::Get => BodyLimit::None,
-            Page::Reply | Page::Write => BodyLimit::Upload {
-                octets: reply.0,
-                files: reply.1,
+            (Page::Reply | Page::Write, Some((octets, files))) => BodyLimit::Upload {
+                octets,
+                files,
                 fields: UPLOAD_FIELDS,
             },
-            Page::Passkey | Page::AccountPasskey => BodyLimit::Form(PASSKEY_OCTETS),
+            (Page::Passkey | Page::AccountPasskey, _) => BodyLimit::Form(PASSKEY_OCTETS),
             _ => BodyLimit::Form(FORM_OCTETS),
         };
         Route {
             pattern: self.pattern,
             methods: self.methods,
             body,
+            download: matches!(self.page, Page::File | Page::Zip | Page::Original),
         }
     }
 }
@@ -265,8 +266,10 @@ mod tests {
     #[test]
     fn what_is_only_read_takes_no_body() {
         for row in ROUTES {
-            let route = row.route((1000, 2));
+            let route = row.route(Some((1000, 2)));
             assert_eq!(route.body == BodyLimit::None, row.methods == Methods::Get);
+            let bare = row.route(None).body;
+            assert!(!matches!(bare, BodyLimit::Upload { .. }), "{}", row.pattern);
         }
     }
 }

@@ -107,6 +107,7 @@ impl<'a> Painter<'a> {
             path: path.to_owned(),
             csrf: "c".repeat(43),
             member: None,
+            typed: Some(self.sample.address.to_owned()),
             problem: None,
             told: None,
         }
@@ -152,7 +153,6 @@ impl<'a> Painter<'a> {
             subject: subject.to_owned(),
             date: self.say.moment(self.now),
             date_machine: self.now.to_rfc3339(),
-            size: self.say.size(48_211),
             state: self.say.t(state),
             class,
             until: match gone {

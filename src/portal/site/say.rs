@@ -11,6 +11,9 @@ use crate::mail::{Language, Timestamp};
 /// Most entries of `Accept-Language` that are looked at.
 pub const MAX_ACCEPTED: usize = 16;
 
+const KILO: u64 = 1024;
+const MEGA: u64 = KILO * KILO;
+
 /// The texts in one language.
 #[derive(Debug, Clone)]
 pub struct Say {
@@ -75,26 +78,36 @@ impl Say {
         self.with2("date.time", ("date", &self.day(moment)), ("time", &time))
     }
 
-    /// How much: `812 bytes`, `24 KB`, `3.4 MB`.
+    /// How much: `812 bytes`, `24 KB`, `3.4 MB`. Not less than it is. In powers of 1024, as the
+    /// operator sets limits.
     pub fn size(&self, octets: u64) -> String {
-        const KILO: u64 = 1000;
-        const MEGA: u64 = KILO * KILO;
         match octets {
+            1 => self.t("size.octet"),
             0..KILO => self.with("size.octets", "n", octets),
             KILO..MEGA => self.with("size.kilo", "n", octets.div_ceil(KILO)),
-            _ => {
-                let tenths = octets.div_ceil(MEGA / 10);
-                let point = match self.language {
-                    Language::De | Language::Es | Language::Fr => ',',
-                    Language::En | Language::Zh => '.',
-                };
-                let number = match (tenths / 10, tenths % 10) {
-                    (whole, 0) => whole.to_string(),
-                    (whole, tenth) => format!("{whole}{point}{tenth}"),
-                };
-                self.with("size.mega", "n", number)
-            }
+            _ => self.megas((u128::from(octets) * 10).div_ceil(MEGA.into())),
         }
+    }
+
+    /// How much there may be: not more than it is.
+    pub fn limit(&self, octets: u64) -> String {
+        match octets {
+            0..KILO => self.size(octets),
+            KILO..MEGA => self.with("size.kilo", "n", octets / KILO),
+            _ => self.megas(u128::from(octets) * 10 / u128::from(MEGA)),
+        }
+    }
+
+    fn megas(&self, tenths: u128) -> String {
+        let point = match self.language {
+            Language::De | Language::Es | Language::Fr => ',',
+            Language::En | Language::Zh => '.',
+        };
+        let number = match (tenths / 10, tenths % 10) {
+            (whole, 0) => whole.to_string(),
+            (whole, tenth) => format!("{whole}{point}{tenth}"),
+        };
+        self.with("size.mega", "n", number)
     }
 }
 
@@ -162,12 +175,23 @@ mod tests {
                 "2026年10月26日 07:33 UTC",
             ]
         );
-        let sizes = [0, 999, 1000, 1001, 3_400_001, 25_000_000];
-        let sizes = sizes.map(|octets| say(Language::De).size(octets));
+        let sizes = [0, 1, 1023, 1024, 1025, 3_600_001, 25 << 20];
+        let shown = sizes.map(|octets| say(Language::De).size(octets));
         assert_eq!(
-            sizes,
-            ["0 Byte", "999 Byte", "1 KB", "2 KB", "3,5 MB", "25 MB"]
+            shown,
+            [
+                "0 Byte",
+                "1 Byte",
+                "1023 Byte",
+                "1 KB",
+                "2 KB",
+                "3,5 MB",
+                "25 MB"
+            ]
         );
+        let limits = [1025, 3_600_001, (25 << 20) - 1].map(|most| say(Language::En).limit(most));
+        assert_eq!(limits, ["1 KB", "3.4 MB", "24.9 MB"]);
+        assert_eq!(say(Language::En).size(1), "1 byte");
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub struct Shell<'a> {
     pub csrf: String,
     /// Who is signed in.
     pub member: Option<Member>,
+    /// The address that was typed in this visit. Never one that was only looked up.
+    pub typed: Option<String>,
     /// What went wrong.
     pub problem: Option<Problem>,
     /// What went well.
@@ -157,6 +159,13 @@ impl Shell<'_> {
             Imprint::At(url) => Some(url.clone()),
             Imprint::Text(_) => Some(self.to("/imprint")),
         }
+    }
+
+    /// Whose password is asked for, for whatever remembers passwords.
+    pub fn account(&self, fields: &[super::pages::Field]) -> Option<&str> {
+        let asked = fields.iter().any(|field| field.kind == "password");
+        let member = self.member.as_ref().map(|member| member.address.as_str());
+        member.or(self.typed.as_deref()).filter(|_| asked)
     }
 
     /// Whether a field is the one at fault.

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::pages::{File, Head, Item};
 use super::say::Say;
+use crate::journal::crypt::random;
 use crate::mail::Timestamp;
 use crate::portal::reading::{Attachment, CleanHtml, Letter, Note, Person, Sort};
 use crate::portal::store::{Record, ReplyState, ReplyView};
@@ -19,8 +20,8 @@ pub const SHOWN_TEXT_OCTETS: usize = 24 * 1024;
 pub const MAX_INLINE_OCTETS: u64 = 8 * 1024 * 1024;
 /// Octets of images in one frame, as they are written there.
 pub const MAX_FRAME_OCTETS: usize = 16 * 1024 * 1024;
-/// What stands in the HTML in the place of an image, before its number.
-const MARK: &str = "/inline-image/";
+/// Characters of a subject above its message, and in a list.
+const MAX_HEADING_CHARS: usize = 160;
 /// People of one field that are shown.
 const MAX_SHOWN_PEOPLE: usize = 20;
 
@@ -42,7 +43,7 @@ pub(super) fn item(say: &Say, record: &Record, subject: Option<String>, now: Tim
     };
     let live = matches!(class, "new" | "opened");
     let subject = match (subject, record.was_opened()) {
-        (Some(subject), _) if !subject.is_empty() => subject,
+        (Some(subject), _) if !subject.is_empty() => heading(&subject),
         (Some(_), _) => say.t("mailbox.no_subject"),
         (None, true) => say.t("mailbox.opened"),
         (None, false) => say.t("mailbox.unopened"),
@@ -57,7 +58,6 @@ pub(super) fn item(say: &Say, record: &Record, subject: Option<String>, now: Tim
         subject,
         date: say.moment(record.accepted),
         date_machine: record.accepted.to_rfc3339(),
-        size: say.size(record.octets),
         state: say.t(key),
         class,
         until,
@@ -74,10 +74,17 @@ pub(super) fn reply(say: &Say, reply: &ReplyView) -> Item {
     Item {
         date: say.moment(reply.time),
         date_machine: reply.time.to_rfc3339(),
-        size: say.size(reply.octets),
         state: say.t(key),
         class,
         ..Item::default()
+    }
+}
+
+/// A subject, cut where it is too long for a heading.
+fn heading(subject: &str) -> String {
+    match subject.char_indices().nth(MAX_HEADING_CHARS) {
+        None => subject.to_owned(),
+        Some((end, _)) => format!("{}…", subject.get(..end).unwrap_or_default().trim_end()),
     }
 }
 
@@ -100,7 +107,7 @@ fn people(people: &[Person]) -> String {
 pub(super) fn head(say: &Say, record: &Record, letter: &Letter) -> Head {
     let subject = match letter.subject() {
         "" => say.t("mailbox.no_subject"),
-        subject => subject.to_owned(),
+        subject => heading(subject),
     };
     Head {
         subject,
@@ -168,10 +175,23 @@ fn sort(file: &Attachment) -> &'static str {
     }
 }
 
-/// The cleaned HTML with its images in it: first with marks in their places, so that an image that
-/// is named a thousand times is not there a thousand times.
-pub(super) fn html(letter: &Letter) -> Option<(CleanHtml, HashMap<usize, String>)> {
-    let clean = letter.html(&|index| format!("{MARK}{index}"))?;
+/// A message's HTML and the images that stand in it.
+pub(super) struct Html {
+    /// The cleaned HTML, with marks in the places of its images, so that an image that is named a
+    /// thousand times is not there a thousand times.
+    pub(super) clean: CleanHtml,
+    /// What stands there before an image's number: another one each time, which nobody who writes
+    /// a message can know.
+    mark: String,
+    images: HashMap<usize, String>,
+}
+
+/// The cleaned HTML with its images.
+pub(super) fn html(letter: &Letter) -> Option<Html> {
+    let mut drawn = [0; 16];
+    random(&mut drawn).ok()?;
+    let mark = format!("/inline-image-{:032x}/", u128::from_le_bytes(drawn));
+    let clean = letter.html(&|index| format!("{mark}{index}"))?;
     let mut images = HashMap::new();
     let mut room = MAX_INLINE_OCTETS;
     for file in letter.attachments() {
@@ -184,45 +204,67 @@ pub(super) fn html(letter: &Letter) -> Option<(CleanHtml, HashMap<usize, String>
             images.insert(file.index, data);
         }
     }
-    Some((clean, images))
+    Some(Html {
+        clean,
+        mark,
+        images,
+    })
 }
 
-/// Puts the images into a document, as long as there is room; without an address otherwise.
-pub(super) fn with_images(document: &str, images: &HashMap<usize, String>) -> String {
-    let mut out = String::with_capacity(document.len());
-    let mut pieces = document.split(MARK);
-    out.push_str(pieces.next().unwrap_or_default());
-    let mut room = MAX_FRAME_OCTETS;
-    for piece in pieces {
-        let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, rest) = piece.split_at(digits);
-        let image = number
-            .parse()
-            .ok()
-            .and_then(|number: usize| images.get(&number));
-        if let Some(image) = image.filter(|image| image.len() <= room) {
-            room -= image.len();
-            out.push_str(image);
+impl Html {
+    /// Puts the images into a document, as long as there is room; without an address otherwise.
+    pub(super) fn with_images(&self, document: &str) -> String {
+        let mut out = String::with_capacity(document.len());
+        let mut pieces = document.split(self.mark.as_str());
+        out.push_str(pieces.next().unwrap_or_default());
+        let mut room = MAX_FRAME_OCTETS;
+        for piece in pieces {
+            let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, rest) = piece.split_at(digits);
+            let image = number
+                .parse()
+                .ok()
+                .and_then(|number: usize| self.images.get(&number));
+            if let Some(image) = image.filter(|image| image.len() <= room) {
+                room -= image.len();
+                out.push_str(image);
+            }
+            out.push_str(rest);
         }
-        out.push_str(rest);
+        out
     }
-    out
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
     fn images_are_put_in_once_there_is_room() {
-        let images = HashMap::from([(1, "data:one".to_owned()), (12, "x".repeat(9 << 20))]);
-        let document = "<img src=\"/inline-image/1\"><img src=\"/inline-image/7\">";
+        let message = "Content-Type: text/html\r\n\r\n<p>/inline-image/1</p><img src=\"cid:x\">";
+        let letter = Letter::read(&Bytes::from(message)).unwrap();
+        let mut html = html(&letter).unwrap();
+        html.images = HashMap::from([(1, "data:one".to_owned()), (12, "x".repeat(9 << 20))]);
+        let mark = html.mark.clone();
+        let document = format!("<img src=\"{mark}1\"><img src=\"{mark}7\"> /inline-image/1");
         assert_eq!(
-            with_images(document, &images),
-            "<img src=\"data:one\"><img src=\"\">"
+            html.with_images(&document),
+            "<img src=\"data:one\"><img src=\"\"> /inline-image/1"
         );
-        let many = "<img src=\"/inline-image/12\">".repeat(1000);
-        assert!(with_images(&many, &images).len() <= MAX_FRAME_OCTETS + many.len());
+        let many = format!("<img src=\"{mark}12\">").repeat(1000);
+        assert!(html.with_images(&many).len() <= MAX_FRAME_OCTETS + many.len());
+        // The sender cannot know it.
+        assert_ne!(super::html(&letter).unwrap().mark, mark);
+    }
+
+    #[test]
+    fn a_long_subject_is_cut() {
+        assert_eq!(heading("short"), "short");
+        let cut = heading(&"é".repeat(300));
+        assert_eq!(cut.chars().count(), MAX_HEADING_CHARS + 1);
+        assert!(cut.ends_with("é…"));
     }
 
     #[test]

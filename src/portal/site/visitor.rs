@@ -157,6 +157,10 @@ impl<'a> Visitor<'a> {
                 address: session.address.to_string(),
                 idle_minutes: idle.as_secs() / 60,
             }),
+            typed: self
+                .visit()
+                .filter(|visit| visit.reference.is_none())
+                .and_then(|visit| visit.address.as_ref().map(Address::to_string)),
             problem: None,
             told: None,
         }

@@ -18,7 +18,7 @@ use crate::journal::crypt::random;
 use crate::mail::{Address, Level, Timestamp};
 use crate::portal::answer::clamd::Verdict;
 use crate::portal::answer::{Compose, File, Offered, Refused, Why, compose, files};
-use crate::portal::http::{Answer, Status};
+use crate::portal::http::{Answer, Body, Over, Status};
 use crate::portal::proof::Visit;
 use crate::portal::reading::{Identifiers, message_id};
 use crate::portal::store::{NewReply, Record, StoreError};
@@ -112,7 +112,7 @@ fn refused(visitor: &Visitor<'_>, refused: &Refused) -> NotSent {
     let named = |key: &str| say.with(key, "name", &refused.name);
     let text = match refused.why {
         Why::TooMany => say.with("why.many", "count", rules.files),
-        Why::TooLarge => say.with("reply.too_large", "size", say.size(rules.octets)),
+        Why::TooLarge => say.with("reply.too_large", "size", say.limit(rules.octets)),
         Why::Program | Why::Script | Why::Markup | Why::Shortcut | Why::Disk => named("why.runs"),
         Why::Macro => named("why.macro"),
         Why::ClosedArchive
@@ -129,8 +129,28 @@ fn refused(visitor: &Visitor<'_>, refused: &Refused) -> NotSent {
     NotSent::new(status, "files", text)
 }
 
+/// What is said where the server took none of the files, since they were too many or too large.
+fn over(visitor: &Visitor<'_>) -> Option<NotSent> {
+    let Body::Upload(upload) = &visitor.request.body else {
+        return None;
+    };
+    let why = match upload.over? {
+        Over::Octets => Why::TooLarge,
+        Over::Files => Why::TooMany,
+    };
+    let name = String::new();
+    let not_sent = refused(visitor, &Refused { name, why });
+    Some(NotSent {
+        status: Status::PAYLOAD_TOO_LARGE,
+        ..not_sent
+    })
+}
+
 /// The files of the form, looked at by us and by the scanner.
 async fn taken(visitor: &Visitor<'_>) -> Result<Vec<File>, NotSent> {
+    if let Some(not_sent) = over(visitor) {
+        return Err(not_sent);
+    }
     let options = &visitor.portal.options;
     let offered: Vec<Offered> = visitor
         .request
@@ -225,7 +245,7 @@ fn kept(visitor: &Visitor<'_>, kept: Result<u64, StoreError>) -> Result<Answer, 
     match kept {
         Ok(_) => Ok(visitor.on(&["replied"])),
         Err(StoreError::TooLarge { most }) => {
-            let text = say.with("reply.too_large", "size", say.size(most));
+            let text = say.with("reply.too_large", "size", say.limit(most));
             Err(NotSent::new(Status::PAYLOAD_TOO_LARGE, "files", text))
         }
         Err(error) => {

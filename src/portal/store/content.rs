@@ -13,8 +13,9 @@
 //! | 32 | … | chunks: 65536 octets sealed, each + 16 of tag; the last one shorter |
 //!
 //! Additional data of each chunk: uuid, reference, recipient. The key is another one for each file,
-//! so equal content never looks equal. Whoever reads gets the whole, and the octets of all readers
-//! together are bounded by [`READ_OCTETS`].
+//! so equal content never looks equal. Whoever reads the whole has a part of [`READ_OCTETS`] as long
+//! as it is held, so it is held only while it is looked at; what goes to a client as it is is read
+//! chunk by chunk as the client takes it ([`Source`]).
 
 use std::collections::HashSet;
 use std::io::IoSlice;
@@ -207,15 +208,14 @@ impl Contents {
         }
     }
 
-    /// Reads a content whole. What it returns is wiped when the last copy of it is dropped. Blocks.
-    pub(super) fn read(
+    /// Begins to read a content, chunk by chunk. Blocks.
+    pub(super) fn source(
         &self,
         name: Reference,
         owner: &Address,
         key: &MessageKey,
         octets: u64,
-        memory: OwnedSemaphorePermit,
-    ) -> Result<Bytes, StoreError> {
+    ) -> Result<Source, StoreError> {
         let path = self.path(name);
         let damaged = || StoreError::Damaged(name);
         let file = match self.disk.open(&path, Open::Read) {
@@ -230,26 +230,65 @@ impl Contents {
         let prefix = prefix.and_then(|prefix| prefix.try_into().ok());
         let right = header.starts_with(MAGIC) && of == name.as_bytes();
         let prefix = prefix.filter(|_| right).ok_or_else(damaged)?;
-        let mut chunks = self.chunks(key, name, owner, prefix)?;
-        let all = usize::try_from(octets).map_err(|_| damaged())?;
+        Ok(Source {
+            chunks: self.chunks(key, name, owner, prefix)?,
+            name,
+            path,
+            file,
+            offset: HEADER_OCTETS as u64,
+            left: Some(usize::try_from(octets).map_err(|_| damaged())?),
+        })
+    }
+
+    /// Reads a content whole. What it returns is wiped when the last copy of it is dropped. Blocks.
+    pub(super) fn read(
+        &self,
+        name: Reference,
+        owner: &Address,
+        key: &MessageKey,
+        octets: u64,
+        memory: OwnedSemaphorePermit,
+    ) -> Result<Bytes, StoreError> {
+        let mut source = self.source(name, owner, key, octets)?;
+        let all = usize::try_from(octets).map_err(|_| StoreError::Damaged(name))?;
         let mut content = Zeroizing::new(Vec::with_capacity(all));
-        let mut offset = HEADER_OCTETS as u64;
-        loop {
-            let left = all - content.len();
-            let piece = left.min(CHUNK_OCTETS);
-            let mut sealed = vec![0; piece + TAG_OCTETS];
-            read(&*file, &path, name, &mut sealed, offset)?;
-            offset += sealed.len() as u64;
-            let plain = chunks.open(sealed, piece == left).map_err(|_| damaged())?;
-            content.extend_from_slice(&Zeroizing::new(plain));
-            if piece == left {
-                let owned = Owned {
-                    content,
-                    _memory: memory,
-                };
-                return Ok(Bytes::from_owner(owned));
-            }
+        while let Some(plain) = source.next()? {
+            content.extend_from_slice(&plain);
         }
+        let owned = Owned {
+            content,
+            _memory: memory,
+        };
+        Ok(Bytes::from_owner(owned))
+    }
+}
+
+/// A content being read, chunk by chunk. Its file may be removed meanwhile: it is open.
+pub(super) struct Source {
+    chunks: Chunks,
+    name: Reference,
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    offset: u64,
+    /// Octets that are still to come; nothing once the last chunk was read.
+    left: Option<usize>,
+}
+
+impl Source {
+    /// The next chunk; `None` after the last one. Blocks.
+    pub(super) fn next(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let Some(left) = self.left else {
+            return Ok(None);
+        };
+        let piece = left.min(CHUNK_OCTETS);
+        let mut sealed = vec![0; piece + TAG_OCTETS];
+        read(&*self.file, &self.path, self.name, &mut sealed, self.offset)?;
+        self.offset += sealed.len() as u64;
+        let last = piece == left;
+        let plain = self.chunks.open(sealed, last);
+        let plain = plain.map_err(|_| StoreError::Damaged(self.name))?;
+        self.left = (!last).then_some(left - piece);
+        Ok(Some(Zeroizing::new(plain)))
     }
 }
 

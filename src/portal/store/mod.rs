@@ -73,6 +73,7 @@ pub use depositing::Incoming;
 pub use ending::{By, MAX_AHEAD};
 pub use error::{OpenError, StoreError};
 pub use listing::{ORDER_MOST, PAGE_MOST, SHOW_MOST};
+pub use opening::Streamed;
 pub use outbox::{Lane, MAX_OWED, Owed, OwedItem};
 pub use record::{FIRST_ACCESSES, KEPT_AFTER_END, LAST_ACCESSES, Record};
 pub use replies::{MAX_REPLIES, MAX_WAITING_REPLIES, NewReply, ReplyState, ReplyView};

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::{MutexGuard, mpsc};
+use zeroize::Zeroizing;
 
 use crate::mail::{Reference, Timestamp};
 use crate::proto::link::{Access, DepositState, Happening, PickupEvent};
 
+use super::content::Source;
 use super::depositing::subject_aad;
 use super::outbox::Owed;
 use super::record::{Record, cut};
@@ -23,6 +26,17 @@ impl Store {
     ) -> Result<Bytes, OpenError> {
         let (shared, reference) = (Arc::clone(&self.shared), *reference);
         Ok(to_the_end(async move { shared.open(reference, access).await }).await?)
+    }
+
+    /// The same for whoever hands the content on as it is: it is read as it is taken, and holds no
+    /// memory but a few chunks meanwhile.
+    pub async fn stream_message(
+        &self,
+        reference: &Reference,
+        access: Access,
+    ) -> Result<Streamed, OpenError> {
+        let (shared, reference) = (Arc::clone(&self.shared), *reference);
+        Ok(to_the_end(async move { shared.stream(reference, access).await }).await?)
     }
 
     /// A program looked at the page of a deposit: logged, a bounded number of times a day, and
@@ -54,7 +68,68 @@ impl Store {
     }
 }
 
+/// A content on its way, a chunk at a time. An error breaks it off.
+#[derive(Debug)]
+pub struct Streamed {
+    /// Octets in all.
+    pub octets: u64,
+    /// The chunks.
+    pub from: mpsc::Receiver<std::io::Result<Bytes>>,
+}
+
+/// A chunk that is wiped when the last copy of it is dropped.
+struct Wiped(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Reads as long as somebody takes.
+async fn pump(mut source: Source, to: mpsc::Sender<std::io::Result<Bytes>>) {
+    loop {
+        let read = tokio::task::spawn_blocking(move || {
+            let chunk = source.next();
+            (source, chunk)
+        });
+        let Ok((rest, chunk)) = read.await else {
+            return;
+        };
+        source = rest;
+        let chunk = match chunk {
+            Ok(None) => return,
+            Ok(Some(chunk)) => Ok(Bytes::from_owner(Wiped(chunk))),
+            Err(error) => {
+                tracing::error!(%error, "a message cannot be read to its end");
+                Err(std::io::Error::other("the content cannot be read"))
+            }
+        };
+        let last = chunk.is_err();
+        if to.send(chunk).await.is_err() || last {
+            return;
+        }
+    }
+}
+
 impl Shared {
+    async fn stream(
+        self: &Arc<Self>,
+        reference: Reference,
+        access: Access,
+    ) -> Result<Streamed, StoreError> {
+        let (record, _lock) = self.note_opening(reference, access).await?;
+        let (shared, octets) = (Arc::clone(self), record.octets);
+        let source = blocking(move || {
+            let key = shared.slots.key(record.slot, reference)?;
+            let owner = &record.recipient;
+            shared.contents.source(reference, owner, &key, octets)
+        });
+        let (to, from) = mpsc::channel(1);
+        tokio::spawn(pump(source.await?, to));
+        Ok(Streamed { octets, from })
+    }
+
     async fn open(
         self: &Arc<Self>,
         reference: Reference,
@@ -63,7 +138,23 @@ impl Shared {
         let octets = self.known(reference)?.octets;
         // Memory first: whoever holds the deposit's lock must not wait for other readers.
         let memory = self.contents.reserve(octets).await?;
-        let _lock = self.locks.deposit(reference).await;
+        let (record, _lock) = self.note_opening(reference, access).await?;
+        let shared = Arc::clone(self);
+        blocking(move || {
+            let key = shared.slots.key(record.slot, reference)?;
+            let (owner, octets) = (&record.recipient, record.octets);
+            shared.contents.read(reference, owner, &key, octets, memory)
+        })
+        .await
+    }
+
+    /// Puts an opening on record; with the deposit's lock, under which its key is to be read.
+    async fn note_opening(
+        self: &Arc<Self>,
+        reference: Reference,
+        access: Access,
+    ) -> Result<(Record, MutexGuard<'_, ()>), StoreError> {
+        let lock = self.locks.deposit(reference).await;
         let mut record = self.known(reference)?;
         let state = record.state_at(self.now());
         if !matches!(state, DepositState::Waiting | DepositState::Opened) {
@@ -76,13 +167,7 @@ impl Shared {
         record.note(access);
         self.save(&record).await?;
         self.tell_opening(&mut record).await?;
-        let shared = Arc::clone(self);
-        blocking(move || {
-            let key = shared.slots.key(record.slot, reference)?;
-            let (owner, octets) = (&record.recipient, record.octets);
-            shared.contents.read(reference, owner, &key, octets, memory)
-        })
-        .await
+        Ok((record, lock))
     }
 
     /// Owes the line the news of the last opening, then notes that it is owed.

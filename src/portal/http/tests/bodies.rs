@@ -105,13 +105,17 @@ async fn what_is_too_large_is_answered_not_cut_off() {
 #[tokio::test]
 async fn what_turns_out_too_large_is_answered_too() {
     let served = serve(Limits::default()).await;
-    for files in [&[100_001][..], &[60_000, 60_000], &[1, 1, 1]] {
+    // What was typed before the files is there, whatever was announced.
+    for (files, over) in [
+        (&[100_001][..], "Octets"),
+        (&[60_000, 60_000], "Octets"),
+        (&[1, 1, 1], "Files"),
+        (&[9_000_000], "Octets"),
+    ] {
         let (kind, body) = multipart(files);
-        assert_eq!(
-            h2_post(&served, "/upload", &kind, body).await.0,
-            413,
-            "{files:?}"
-        );
+        let (status, page) = h2_post(&served, "/upload", &kind, body).await;
+        let expected = format!("<p>field=hi {over}</p>");
+        assert_eq!((status, &page[..]), (413, expected.as_bytes()), "{files:?}");
     }
     // Nobody said how much would come.
     let mut stream = served.http1().await;
@@ -175,5 +179,87 @@ async fn memory_for_bodies_is_bounded() {
     for _ in 0..5 {
         let (kind, body) = multipart(&[40_000]);
         assert_eq!(h2_post(&served, "/upload", &kind, body).await.0, 200);
+    }
+}
+
+/// Begins uploads of 90,000 octets that never end, one a connection, and waits until they hold what
+/// there is to hold.
+async fn held_uploads(served: &Served, count: usize) -> Vec<Tls> {
+    let (kind, body) = multipart(&[90_000]);
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let mut stream = served.http1().await;
+        let head = post_head("/upload", &kind, &format!("Content-Length: {}", body.len()));
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body[..80_000]).await.unwrap();
+        stream.flush().await.unwrap();
+        held.push(stream);
+    }
+    held
+}
+
+#[tokio::test]
+async fn uploads_that_never_end_keep_nobody_from_a_plain_form() {
+    let limits = Limits {
+        body_octets: 128 * 1024,
+        ..Limits::default()
+    };
+    let served = serve(limits).await;
+    let _held = held_uploads(&served, 4).await;
+    // They hold all that there is for uploads.
+    let (kind, body) = multipart(&[90_000]);
+    while h2_post(&served, "/upload", &kind, body.clone()).await.0 != 503 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..20 {
+        let (status, text) = h2_post(&served, "/form", FORM, b"text=x".to_vec()).await;
+        assert_eq!((status, &text[..]), (200, &b"<p>field=x</p>"[..]));
+    }
+}
+
+#[tokio::test]
+async fn a_network_has_its_share_of_the_uploads_and_no_more() {
+    let limits = Limits {
+        body_octets_per_network: 64 * 1024,
+        ..Limits::default()
+    };
+    let served = serve(limits).await;
+    let (kind, body) = multipart(&[90_000]);
+    assert_eq!(h2_post(&served, "/upload", &kind, body).await.0, 503);
+    let (kind, body) = multipart(&[40_000]);
+    assert_eq!(h2_post(&served, "/upload", &kind, body).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_body_has_its_time_however_much_comes() {
+    let limits = Limits {
+        body: Duration::from_secs(60),
+        body_most: Duration::from_millis(400),
+        ..Limits::default()
+    };
+    let served = serve(limits).await;
+    let mut stream = held_uploads(&served, 1).await.remove(0);
+    let end = tokio::time::timeout(Duration::from_secs(10), to_the_end(&mut stream));
+    let reply = Reply::read(&end.await.expect("the server waits on"));
+    assert_eq!(reply.status, 408);
+}
+
+#[tokio::test]
+async fn downloads_of_one_network_are_counted_until_they_are_taken() {
+    let limits = Limits {
+        downloads_per_network: 1,
+        ..Limits::default()
+    };
+    let served = serve(limits).await;
+    let mut first = served.http1().await;
+    first.write_all(get("/large").as_bytes()).await.unwrap();
+    let mut some = [0; 64];
+    first.read_exact(&mut some).await.unwrap();
+    let reply = served.get("/large").await;
+    assert_eq!((reply.status, reply.field("retry-after")), (503, "5"));
+    assert_eq!(served.get("/").await.status, 200);
+    drop(first);
+    while served.get("/large").await.status != 200 {
+        tokio::task::yield_now().await;
     }
 }

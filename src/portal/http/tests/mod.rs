@@ -52,11 +52,17 @@ impl Site for TestSite {
                     files: 2,
                     fields: 2,
                 },
+                download: false,
             },
             ["bare-post"] => Route {
                 pattern: "/bare-post",
                 methods: Methods::Post,
                 body: BodyLimit::None,
+                download: false,
+            },
+            ["large"] => Route {
+                download: true,
+                ..Route::page("/large")
             },
             ["route-panic"] => panic!("a test's panic"),
             _ => Route::page("/other"),
@@ -80,6 +86,12 @@ async fn answer(request: &Request) -> Answer {
         ["m", reference] => page("message").note(reference),
         ["form" | "upload"] => {
             let mut text = format!("field={}", request.field("text").unwrap_or("?"));
+            if let Body::Upload(upload) = &request.body
+                && let Some(over) = upload.over
+            {
+                let status = Status::PAYLOAD_TOO_LARGE;
+                return Answer::html(status, format!("<p>{text} {over:?}</p>"));
+            }
             for file in request.body.files() {
                 text += &format!(" file={}:{}", file.name, file.octets.len());
             }

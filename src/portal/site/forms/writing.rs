@@ -61,7 +61,7 @@ pub fn reply<'a>(
         from,
         choices: Vec::new(),
         fields: vec![subject(&s, typed.subject), text(&s, typed.text)],
-        size_limit: s.say.size(limit),
+        size_limit: s.say.limit(limit),
         button: s.t("reply.button"),
         s,
     }
@@ -88,7 +88,7 @@ pub fn write<'a>(
         from: from.to_owned(),
         choices: choices.collect(),
         fields: vec![subject(&s, typed.subject), text(&s, typed.text)],
-        size_limit: s.say.size(limit),
+        size_limit: s.say.limit(limit),
         button: s.t("reply.button"),
         s,
     }

@@ -5,5 +5,6 @@ mod enumeration;
 mod matrix;
 mod scanner;
 mod spelling;
+mod sending;
 mod support;
 mod walk;

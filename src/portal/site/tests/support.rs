@@ -136,7 +136,18 @@ impl World {
         level: Level,
         wishes: PickupWishes,
     ) -> Reference {
-        let content = message(number);
+        self.leave_content(number, to, level, wishes, message(number))
+            .await
+    }
+
+    pub(super) async fn leave_content(
+        &self,
+        number: u8,
+        to: &str,
+        level: Level,
+        wishes: PickupWishes,
+        content: String,
+    ) -> Reference {
         let deposit = Deposit {
             reference: reference(number),
             queue_id: MessageId::new(u64::from(number)),
@@ -286,6 +297,17 @@ pub(super) fn message(number: u8) -> String {
     .join("\r\n")
 }
 
+/// All of a stream.
+pub(super) async fn taken(
+    mut from: tokio::sync::mpsc::Receiver<std::io::Result<Bytes>>,
+) -> Vec<u8> {
+    let mut octets = Vec::new();
+    while let Some(piece) = from.recv().await {
+        octets.extend_from_slice(&piece.unwrap());
+    }
+    octets
+}
+
 /// An answer as a browser sees it, after its redirects.
 pub(super) struct Shown {
     pub(super) status: Status,
@@ -316,7 +338,7 @@ pub(super) struct Browser {
 }
 
 impl Browser {
-    fn head(&self, method: Method, path: &str) -> Head {
+    pub(super) fn head(&self, method: Method, path: &str) -> Head {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let mut cookies = Cookies::default();
         if let Some(cookie) = &self.cookie {
@@ -368,12 +390,14 @@ impl Browser {
             answer = self.ask(Method::Get, &on, Body::None).await;
             path = on;
         }
-        let octets = match answer.payload() {
+        let status = answer.status();
+        let octets = match answer.into_payload() {
             Payload::Whole(octets) => octets.to_vec(),
-            Payload::Empty | Payload::Stream { .. } => Vec::new(),
+            Payload::Empty => Vec::new(),
+            Payload::Stream { from, .. } => taken(from).await,
         };
         Shown {
-            status: answer.status(),
+            status,
             path,
             octets,
         }

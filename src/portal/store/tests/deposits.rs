@@ -272,3 +272,46 @@ async fn deposits_are_listed_by_what_is_asked() {
         assert!(matches!(store.show(name).await, Err(StoreError::Unknown)));
     }
 }
+
+#[tokio::test]
+async fn what_is_streamed_is_the_content_and_breaks_off_where_it_is_damaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    for (number, octets) in [(1, 0), (2, 1), (3, 65_536), (4, 65_537), (5, 300_000)] {
+        leave(&store, deposit(number, octets)).await.unwrap();
+        let access = access("download");
+        let mut streamed = store
+            .stream_message(&reference(number), access)
+            .await
+            .unwrap();
+        assert_eq!(streamed.octets, octets as u64);
+        assert_eq!(store.record(&reference(number)).unwrap().openings, 1);
+        // Its file goes away meanwhile.
+        let path = store.shared.contents.path(reference(number));
+        let sealed = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let mut body = Vec::new();
+        while let Some(chunk) = streamed.from.recv().await {
+            body.extend_from_slice(&chunk.unwrap());
+        }
+        assert_eq!(body, content(number, octets));
+        std::fs::write(&path, sealed).unwrap();
+    }
+    let path = store.shared.contents.path(reference(5));
+    let mut sealed = std::fs::read(&path).unwrap();
+    sealed[200_000] ^= 1;
+    std::fs::write(&path, sealed).unwrap();
+    let access = access("download");
+    let mut streamed = store.stream_message(&reference(5), access).await.unwrap();
+    let mut chunks = Vec::new();
+    while let Some(chunk) = streamed.from.recv().await {
+        chunks.push(chunk.is_ok());
+    }
+    assert_eq!(chunks, [true, true, true, false]);
+    assert!(
+        store
+            .stream_message(&reference(9), super::support::access("x"))
+            .await
+            .is_err()
+    );
+}
