@@ -302,6 +302,7 @@ async fn leave(store: Store, number: usize, clock: Clock) {
         queue_id: MessageId::new(number as u64 + 1),
         recipient: recipient(number),
         author: Address::parse("jo@clinic.example").unwrap(),
+        answerable: true,
         author_name: Some("Jo".to_owned()),
         message_id: format!("<{number}@clinic.example>"),
         accepted: now,

@@ -104,6 +104,7 @@ pub fn examine(
         let section = &config_of_portal.portal;
         portal::shared(section, sheet);
         portal::apart(section, &config.data_directory, sheet);
+        portal::write_to(config, users.as_ref(), sheet);
         if reach != Reach::Line {
             portal::own(&config_of_portal, now, credentials, sheet);
             portal::same_key(section, &config.master_key, credentials, sheet);

@@ -21,6 +21,7 @@ mod register;
 mod secret;
 mod sections;
 mod shown;
+mod svg;
 pub mod value;
 
 use std::path::{Path, PathBuf};

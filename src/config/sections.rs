@@ -244,6 +244,9 @@ fn read_root(
     }
     let (log_delivery, log_level) = log(sheet, &mut root, base);
     let admin_socket = admin(sheet, &mut root, base);
+    if let Some(section) = &portal {
+        portal::shares_no_file(section, &listeners, &admin_socket, &log_delivery, sheet);
+    }
     root.finish(sheet);
     Some(Config {
         file,

@@ -16,6 +16,7 @@ use toml::de::DeTable;
 use super::file::{FileError, read_bounded};
 use crate::locale::{Texts, TextsError};
 use crate::mail::Language;
+use crate::portal::http::AssetKind;
 use crate::portal::site::Logo;
 use crate::portal::site::operator::MAX_LOGO_OCTETS;
 
@@ -32,13 +33,21 @@ pub enum LogoError {
     /// No picture, or of another kind.
     #[error("is neither PNG nor JPEG nor SVG")]
     Kind,
+    /// An SVG file that is more than a picture.
+    #[error("{0}")]
+    Svg(String),
 }
 
 /// Reads a logo.
 pub fn read_logo(path: &Path) -> Result<Logo, LogoError> {
     let most = u64::try_from(MAX_LOGO_OCTETS).unwrap_or(u64::MAX);
     let octets = read_bounded(path, most)?;
-    Logo::of(octets.into()).ok_or(LogoError::Kind)
+    let logo = Logo::of(octets.into()).ok_or(LogoError::Kind)?;
+    let fault = match logo.kind == AssetKind::Svg {
+        true => super::svg::fault(&logo.octets),
+        false => None,
+    };
+    fault.map_or(Ok(logo), |fault| Err(LogoError::Svg(fault)))
 }
 
 /// What is wrong with a folder of texts.

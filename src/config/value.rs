@@ -224,6 +224,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         return None;
     }
     let mut seconds: u64 = 0;
+    let mut before = u64::MAX;
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let count: u64 = rest.get(..digits)?.parse().ok()?;
@@ -235,6 +236,11 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
             b'd' => DAY,
             _ => return None,
         };
+        // A unit twice, or out of order, is a slip of the hand.
+        if unit >= before {
+            return None;
+        }
+        before = unit;
         seconds = seconds.checked_add(count.checked_mul(unit)?)?;
         rest = unit_and_more[1..].trim_start();
     }

@@ -50,6 +50,14 @@ impl Handle {
             .await
     }
 
+    /// The address that a reply to `to` comes from: the one that notices of its domain come from.
+    /// `None` without a portal.
+    pub fn replies_from(&self, to: &Address) -> Option<Address> {
+        let machinery = self.machinery();
+        let portal = machinery.portal.as_ref()?;
+        Some(portal.setting.address_in(to.domain()))
+    }
+
     async fn send_ours(
         &self,
         class: MessageClass,

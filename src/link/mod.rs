@@ -2,8 +2,9 @@
 //!
 //! Owns the server of `proto::link::ToLine`. Mails are composed by the line from its own texts
 //! (`flow::ours`); a reply is taken in like any submission, checked here: it goes to one address of
-//! ours, from our own address in that domain, at the level of what it answers at least. What happened in
-//! the portal goes to the delivery log. Let in are root, our own user and our own group.
+//! ours, from the address that notices come from in that domain, names its writer as the one to reply
+//! to, and has the level of what it answers at least. What happened in the portal goes to the
+//! delivery log. Let in are root, our own user and our own group.
 //!
 //! Bounds: [`MAX_CONNECTIONS`], [`PATIENCE`], a line by `MAX_LINE_OCTETS`, a reply by
 //! [`LinkOptions::reply_octets`]. Never: content in memory beyond its header.

@@ -1,6 +1,7 @@
 //! A reply from the portal on its way into the spool.
 //!
-//! Owns what is checked in it: one author, our own address in the domain of whom it goes to; one
+//! Owns what is checked in it: one author, the very address that notices come from in the domain of
+//! whom it goes to; one address to reply to, that of whom the portal says has written it; one
 //! recipient, ours; a header and a MIME structure that can be read; CRLF alone; its size. Nothing
 //! is changed but that `Received` is put on top, and `Date` and `Message-ID` where they are missing.
 
@@ -20,8 +21,9 @@ use crate::spool::{BodyWriter, SpoolError};
 /// Fields that no reply may have: the line's own, and what would send it elsewhere.
 const FORBIDDEN: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Sender"];
 /// Fields that a message has once.
-const ONCE: [&str; 6] = [
+const ONCE: [&str; 7] = [
     "From",
+    "Reply-To",
     "To",
     "Subject",
     "Date",
@@ -58,6 +60,9 @@ pub enum Refused {
     /// Not one author, or not ours.
     #[error("the reply must be from our own address in the domain that it goes to")]
     Author,
+    /// Reply-To is missing, or names somebody else than who wrote it.
+    #[error("the Reply-To field must name who wrote the reply, and nobody else")]
+    Writer,
     /// A CR or LF stands alone.
     #[error("a line of the reply does not end with CRLF")]
     LineEnd,
@@ -107,6 +112,7 @@ pub(super) async fn take(
         return Err(Refused::NotOurs.into());
     }
     let flow = &services.flow;
+    let ours = flow.replies_from(&reply.to).ok_or(Refused::NotOurs)?;
     flow.admits()
         .map_err(|reason| Failed::Refused(Refusal::new(not_now(reason), reason.to_string())))?;
     let turn = services.tickets.turn(reply.ticket).await;
@@ -118,7 +124,8 @@ pub(super) async fn take(
         received.to_rfc5322()
     );
     let mut incoming = Incoming {
-        to: &reply.to,
+        ours,
+        writer_address: &reply.from,
         id,
         hostname: options.hostname.as_str(),
         received,
@@ -183,7 +190,10 @@ enum Stage {
 }
 
 struct Incoming<'a> {
-    to: &'a Address,
+    /// The one that it may come from.
+    ours: Address,
+    /// Who wrote it, as the portal says.
+    writer_address: &'a Address,
     id: MessageId,
     hostname: &'a str,
     received: Timestamp,
@@ -281,8 +291,14 @@ impl Incoming<'_> {
         let [author] = authors.as_slice() else {
             return Err(Refused::Author);
         };
-        if author.domain() != self.to.domain() {
+        if *author != self.ours {
             return Err(Refused::Author);
+        }
+        // Its recipient is told that it is from there (`flow::portal::writer`).
+        let writer = header.first("Reply-To").ok_or(Refused::Writer)?;
+        match mailboxes(writer.body()).as_deref() {
+            Ok([writer]) if writer == self.writer_address => {}
+            _ => return Err(Refused::Writer),
         }
         let given = |name: &str| {
             let value = header.first(name).map(|field| field.value());

@@ -99,8 +99,11 @@ pub struct Deposit {
     pub queue_id: MessageId,
     /// For whom.
     pub recipient: Address,
-    /// Who wrote it, to whom a reply goes.
+    /// Who wrote it.
     pub author: Address,
+    /// Whether a reply can go there: not where the author is who replied in the portal.
+    #[serde(default = "yes")]
+    pub answerable: bool,
     /// The name beside that address, where it is fit to be shown.
     pub author_name: Option<String>,
     /// Its Message-ID, for replies.
@@ -122,4 +125,8 @@ pub struct Deposit {
     pub language: Language,
     /// When it goes.
     pub expires: Timestamp,
+}
+
+const fn yes() -> bool {
+    true
 }

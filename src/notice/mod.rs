@@ -31,6 +31,8 @@ pub struct Setting {
     pub url: String,
     /// The local part of the address that notices come from; its domain is the author's.
     pub notice_from: String,
+    /// The domains that we sign for, and those below them are ours too.
+    pub domains: Vec<Domain>,
     /// Our name, in Message-IDs.
     pub hostname: Domain,
     /// Whom people may ask, and who reports come from.
@@ -71,9 +73,20 @@ pub struct Composed {
 
 impl Setting {
     /// The address that a mail on an author's behalf comes from: in the author's domain, which
-    /// signs it. Without an author it is in the postmaster's.
-    pub fn from_address(&self, author: Option<&Address>) -> Address {
-        let domain = author.unwrap_or(&self.postmaster).domain();
+    /// signs it. Who replied in the portal is not of ours: then it is in the recipient's. Without
+    /// an author it is in the postmaster's.
+    pub fn from_address(&self, author: Option<&Address>, recipient: &Address) -> Address {
+        let author = author.unwrap_or(&self.postmaster);
+        let is_ours = |it: &&Address| {
+            let mut domains = self.domains.iter();
+            domains.any(|domain| it.domain().is_within(domain))
+        };
+        let behalf = [author, recipient].into_iter().find(is_ours);
+        self.address_in(behalf.unwrap_or(author).domain())
+    }
+
+    /// Our own address in a domain.
+    pub fn address_in(&self, domain: &Domain) -> Address {
         Address::parse(&format!("{}@{domain}", self.notice_from))
             .unwrap_or_else(|_| self.postmaster.clone())
     }
@@ -125,7 +138,7 @@ impl Setting {
         ];
         blocks.push(self.foot(language, "mail.reply"));
         blocks.push(self.operator(language));
-        let from = self.from_address(asked.author.as_ref());
+        let from = self.from_address(asked.author.as_ref(), &asked.recipient);
         let unique = id.to_string();
         let subject = self.fill(language, "code.subject", &[("operator", &self.operator)]);
         self.compose(
@@ -226,7 +239,7 @@ impl Setting {
             self.foot(language, "mail.reply"),
             self.operator(language),
         ];
-        let from = self.from_address(Some(waiting.author));
+        let from = self.from_address(Some(waiting.author), waiting.recipient);
         let unique = format!("{unique}.{}", waiting.reference);
         self.compose(
             &unique,

@@ -14,6 +14,7 @@ fn setting() -> Setting {
         operator: "Clinic West".to_owned(),
         url: "https://portal.clinic.example/".to_owned(),
         notice_from: "secure-mail".to_owned(),
+        domains: vec!["clinic.example".parse().unwrap()],
         hostname: "mta.clinic.example".parse().unwrap(),
         postmaster: address("postmaster@clinic.example"),
         language: Language::En,
@@ -408,7 +409,7 @@ fn what_an_operator_is_called_breaks_nothing() {
         assert!(html.contains("Smith &amp; &lt;Sons&gt;") && !html.contains("<Sons"));
     }
     setting.notice_from = "not a local part".to_owned();
-    let from = setting.from_address(None);
+    let from = setting.from_address(None, &address("r@b.example"));
     assert_eq!(from, address("postmaster@clinic.example"));
 }
 
@@ -495,4 +496,17 @@ proptest! {
             prop_assert!(shown.chars().count() <= MAX_NAME_CHARS);
         }
     }
+}
+
+#[test]
+fn mails_about_a_reply_come_from_the_domain_of_whom_it_is_for() {
+    let setting = setting();
+    let from = |author: &str, recipient: &str| {
+        let from = setting.from_address(Some(&address(author)), &address(recipient));
+        from.to_string()
+    };
+    let [kim, jo] = ["kim@b.example", "jo@ward.clinic.example"];
+    assert_eq!(from(jo, kim), "secure-mail@ward.clinic.example");
+    assert_eq!(from(kim, jo), "secure-mail@ward.clinic.example");
+    assert_eq!(from(kim, kim), "secure-mail@b.example");
 }

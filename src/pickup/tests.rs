@@ -20,6 +20,7 @@ fn deposit(octets: u64) -> Deposit {
         queue_id: MessageId::new(1),
         recipient: kim(),
         author: Address::parse("jo@clinic.example").unwrap(),
+        answerable: true,
         author_name: None,
         message_id: "<1@clinic.example>".to_owned(),
         accepted: Timestamp::from_secs(900),

@@ -171,7 +171,11 @@ impl Daemon {
     /// process cannot change (`data_directory`, listeners, limits, retry, the log's path, the
     /// administrative socket) keeps its value until a restart, and the warning says so.
     pub fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let rebuilt = start::rebuild(&config, &self.credentials, self.clock)?;
+        let mut rebuilt = start::rebuild(&config, &self.credentials, self.clock)?;
+        if let (Some(method), Some(portal)) = (&mut rebuilt.machinery.portal, &self.portal) {
+            // The portal sends codes to telephones as it could when it started.
+            method.phone_codes &= portal.has_phones();
+        }
         let fresh = match (&self.portal, config.portal()) {
             (Some(_), Some(portal)) => {
                 let fresh = portal::Fresh::build(&portal, &self.credentials)?;

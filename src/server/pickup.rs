@@ -27,6 +27,7 @@ pub(super) fn method(config: &Config, clock: Clock) -> Result<Option<flow::Porta
             operator: section.name.clone(),
             url: build::origin(&portal)?.as_str().to_owned(),
             notice_from: section.notice_from.clone(),
+            domains: config.dkim.iter().map(|key| key.domain.clone()).collect(),
             hostname: config.hostname.clone(),
             postmaster: config.postmaster.clone(),
             language: section.language,

@@ -95,6 +95,7 @@ impl Scene {
                 operator: "Clinic".to_owned(),
                 url: "https://portal.clinic.example".to_owned(),
                 notice_from: "secure-mail".to_owned(),
+                domains: vec![domain("clinic.example")],
                 hostname: domain("mail.clinic.example"),
                 postmaster: address("postmaster@clinic.example"),
                 language: Language::En,
@@ -542,7 +543,7 @@ async fn reminders_reports_and_events_go_their_way() {
 }
 
 const REPLY: &[u8] = b"From: Kim via Clinic <secure-mail@clinic.example>\r\n\
-    To: <a@clinic.example>\r\nSubject: Re: canary-subject\r\n\r\nthanks\r\n";
+    Reply-To: r@b.example\r\nTo: <a@clinic.example>\r\nSubject: Re: canary-subject\r\n\r\nthanks\r\n";
 
 fn reply(ticket: u64, to: &str, level: &str, content: &[u8]) -> Value {
     json!({"request": "reply", "ticket": ticket, "queue_id": 7, "from": "r@b.example", "to": to,
@@ -605,10 +606,45 @@ async fn replies_that_are_none_of_ours_are_refused_and_nothing_is_kept() {
     let line = scene.start();
     let (server, path) = door(&scene, &line).await;
     let with = |header: &str, body: &str| format!("{header}\r\n{body}").into_bytes();
-    let from = "From: <secure-mail@clinic.example>\r\n";
+    let from = "From: <secure-mail@clinic.example>\r\nReply-To: r@b.example\r\n";
+    let only = "From: <secure-mail@clinic.example>\r\n";
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("a@elsewhere.example", REPLY.to_vec()),
-        ("a@clinic.example", with("From: <a@b.example>\r\n", "x\r\n")),
+        (
+            "a@clinic.example",
+            with("From: <a@b.example>\r\nReply-To: r@b.example\r\n", "x\r\n"),
+        ),
+        // Somebody of ours, and nobody who wrote it.
+        (
+            "a@clinic.example",
+            with(
+                "From: <head@clinic.example>\r\nReply-To: r@b.example\r\n",
+                "x\r\n",
+            ),
+        ),
+        (
+            "a@clinic.example",
+            with(
+                "From: <secure-mail@ward.clinic.example>\r\nReply-To: r@b.example\r\n",
+                "x\r\n",
+            ),
+        ),
+        ("a@clinic.example", with(only, "x\r\n")),
+        (
+            "a@clinic.example",
+            with(&format!("{only}Reply-To: head@clinic.example\r\n"), "x\r\n"),
+        ),
+        (
+            "a@clinic.example",
+            with(
+                &format!("{only}Reply-To: r@b.example, s@b.example\r\n"),
+                "x\r\n",
+            ),
+        ),
+        (
+            "a@clinic.example",
+            with(&format!("{from}Reply-To: r@b.example\r\n"), "x\r\n"),
+        ),
         (
             "a@clinic.example",
             with("To: <a@clinic.example>\r\n", "x\r\n"),
@@ -637,6 +673,34 @@ async fn replies_that_are_none_of_ours_are_refused_and_nothing_is_kept() {
     }
     let summary = line.handle.summary().await.unwrap();
     assert_eq!(summary.messages, 0);
+    drop(server);
+    line.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_sent_a_reply_into_the_portal_is_told_who_wrote_it() {
+    let scene = Scene::new(&[Method::Portal]);
+    let portal = scene.portal();
+    let line = scene.start();
+    let (server, path) = door(&scene, &line).await;
+    let mut asker = connect(&path).await;
+    let request = reply(1, "a@clinic.example", "protected", REPLY);
+    let id = queue_id(&asker.ask(request, REPLY).await);
+    let deposited = line.event(is("deposited")).await;
+    assert_eq!(deposited["queue_id"], id.to_string());
+    let (deposit, content) = portal.deposits().remove(0);
+    assert_eq!(
+        (&deposit.author, &deposit.author_name, deposit.answerable),
+        (&address("r@b.example"), &None, false)
+    );
+    assert!(String::from_utf8(content).unwrap().contains("thanks"));
+    // The notice is ours all the same, and signed as such.
+    let taken = scene.senders_mx.heard().taken;
+    let notice = String::from_utf8(taken[0].content.clone()).unwrap();
+    assert!(notice.contains("<secure-mail@clinic.example>"), "{notice}");
+    assert!(notice.contains("d=clinic.example"), "{notice}");
+    assert!(notice.contains("r@b.example"), "{notice}");
+    assert!(!notice.contains("secure-mail@b.example"), "{notice}");
     drop(server);
     line.stop().await;
 }

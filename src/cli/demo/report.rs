@@ -412,7 +412,7 @@ impl Report {
     pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.head);
         for (name, value) in &self.lines {
-            text.push_str(&format!("  {name:<11}{value}\n"));
+            text.push_str(&format!("  {name:<13}{value}\n"));
         }
         for fault in &self.faults {
             text.push_str(&format!("  WRONG      {fault}\n"));

@@ -15,12 +15,13 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use super::super::certificate;
 use super::super::problem::{At, Sheet, Spot};
 use super::super::secret::Credentials;
-use super::super::sections::{ClamdAddress, PortalConfig, PortalSection};
+use super::super::sections::{ClamdAddress, Config, LogTarget, PortalConfig, PortalSection};
 use super::super::shown::{LogoError, read_logo, read_texts};
 use super::MAX_SOCKET_PATH_OCTETS;
 use super::kept::{cause, large_secret, secret_file};
 use super::pem::{in_time, pem_problem, roots_problem};
-use crate::mail::Timestamp;
+use crate::directory::Users;
+use crate::mail::{Address, Timestamp};
 use crate::world::url::Host;
 
 /// How long clamd may take to say that it is there.
@@ -51,6 +52,9 @@ pub(super) fn own(
         sheet,
     );
     directory(&section.directory, sheet);
+    if let Some(LogTarget::File(path)) = &section.access_log {
+        access_log(path, section.at, sheet);
+    }
     shown_certificate(config, now, credentials, sheet);
     if let Host::Address(_) = section.url.host() {
         sheet.warn(
@@ -162,6 +166,88 @@ fn directory(path: &At<std::path::PathBuf>, sheet: &mut Sheet<'_>) {
             "name a directory of its own",
         );
     }
+    can_be_made(path, "portal.directory", path.at, sheet);
+}
+
+/// What hinders a directory from being made where nothing is yet.
+enum Hindrance<'p> {
+    /// That is no directory.
+    NoDirectory(&'p Path),
+    /// Whoever checks may not write to that.
+    NotWritable(&'p Path),
+}
+
+fn hindrance(path: &Path) -> Option<Hindrance<'_>> {
+    if path.as_os_str().is_empty() || path.exists() {
+        return None;
+    }
+    let ancestors = path.ancestors().skip(1);
+    let there = ancestors
+        .filter(|it| !it.as_os_str().is_empty())
+        .find(|it| it.exists())?;
+    if !there.is_dir() {
+        return Some(Hindrance::NoDirectory(there));
+    }
+    let writable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(there, writable)
+        .is_err()
+        .then_some(Hindrance::NotWritable(there))
+}
+
+/// Notes that a directory cannot be made.
+fn can_be_made(path: &Path, name: &str, at: Spot, sheet: &mut Sheet<'_>) {
+    let shown = path.display();
+    match hindrance(path) {
+        None => {}
+        Some(Hindrance::NoDirectory(file)) => sheet.wrong(
+            at,
+            format!(
+                "{name} {shown} cannot be made: {} is no directory",
+                file.display()
+            ),
+            "choose another path",
+        ),
+        Some(Hindrance::NotWritable(parent)) => sheet.warn(
+            at,
+            format!(
+                "{name} {shown} is not there, and {} cannot be written to by who runs this",
+                parent.display()
+            ),
+            "make it, and give it to the user of the portal",
+        ),
+    }
+}
+
+fn access_log(path: &Path, at: Spot, sheet: &mut Sheet<'_>) {
+    if path.is_dir() {
+        let what = format!("portal.access_log {} is a directory", path.display());
+        sheet.wrong(at, what, "name a file, or \"stdout\"");
+    } else if let Some(parent) = path.parent() {
+        can_be_made(parent, "the folder of portal.access_log", at, sheet);
+    }
+}
+
+/// Whom outsiders may write to must be ours: what they write comes from an address in that domain.
+pub(super) fn write_to(config: &Config, users: Option<&Users>, sheet: &mut Sheet<'_>) {
+    let (Some(section), Some(users)) = (&config.portal, users) else {
+        return;
+    };
+    let is_ours = |address: &&Address| {
+        users.iter().any(|user| user.may_send_as(address))
+            || config
+                .dkim
+                .iter()
+                .any(|key| address.domain().is_within(&key.domain))
+    };
+    for address in section.write_to.iter().filter(|it| !is_ours(it)) {
+        sheet.warn(
+            section.at,
+            format!(
+                "portal.write_to has {address}: no account may send as it, and no DKIM key signs for its domain"
+            ),
+            "name addresses of your own domains, or add the key",
+        );
+    }
 }
 
 fn texts(folder: &At<std::path::PathBuf>, sheet: &mut Sheet<'_>) {
@@ -207,7 +293,7 @@ fn logo(path: &At<std::path::PathBuf>, sheet: &mut Sheet<'_>) {
 fn said(error: &LogoError) -> String {
     match error {
         LogoError::File(error) => format!("cannot be read: {}", cause(error)),
-        LogoError::Kind => error.to_string(),
+        LogoError::Kind | LogoError::Svg(_) => error.to_string(),
     }
 }
 

@@ -279,6 +279,41 @@ pub(super) fn fits_the_line(
     }
 }
 
+/// Paths that only one thing can have.
+pub(super) fn shares_no_file(
+    section: &PortalSection,
+    listeners: &[ListenerSection],
+    admin_socket: &Path,
+    log_delivery: &LogTarget,
+    sheet: &mut Sheet<'_>,
+) {
+    let sockets = [
+        (&section.socket, "portal.socket"),
+        (&section.mail_socket, "portal.mail_socket"),
+    ];
+    for (socket, name) in sockets {
+        if socket.value == admin_socket {
+            let what = format!("{name} is admin.socket: each needs its own path");
+            sheet.wrong(socket.at, what, "choose another for one of them");
+        }
+        let taken = ListenerAddress::Unix(socket.value.clone());
+        if listeners.iter().any(|it| it.address.value == taken) {
+            let what = format!("{name} is that of a listener: each needs its own path");
+            sheet.wrong(socket.at, what, "choose another for one of them");
+        }
+    }
+    if let (Some(LogTarget::File(own)), LogTarget::File(other)) =
+        (&section.access_log, log_delivery)
+        && own == other
+    {
+        sheet.wrong(
+            section.at,
+            "portal.access_log is log.delivery: lines of two kinds would stand in one file",
+            "choose another for one of them",
+        );
+    }
+}
+
 /// Where paths are taken from.
 struct Place<'p> {
     base: &'p Path,
@@ -373,18 +408,21 @@ impl Times {
     fn read(sheet: &mut Sheet<'_>, section: &mut Section<'_>) -> Self {
         let expiry = value::duration(MINUTE, MAX_EXPIRY);
         let expire = section.optional(sheet, "expire_after", expiry);
+        let expire_at = expire.as_ref().map(|it| it.at);
         let expire = expire.map_or(30 * DAY, |it| it.value);
         let mut sometime = |key| {
             let span = section.optional(sheet, key, words::span_or_never(MINUTE, MAX_EXPIRY));
             let (given, span) = match span {
                 Some(At { value, at }) => (value.map(|_| at), value),
-                None => (None, Some(7 * DAY)),
+                None => (expire_at, Some(7 * DAY)),
             };
             if let (Some(at), Some(span)) = (given, span)
                 && span >= expire
             {
-                let what =
-                    format!("portal.{key} is not before portal.expire_after: it never comes");
+                let what = format!(
+                    "portal.{key} ({}) is not before portal.expire_after: it never comes",
+                    value::show_duration(span)
+                );
                 sheet.warn(at, what, "make it shorter, or write \"never\"");
             }
             span
@@ -463,7 +501,7 @@ impl Replies {
         let types = section.list(sheet, "reply_types", "[\"iso\"]", words::refused_type);
         let clamd = section.optional(sheet, "clamd", words::clamd);
         let example = "[\"office@clinic.example\"]";
-        let write_to = section.list(sheet, "write_to", example, value::address);
+        let write_to = section.list(sheet, "write_to", example, words::one_address);
         if let Some(list) = &write_to
             && list.value.len() > MAX_WRITE_TO
         {

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use super::super::bounce::read_header;
 use super::super::line::{Line, Machinery};
-use super::{Portal, address, author};
+use super::{Portal, Writer, address, writer};
 use crate::mail::{DeferReason, Deposit, EnhancedCode, Notice, Outcome, RecipientOutcome, Status};
-use crate::notice;
 use crate::pickup::PickupError;
 use crate::queue::Attempt;
 
@@ -44,8 +43,8 @@ pub(in crate::flow) async fn leave(
         let busy = |recipient| not_left(recipient, deferred(text));
         return recipients.into_iter().map(busy).collect();
     };
-    let name = match read_header(line, attempt.id).await {
-        Ok(header) => notice::author_name(&header),
+    let writer = match read_header(line, attempt.id).await {
+        Ok(header) => writer(&attempt.envelope, &header, &line.postmaster),
         Err(error) => {
             tracing::error!(queue_id = %attempt.id, error = &error as &dyn std::error::Error, "a message that is to be left in the portal cannot be read; it waits");
             let failed = |recipient| not_left(recipient, deferred("the content cannot be read"));
@@ -54,7 +53,7 @@ pub(in crate::flow) async fn leave(
     };
     let mut outcomes = Vec::new();
     for recipient in recipients {
-        match one(line, portal, notice, attempt, recipient, name.clone()).await {
+        match one(line, portal, notice, attempt, recipient, &writer).await {
             Ok(()) => attempt.recipients.push(recipient),
             Err(outcome) => outcomes.push(not_left(recipient, outcome)),
         }
@@ -68,7 +67,7 @@ async fn one(
     notice: &Notice,
     attempt: &Attempt,
     recipient: u32,
-    author_name: Option<String>,
+    writer: &Writer,
 ) -> Result<(), Outcome> {
     let envelope = &attempt.envelope;
     let (Some(plan), Some(to)) = (
@@ -82,8 +81,9 @@ async fn one(
         reference: notice.reference(),
         queue_id: attempt.id,
         recipient: to.clone(),
-        author: author(envelope, &line.postmaster).clone(),
-        author_name,
+        author: writer.address.clone(),
+        answerable: writer.answerable,
+        author_name: writer.name.clone(),
         message_id: envelope.message_id.clone(),
         accepted: envelope.received,
         octets: envelope.size,

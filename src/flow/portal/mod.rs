@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::mail::message::{Header, mailboxes};
 use crate::mail::pickup::REFERENCE_OCTETS;
 use crate::mail::{Address, Domain, Envelope, Language, MessageClass, Reference};
-use crate::notice::Setting;
+use crate::notice::{self, Setting};
 use crate::pickup::Pickup;
 
 /// The name of the account, and of the listener, that replies from the portal come in by. No
@@ -69,6 +70,38 @@ pub(super) fn is_reply(envelope: &Envelope) -> bool {
     let client = envelope.client.as_ref();
     envelope.class == MessageClass::Submitted
         && client.is_some_and(|it| it.listener == PORTAL_ACCOUNT && it.user == PORTAL_ACCOUNT)
+}
+
+/// Who the recipient of a deposit is told has written it.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    pub(super) address: Address,
+    /// The name beside it, where it is fit to be shown.
+    pub(super) name: Option<String>,
+    /// Whether a reply in the portal could be sent there.
+    pub(super) answerable: bool,
+}
+
+/// Who wrote a message, by its envelope and header. A reply from the portal is from our own address
+/// there; who wrote it is in Reply-To, which its door has checked.
+pub(super) fn writer(envelope: &Envelope, header: &[u8], postmaster: &Address) -> Writer {
+    let author = author(envelope, postmaster).clone();
+    if !is_reply(envelope) {
+        return Writer {
+            address: author,
+            name: notice::author_name(header),
+            answerable: true,
+        };
+    }
+    let replier = Header::parse(header).ok().and_then(|header| {
+        let named = mailboxes(header.first("Reply-To")?.body()).ok()?;
+        named.into_iter().next()
+    });
+    Writer {
+        address: replier.unwrap_or(author),
+        name: None,
+        answerable: false,
+    }
 }
 
 /// A reference that nobody guesses; `None` where the system has no randomness.

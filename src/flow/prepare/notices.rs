@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use super::super::bounce::read_header;
 use super::super::line::{Line, Machinery};
-use super::super::portal::{Portal, address, author, new_reference};
+use super::super::portal::{Portal, Writer, address, new_reference, writer};
 use super::PrepareError;
 use super::render::signing_domain;
 use crate::mail::{
     Decision, Level, Notice, PickupBy, Prepared, RecipientPlan, Reference, Rendition, Timestamp,
 };
-use crate::notice::{self, Waiting};
+use crate::notice::Waiting;
 use crate::policy::{Wanted, wanted};
 use crate::queue::{Preparation, ToDecide};
 
@@ -48,7 +48,8 @@ pub(super) async fn notices(
         return Ok(made);
     }
     let header = read_header(line, preparation.id).await;
-    let name = notice::author_name(&header.map_err(PrepareError::Content)?);
+    let header = header.map_err(PrepareError::Content)?;
+    let writer = writer(&preparation.envelope, &header, &line.postmaster);
     let room = MAX_NOTICES.saturating_sub(kept(preparation));
     let mut drafts = Vec::new();
     for (at, (to_decide, decision)) in preparation.recipients.iter().zip(decisions).enumerate() {
@@ -61,7 +62,7 @@ pub(super) async fn notices(
         }
         let reference = reference(line, preparation, to_decide);
         let reference = reference.ok_or(PrepareError::NoRandomness)?;
-        let notice = compose(line, portal, preparation, to_decide, &name, reference, now);
+        let notice = compose(portal, preparation, to_decide, &writer, reference, now);
         drafts.extend(notice.map(|notice| Draft {
             at,
             level: decision.level,
@@ -126,11 +127,10 @@ pub(super) fn called(prepared: &Prepared, recipient: u32) -> Option<Reference> {
 }
 
 fn compose(
-    line: &Line,
     portal: &Portal,
     preparation: &Preparation,
     to_decide: &ToDecide,
-    author_name: &Option<String>,
+    writer: &Writer,
     reference: Reference,
     now: Timestamp,
 ) -> Option<Notice> {
@@ -139,8 +139,8 @@ fn compose(
     let waiting = Waiting {
         reference,
         recipient,
-        author: author(envelope, &line.postmaster),
-        author_name: author_name.as_deref(),
+        author: &writer.address,
+        author_name: writer.name.as_deref(),
         language: portal.language(envelope, recipient),
         expires: now + portal.expire_after,
     };

@@ -357,7 +357,7 @@ fn message(
         files,
         print: format!("{here}/print"),
         original: may_leave(&gate.record).then(|| format!("{here}/message.eml")),
-        can_reply: visitor.portal.options.replies,
+        can_reply: visitor.portal.options.replies && gate.record.answerable,
         reply: format!("{here}/reply"),
         replies: replies.collect(),
         here,

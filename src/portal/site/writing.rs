@@ -287,6 +287,9 @@ async fn reply(visitor: &Visitor<'_>) -> Answer {
         Err(answer) => return *answer,
     };
     let record = &gate.record;
+    if !record.answerable {
+        return visitor.error(Status::NOT_FOUND);
+    }
     let people = (record.recipient.to_string(), view::author(record));
     let limit = visitor.portal.options.files.octets;
     let draw = |(status, shell), typed| {

@@ -98,6 +98,7 @@ fn deposit(number: u8, octets: u64) -> ToPortal {
         queue_id: MessageId::new(number.into()),
         recipient: Address::parse("kim@there.example").unwrap(),
         author: Address::parse("ann@here.example").unwrap(),
+        answerable: true,
         author_name: None,
         message_id: "<1@here.example>".to_owned(),
         accepted: now,

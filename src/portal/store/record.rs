@@ -36,6 +36,8 @@ pub struct Record {
     pub recipient: Address,
     /// Who wrote it.
     pub author: Address,
+    /// Whether a reply can go there.
+    pub answerable: bool,
     /// The name beside that address.
     pub author_name: Option<String>,
     /// Its Message-ID.
@@ -104,6 +106,7 @@ impl Record {
             queue_id: deposit.queue_id,
             recipient: deposit.recipient,
             author: deposit.author,
+            answerable: deposit.answerable,
             author_name: deposit.author_name,
             message_id: deposit.message_id,
             accepted: deposit.accepted,

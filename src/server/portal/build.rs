@@ -36,14 +36,12 @@ pub(super) fn store(
     let section = &config.portal;
     let key = section.master_key.read(credentials);
     let key = key.map_err(PortalError::MasterKeySecret)?;
-    // A reply is written here before it is handed on, in the form in which it travels.
-    let reply = section.reply_size.saturating_mul(11) / 8;
     Ok(StoreOptions {
         directory: section.directory.value.clone(),
         master_key: MasterKey::from_base64(&key).map_err(PortalError::MasterKey)?,
         bounds: Bounds {
             per_mailbox: section.mailbox_messages,
-            message_octets: config.message_size.max(reply).saturating_add(ADDED_OCTETS),
+            message_octets: message_octets(config),
             ..Bounds::default()
         },
         reminders: Reminders {
@@ -206,26 +204,53 @@ fn clamd(address: &ClamdAddress) -> Clamd {
     })
 }
 
-/// Whether something differs that only a start takes into force.
-pub(super) fn needs_restart(old: &PortalConfig, new: &PortalConfig) -> bool {
+/// The keys that differ and that only a start takes into force.
+pub(super) fn needs_restart(old: &PortalConfig, new: &PortalConfig) -> Vec<&'static str> {
     let addresses = |config: &PortalConfig| -> Vec<_> {
         let addresses = config.portal.addresses.iter();
         addresses.map(|address| address.value).collect()
     };
     let phones = |config: &PortalConfig| {
         let sms = config.portal.sms.as_ref();
-        sms.map(|sms| (sms.url.value.clone(), sms.token.value.clone()))
+        sms.map(|sms| {
+            let ca_file = sms.ca_file.as_ref().map(|path| path.value.clone());
+            (sms.url.value.clone(), sms.token.value.clone(), ca_file)
+        })
     };
     let (a, b) = (&old.portal, &new.portal);
-    a.master_key.value != b.master_key.value
-        || addresses(old) != addresses(new)
-        || a.url.value != b.url.value
-        || a.directory.value != b.directory.value
-        || a.socket.value != b.socket.value
-        || a.mail_socket.value != b.mail_socket.value
-        || a.access_log != b.access_log
-        || phones(old) != phones(new)
-        || (a.remind_after, a.unread_after) != (b.remind_after, b.unread_after)
-        || (a.session, a.idle, a.code_life) != (b.session, b.idle, b.code_life)
-        || a.mailbox_messages != b.mailbox_messages
+    let differs = [
+        ("master_key", a.master_key.value != b.master_key.value),
+        ("address", addresses(old) != addresses(new)),
+        ("url", a.url.value != b.url.value),
+        ("directory", a.directory.value != b.directory.value),
+        ("socket", a.socket.value != b.socket.value),
+        ("mail_socket", a.mail_socket.value != b.mail_socket.value),
+        ("access_log", a.access_log != b.access_log),
+        ("portal.sms", phones(old) != phones(new)),
+        ("remind_after", a.remind_after != b.remind_after),
+        ("unread_after", a.unread_after != b.unread_after),
+        ("session", a.session != b.session),
+        ("idle", a.idle != b.idle),
+        ("code_life", a.code_life != b.code_life),
+        ("mailbox_messages", a.mailbox_messages != b.mailbox_messages),
+        ("limits.message_size", old.message_size != new.message_size),
+        ("reply_size", message_octets(old) != message_octets(new)),
+        (
+            "limits.drain_timeout",
+            old.drain_timeout != new.drain_timeout,
+        ),
+        (
+            "dns.servers",
+            a.sms.is_some() && old.dns_servers != new.dns_servers,
+        ),
+    ];
+    let differs = differs.into_iter().filter(|(_, differs)| *differs);
+    differs.map(|(key, _)| key).collect()
+}
+
+/// Octets that the store takes.
+fn message_octets(config: &PortalConfig) -> u64 {
+    // A reply is written here before it is handed on, in the form in which it travels.
+    let reply = config.portal.reply_size.saturating_mul(11) / 8;
+    config.message_size.max(reply).saturating_add(ADDED_OCTETS)
 }

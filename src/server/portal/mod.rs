@@ -9,6 +9,7 @@
 //! recovery is the tested path.
 
 pub(super) mod build;
+mod reach;
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ use crate::world::BoxFuture;
 use crate::world::clock::Clock;
 use crate::world::dns_hickory::DnsSetupError;
 use crate::world::unix::SocketError;
+use reach::Reach;
 
 /// Why the portal did not start, or was not reloaded.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +120,8 @@ pub struct Portal {
     site: Arc<InForce>,
     server: Server,
     draining: watch::Sender<bool>,
+    /// Whether it could send codes to telephones when it started.
+    has_phones: bool,
     serving: JoinHandle<()>,
     addresses: Vec<SocketAddr>,
 }
@@ -168,7 +172,11 @@ impl Portal {
             courier: &courier,
             clock,
         };
-        let site = Arc::new(InForce(RwLock::new(parts.pages(pages))));
+        let site = Arc::new(InForce {
+            pages: RwLock::new(parts.pages(pages)),
+            line: Reach::watch(section.mail_socket.value.clone(), clock),
+        });
+        let has_phones = section.sms.is_some();
         let server = Server::new(
             options,
             certificate,
@@ -194,6 +202,7 @@ impl Portal {
             site,
             server,
             draining,
+            has_phones,
             serving,
             addresses,
         })
@@ -207,6 +216,11 @@ impl Portal {
     /// The configuration in force.
     pub fn config(&self) -> &PortalConfig {
         &self.config
+    }
+
+    /// Whether it can send codes to telephones: that is settled at its start.
+    pub(super) const fn has_phones(&self) -> bool {
+        self.has_phones
     }
 
     /// Takes certificate, logo, colour, imprint, texts and what may be replied into force, and opens
@@ -230,8 +244,12 @@ impl Portal {
         self.site.replace(parts.pages(fresh.pages));
         self.server.replace_certificate(fresh.certificate);
         self.server.reopen_log();
-        if build::needs_restart(&self.config, &config) {
-            tracing::warn!("some changed keys of [portal] take effect at the next start only");
+        let waiting = build::needs_restart(&self.config, &config);
+        if !waiting.is_empty() {
+            tracing::warn!(
+                keys = waiting.join(", "),
+                "changed keys take effect in the portal at the next start only"
+            );
         }
         self.config = config;
     }
@@ -316,15 +334,18 @@ impl Parts<'_> {
 }
 
 /// The pages in force: a reload puts others in their place, requests under way end with theirs.
-struct InForce(RwLock<Arc<Pages>>);
+struct InForce {
+    pages: RwLock<Arc<Pages>>,
+    line: Reach,
+}
 
 impl InForce {
     fn now(&self) -> Arc<Pages> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.pages.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn replace(&self, pages: Arc<Pages>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = pages;
+        *self.pages.write().unwrap_or_else(PoisonError::into_inner) = pages;
     }
 }
 
@@ -339,7 +360,7 @@ impl Site for InForce {
     }
 
     fn ready(&self) -> bool {
-        self.now().ready()
+        self.now().ready() && self.line.is_there()
     }
 
     fn problem_page(&self, problem: Problem, head: Option<&Head>) -> Option<String> {

@@ -123,7 +123,33 @@ pub(super) fn name(value: &DeValue<'_>) -> Result<String, Wrong> {
             "write what people know you by",
         ));
     }
+    if name.chars().any(is_unseen) {
+        return Err(Wrong::new(
+            "has characters that cannot be seen, or turn the direction of writing",
+            "write it anew, without them",
+        ));
+    }
     Ok(name)
+}
+
+/// Characters that are not seen, but change what is.
+const fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}' | '\u{feff}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// One address: no pattern, as accounts may have them.
+pub(super) fn one_address(value: &DeValue<'_>) -> Result<Address, Wrong> {
+    let address = value::address(value)?;
+    if address.to_string().contains('*') {
+        return Err(Wrong::new(
+            "is a pattern",
+            "name each address that outsiders may write to",
+        ));
+    }
+    Ok(address)
 }
 
 /// The part of an address before the @.
@@ -166,7 +192,12 @@ pub(super) fn language(value: &DeValue<'_>) -> Result<Language, Wrong> {
         ("fr", Language::Fr),
         ("zh", Language::Zh),
     ];
-    value::one_of(&LANGUAGES)(value)
+    let lower = value.as_str().map(str::to_ascii_lowercase);
+    let known = lower.filter(|lower| LANGUAGES.iter().any(|(word, _)| word == lower));
+    match known {
+        Some(word) => value::one_of(&LANGUAGES)(&DeValue::String(word.into())),
+        None => value::one_of(&LANGUAGES)(value),
+    }
 }
 
 /// A key of `portal.languages`.
@@ -201,6 +232,12 @@ pub(super) fn imprint(value: &DeValue<'_>) -> Result<Imprint, Wrong> {
         https(value)?;
         return Ok(Imprint::Url(text.to_owned()));
     }
+    if is_link(text) {
+        return Err(Wrong::new(
+            "is a link that does not begin with https://",
+            format!("name a page, as in {EXAMPLE}, or write lines of text"),
+        ));
+    }
     let control = |c: char| c.is_control() && c != '\n';
     if text.trim().is_empty() || text.len() > MAX_IMPRINT_OCTETS || text.chars().any(control) {
         return Err(Wrong::new(
@@ -209,6 +246,15 @@ pub(super) fn imprint(value: &DeValue<'_>) -> Result<Imprint, Wrong> {
         ));
     }
     Ok(Imprint::Text(text.to_owned()))
+}
+
+/// Whether a text would be a link: a scheme (RFC 3986 §3.1), with no blank behind it.
+fn is_link(text: &str) -> bool {
+    let Some((scheme, behind)) = text.trim().split_once(':') else {
+        return false;
+    };
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    scheme.len() > 1 && scheme.bytes().all(fits) && behind.starts_with(|c: char| !c.is_whitespace())
 }
 
 /// The end of a file's name, or a type.
@@ -324,6 +370,45 @@ mod tests {
         ] {
             assert!(origin(&string(text)).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_imprint_is_a_page_over_tls_or_a_text() {
+        let read = |text: &str| imprint(&string(text));
+        let page = "https://clinic.example/imprint";
+        assert_eq!(read(page), Ok(Imprint::Url(page.to_owned())));
+        for text in ["Clinic: West Road 1", "Clinic West\nTel.: 030"] {
+            assert_eq!(read(text), Ok(Imprint::Text(text.to_owned())), "{text}");
+        }
+        for text in [
+            "javascript:alert(1)",
+            " JavaScript:x",
+            "data:text/html,x",
+            "http://clinic.example",
+            "HTTPS://clinic.example",
+            "",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_what_they_look_like() {
+        assert_eq!(
+            name(&string("Dr. Roe & Söhne")),
+            Ok("Dr. Roe & Söhne".to_owned())
+        );
+        for text in ["a\u{202e}b", "a\u{200b}b", "a\nb", " a", "a\u{2066}"] {
+            assert!(name(&string(text)).is_err(), "{text:?}");
+        }
+        assert!(name(&string(&"a".repeat(81))).is_err());
+    }
+
+    #[test]
+    fn languages_are_known_in_any_case() {
+        assert_eq!(language(&string("DE")), Ok(Language::De));
+        assert_eq!(language(&string("zh")), Ok(Language::Zh));
+        assert!(language(&string("NL")).is_err());
     }
 
     #[test]

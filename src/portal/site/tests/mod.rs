@@ -4,7 +4,7 @@
 mod enumeration;
 mod matrix;
 mod scanner;
-mod spelling;
 mod sending;
+mod spelling;
 mod support;
 mod walk;

@@ -153,6 +153,7 @@ impl World {
             queue_id: MessageId::new(u64::from(number)),
             recipient: address(to),
             author: address("ada@clinic.example"),
+            answerable: true,
             author_name: Some("Ada Meyer".to_owned()),
             message_id: format!("<{number}@clinic.example>"),
             accepted: self.clock.now(),

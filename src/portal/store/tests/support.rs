@@ -80,6 +80,7 @@ pub(super) fn deposit(number: u64, octets: usize) -> Deposit {
         queue_id: MessageId::new(number),
         recipient: address("kim"),
         author: address("author"),
+        answerable: true,
         author_name: Some(format!("{CANARY} Author")),
         message_id: format!("<{number}@{CANARY}.example>"),
         accepted: START,
