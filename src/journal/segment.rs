@@ -172,7 +172,7 @@ mod tests {
         };
         let stored = header.encode();
         assert_eq!(stored.len(), 4096);
-        let mut expected = b"SPJSEGM1\x03\0\0\0\0\0\0\x000123456789abcdef".to_vec();
+        let mut expected = b"SPJSEGM1\x04\0\0\0\0\0\0\x000123456789abcdef".to_vec();
         expected.extend_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]);
         expected.extend_from_slice(&[0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18]);
         expected.extend_from_slice(b"saltsaltsaltsalt");
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(stored.len(), Meta::OCTETS);
         assert_eq!(
             &stored[..48],
-            b"SPJMETA1\x03\0\0\0\x01\x02\x03\x040123456789abcdefsaltsaltsaltsalt"
+            b"SPJMETA1\x04\0\0\0\x01\x02\x03\x040123456789abcdefsaltsaltsaltsalt"
         );
         assert_eq!(stored[48..80], [7; 32]);
         assert_eq!(Meta::decode(&stored), Some(meta));

@@ -41,8 +41,10 @@ pub fn not_opened(head: &Head) -> Vec<String> {
     if head.fetch.ahead {
         say("fetched ahead");
     }
+    // A person who saves what is behind a link of ours fetches it as nothing in particular.
+    let saved = |dest: &str| dest == "empty" && head.fetch.site == "same-origin";
     let dest = head.fetch.dest.as_str();
-    if !matches!(dest, "" | "document" | "iframe" | "frame") {
+    if !(matches!(dest, "" | "document" | "iframe" | "frame") || saved(dest)) {
         say("not fetched as a page");
     }
     reasons

@@ -2,7 +2,7 @@
 //! that changed. The policy is the real one.
 
 use super::*;
-use crate::mail::{Allowance, Hop, ShortHost, TlsStanding};
+use crate::mail::{Allowance, Hop, PickupFacts, ShortHost, TlsStanding};
 use crate::policy::source::{Exception, ExceptionScope};
 use crate::policy::{HeaderFacts, MessageFacts, Policy, PolicySource, RecipientFacts};
 
@@ -380,6 +380,11 @@ fn decide(bench: &mut Bench, span: Duration, policy: &Policy, asked: &Preparatio
     let facts = RecipientFacts {
         tls: asked.recipients[0].tls.clone(),
         suspected: asked.recipients[0].suspected_since.is_some(),
+        // What opens it does not travel by the mailbox.
+        pickup: PickupFacts {
+            secret: true,
+            ..PickupFacts::default()
+        },
         ..RecipientFacts::new("a@x.example".parse().unwrap(), at(span))
     };
     let decision = Decision::clone(&policy.decide(&message_facts(), &[facts])[0]);
