@@ -232,10 +232,12 @@ async function firstVisit(viewport, options, recipient) {
   const sandbox = await page.locator("iframe").getAttribute("sandbox");
   if (sandbox === null || /allow-(scripts|same-origin)/.test(sandbox)) throw new Error(`sandbox is ${sandbox}`);
   await page.goto(`${p.url}/m/${reference}`);
+  await onward(page);
   await page.getByRole("link", { name: t("message.print"), exact: true }).click();
   await page.getByText(CANARY).first().waitFor();
   await look(page, "print");
   await page.goto(`${p.url}/m/${reference}`);
+  await onward(page);
   await page.getByRole("link", { name: t("message.reply"), exact: true }).first().click();
   await look(page, "reply");
   const words = `Thank you from a window of ${viewport.width} pixels.`;
