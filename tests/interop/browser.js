@@ -591,7 +591,7 @@ checks["hostile HTML is shown and does nothing: no script, no request to a stran
     for (const frame of person.page.frames().slice(1)) {
       const bad = await frame.evaluate(`[...document.querySelectorAll("*")].filter((it) =>
         ["SCRIPT","SVG","MATH","IFRAME","OBJECT","EMBED","FORM","INPUT","STYLE","BASE","META"].includes(it.tagName.toUpperCase())
-          && !(it.tagName === "META" && it.getAttribute("charset"))
+          && !(it.tagName === "META" && !it.hasAttribute("http-equiv"))
         || [...it.attributes].some((attribute) => /^on|^style$|^srcdoc$|^formaction$/i.test(attribute.name)
           || /^\\s*(javascript|vbscript):/i.test(attribute.value))).map((it) => it.outerHTML.slice(0, 200))`);
       told.push(...bad);
