@@ -729,7 +729,12 @@ impl World {
                 assert!(submitted, "seed {seed}: a DSN of ours was dropped");
                 story.failures += 1;
             }
-            RecipientState::Final(Final::Delivered) => {}
+            RecipientState::Final(ended @ (Final::Delivered | Final::Deposited)) => {
+                let plan = settlement.prepared.as_ref().and_then(|it| it.plan(at));
+                let method = plan.and_then(|plan| plan.decision.method());
+                let by_portal = method == Some(Method::Portal);
+                assert_eq!(by_portal, *ended == Final::Deposited, "seed {seed}");
+            }
             RecipientState::Final(Final::Cancelled) => assert!(by_order, "seed {seed}"),
             RecipientState::Queued => {
                 assert!(by_order, "seed {seed}");

@@ -31,6 +31,7 @@ pub(super) fn fault(octets: &[u8]) -> Option<String> {
     let mut reader = Reader::from_str(text);
     let mut is_svg = false;
     let mut in_style = false;
+    let mut open = 0_usize;
     loop {
         let event = match reader.read_event() {
             Ok(event) => event,
@@ -38,6 +39,7 @@ pub(super) fn fault(octets: &[u8]) -> Option<String> {
         };
         let bad = match event {
             Event::Start(start) => {
+                open += 1;
                 in_style = name_of(&start) == "style";
                 is_svg |= name_of(&start) == "svg";
                 element(&start)
@@ -50,6 +52,7 @@ pub(super) fn fault(octets: &[u8]) -> Option<String> {
             Event::CData(text) if in_style => style(&text),
             Event::GeneralRef(_) if in_style => Some("writes its style with references".to_owned()),
             Event::End(_) => {
+                open = open.saturating_sub(1);
                 in_style = false;
                 None
             }
@@ -69,6 +72,9 @@ pub(super) fn fault(octets: &[u8]) -> Option<String> {
         if bad.is_some() {
             return bad;
         }
+    }
+    if open > 0 {
+        return Some("is no XML that can be read".to_owned());
     }
     (!is_svg).then(|| "has no <svg> element".to_owned())
 }

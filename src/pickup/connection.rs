@@ -126,7 +126,14 @@ impl Connection {
         let mut heard = [0; READ_OCTETS];
         let both = async {
             tokio::select! {
-                sent = writer.write_all(octets) => sent.map(|()| None),
+                sent = writer.write_all(octets) => match sent {
+                    Ok(()) => Ok(None),
+                    // It may have answered before it closed.
+                    Err(error) => match reader.read(&mut heard).await {
+                        Ok(count) if count > 0 => Ok(Some(count)),
+                        Ok(_) | Err(_) => Err(error),
+                    },
+                },
                 read = reader.read(&mut heard) => read.map(Some),
             }
         };

@@ -152,7 +152,8 @@ pub(super) fn page(page: &str, html: &str) {
             wanted.extend(attribute(by).into_iter().flat_map(str::split_whitespace));
         }
         labelled.extend(attribute("for"));
-        let hidden = attribute("type") == Some("hidden");
+        // What only password managers read stands outside the page for everybody else.
+        let hidden = attribute("type") == Some("hidden") || attribute("aria-hidden").is_some();
         if matches!(name, "input" | "textarea" | "select") && !hidden {
             fields.push(attribute("id").unwrap_or_default());
         }

@@ -9,7 +9,7 @@ const LARGE_OCTETS: usize = 90 * 1024 * 1024;
 
 /// A message with an attachment of 90 MB, as it is and not encoded.
 fn large() -> String {
-    let line = "x".repeat(997) + "\n";
+    let line = "x".repeat(996) + "\n";
     [
         "From: Ada Meyer <ada@clinic.example>\nSubject: Scans\nMIME-Version: 1.0\n\
          Content-Type: multipart/mixed; boundary=m\n\n--m\n\nHere they are.\n--m\n\
@@ -18,6 +18,7 @@ fn large() -> String {
         "--m--\n",
     ]
     .concat()
+    .replace('\n', "\r\n")
 }
 
 #[tokio::test]
