@@ -411,6 +411,22 @@ def strangers(check, d):
         d.mailbox.next_code("uma@selfsigned.test", seen)
         return True
 
+    def takes_as_long():
+        # In turn, so that whatever else this machine does falls on both; all before any throttle.
+        who = [f"t{number}@selfsigned.test" for number in range(20)]
+        references = [d.leave(each)[1] for each in who]
+        known, unknown = [], []
+        for number, reference in enumerate(references):
+            for taken, path in ((known, f"/m/{reference}"), (unknown, f"/m/8{number:02d}ZZZZZZZZZZZZZ")):
+                visitor = d.visitor()
+                form = visitor.get(path).page.form(path)
+                started = time.perf_counter()
+                visitor.submit(form, path)
+                taken.append(time.perf_counter() - started)
+        apart = abs(sorted(known)[10] - sorted(unknown)[10])
+        holds(apart < 0.02, f"medians are {apart * 1000:.1f} ms apart")
+        return True
+
     def wrong_codes():
         who = "wes@selfsigned.test"
         _, reference = d.leave(who)
@@ -488,6 +504,7 @@ def strangers(check, d):
         return wrong or True
 
     check("a reference that is none looks like one that is", unknown_looks_like_known)
+    check("and is answered in the same time", takes_as_long)
     check("wrong codes are slowed and open nothing", wrong_codes)
     check("a scanner that follows and submits everything leaves the message unread", scanner)
     check("nobody sees another's message", other_people)
@@ -542,6 +559,26 @@ def killed(check, d):
         equal(d.state(alive[0])["state"], "opened", "state after a kill right behind the opening")
         return True
 
+    def replies():
+        who = "killreply@selfsigned.test"
+        _, reference = d.leave(who)
+        visitor = d.visitor()
+        visitor.sign_in(reference, d.mailbox, who)
+        page = visitor.read(reference)
+        link = next(link for link in page.page.links if link.endswith("/reply"))
+        answer = visitor.get(link)
+        form = next(form for form in answer.page.forms if any(field["type"] == "textarea" for field in form["fields"]))
+        words = f"Taken before the kill {secrets.token_hex(8)}."
+        answer = visitor.submit(form, answer.path, textarea=words)
+        equal(answer.status, 200, "status of the reply")
+        d.daemon.kill()
+        d.start()
+        def arrived():
+            return [mail for mail in d.mailbox.mails(SENDER) if words in mail.as_string()]
+        holds(len(world.wait_for("reply", 60, arrived)) >= 1, "the reply is lost")
+        return True
+
+    check("kill -9 right behind a reply that was taken: it arrives", replies)
     check("kill -9 in 12 rounds: every accepted message is deposited once, what was retracted stays so", rounds)
 
 

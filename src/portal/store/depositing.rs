@@ -32,7 +32,7 @@ pub struct Incoming {
 #[derive(Debug)]
 enum Body {
     /// Into a file.
-    New(Sink),
+    New(Box<Sink>),
     /// Nowhere: the same content is here. How many there were.
     Same(u64),
 }
@@ -67,7 +67,7 @@ impl Store {
             }
             contents.room_for(deposit.octets)?;
             let sink = contents.create(deposit.reference, &deposit.recipient, &key)?;
-            Ok((Body::New(sink), deposit, key))
+            Ok((Body::New(Box::new(sink)), deposit, key))
         })
         .await?;
         Ok(Incoming {
@@ -197,7 +197,7 @@ impl Shared {
             (_, Body::Same(_)) => Err(StoreError::Overtaken),
             (before, Body::New(sink)) => {
                 let before = before.map(|before| before.reference);
-                self.add(deposit, secret, key, sink, before).await?;
+                self.add(deposit, secret, key, *sink, before).await?;
                 Ok(Deposited {
                     reference,
                     again: before.is_some(),

@@ -8,6 +8,9 @@ use crate::mail::{Level, Reference};
 use crate::portal::http::{Body, Method, Status};
 use crate::portal::store::reads;
 
+/// Fields and what is typed.
+type Form<'a> = &'a [(&'a str, &'a str)];
+
 const KIM: &str = "kim@patient.example";
 const SPELLINGS: [&str; 3] = [
     "KIM@patient.example",
@@ -88,7 +91,7 @@ async fn what_came_before_a_new_beginning_stays_closed_under_every_spelling() {
 async fn sessions_of_every_spelling_end_with_a_new_password_and_everywhere_and_with_the_account() {
     let world = World::new().await;
     owner(&world).await;
-    let ends: [(&str, &str, &[(&str, &str)]); 3] = [
+    let ends: [(&str, &str, Form<'_>); 3] = [
         (
             PASSWORD,
             "/account/password",
@@ -130,7 +133,7 @@ async fn asking_reads_no_deposit_however_many_there_are() {
         world.later(Duration::from_secs(61)).await;
         let mut browser = world.browser();
         let before = reads();
-        let steps: [(Method, &str, &[(&str, &str)]); 6] = [
+        let steps: [(Method, &str, Form<'_>); 6] = [
             (Method::Post, "/", &[("address", typed)]),
             (Method::Get, "/sign-in", &[]),
             (Method::Post, "/sign-in/send", &[]),
