@@ -49,19 +49,26 @@ function decoded(part) {
   return Buffer.from(octets, "latin1").toString("utf8");
 }
 
+// Every mail, read once. Nothing that is looked for here is larger than that; other checks send what is.
+const known = new Map();
+const MOST_OCTETS = 500000;
+
+function read(file) {
+  const { mtimeMs, size } = fs.statSync(file);
+  const raw = size <= MOST_OCTETS ? fs.readFileSync(file, "latin1") : "";
+  const boundary = /boundary="?([^"\r\n;]+)/i.exec(raw);
+  const parts = boundary ? raw.split(`--${boundary[1]}`).slice(1, -1).map((part) => part.trimStart()) : [raw];
+  return { time: mtimeMs, raw, head: raw.slice(0, raw.search(/\r?\n\r?\n/)), text: parts.map(decoded).join("\n") };
+}
+
 // Mails to `recipient`, oldest first: header and text.
 function mails(recipient) {
   const box = path.join(p.box, "new");
   if (!fs.existsSync(box)) return [];
-  return fs.readdirSync(box).map((name) => path.join(box, name))
-    .map((file) => ({ time: fs.statSync(file).mtimeMs, raw: fs.readFileSync(file, "latin1") }))
-    .filter(({ raw }) => raw.slice(0, raw.search(/\r?\n\r?\n/)).includes(recipient))
-    .sort((a, b) => a.time - b.time)
-    .map(({ raw }) => {
-      const boundary = /boundary="?([^"\r\n;]+)/i.exec(raw);
-      const parts = boundary ? raw.split(`--${boundary[1]}`).slice(1, -1).map((part) => part.trimStart()) : [raw];
-      return { raw, text: parts.map(decoded).join("\n") };
-    });
+  for (const name of fs.readdirSync(box)) {
+    if (!known.has(name)) known.set(name, read(path.join(box, name)));
+  }
+  return [...known.values()].filter(({ head }) => head.includes(recipient)).sort((a, b) => a.time - b.time);
 }
 
 async function until(what, look, limit = LIMIT_MS) {
