@@ -17,6 +17,7 @@ mod server;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::proto::link::{Answer, Code, Refusal};
 pub use server::{AdminError, AdminServer, AdminSocket};
 
 use crate::queue::{Operation, QueueFilter};
@@ -100,49 +101,4 @@ pub struct OrderRequest {
     /// Why, for the log.
     #[serde(default)]
     pub reason: String,
-}
-
-/// The answer to a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer<T> {
-    /// What was asked for.
-    Ok(T),
-    /// It was not to be had.
-    Error(Refusal),
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{text}")]
-pub struct Refusal {
-    /// For programs.
-    pub code: Code,
-    /// For people.
-    pub text: String,
-}
-
-/// Why there is no answer, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Code {
-    /// The request is not understood.
-    BadRequest,
-    /// There is no such thing.
-    NotFound,
-    /// It is against a rule, or over a bound.
-    Refused,
-    /// It cannot be done now.
-    Temporary,
-    /// The daemon is stopping.
-    Stopping,
-}
-
-impl Refusal {
-    fn new(code: Code, text: impl Into<String>) -> Self {
-        Self {
-            code,
-            text: text.into(),
-        }
-    }
 }
