@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import random
+import resource
 import secrets
 import signal
 import socket
@@ -66,12 +67,16 @@ class Deployment:
         w.daemons.append(self.daemon)
         self.portal = Portal(HOST, port, w.authority.ca)
         self.mailbox = Mailbox(w.postfix)
+        self.visitors = 0
 
     def start(self):
         self.daemon.start()
         world.wait_for("portal", 30, lambda: world.listening("127.0.0.1", self.portal.port))
 
     def visitor(self, **how):
+        """Somebody new, from a network of their own: the checks are not to use up one another's rates."""
+        self.visitors += 1
+        how.setdefault("source", (f"127.{1 + self.visitors // 250}.{self.visitors % 250}.1", 0))
         return Visitor(self.portal, **how)
 
     def send(self, recipient, text=None, subject=SUBJECT, fields=(), attached=None, sender=SENDER):
@@ -641,7 +646,44 @@ def apart(check, w, binary):
             equal(process.stop(), 0, "exit code")
         return True
 
+    def cores():
+        """Both have just handled a message, and may write as large a core as they like."""
+        d = Deployment(w, binary, "cores")
+        d.daemon.process = None
+        # Where the kernel hands cores to a program, nothing is proved by a file that is not there: the status says it.
+        control = world.Process(d.daemon.directory / "control.log", "sleep", "600", **unlimited_core(d))
+        time.sleep(0.2)
+        if not dumps(control):
+            print("     (this machine writes no cores at all: nothing is shown by their absence)", flush=True)
+        portal, mta = (world.Process(
+            d.daemon.directory / f"{part}.log", binary, "serve", "--only", part, "--config", d.daemon.config,
+            **unlimited_core(d)) for part in ("portal", "mta"))
+        w.processes += [portal, mta]
+        for port in (d.portal.port, *d.daemon.ports):
+            world.wait_for("a listener", 30, lambda port=port: world.listening("127.0.0.1", port))
+        _, reference = d.leave("core@selfsigned.test")
+        visitor = d.visitor()
+        visitor.sign_in(reference, d.mailbox, "core@selfsigned.test")
+        holds(CANARY in visitor.read(reference).page.text(), "it cannot be read")
+        return [name for name, process in (("portal", portal), ("line", mta)) if dumps(process)] or True
+
     check("line and portal as two processes; one waits for the other", two)
+    check("what crashes leaves no core", cores)
+
+
+def unlimited_core(d):
+    """A child that may leave a core, in a directory of this run."""
+    def allow():
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return {"cwd": d.daemon.directory, "preexec_fn": allow}
+
+
+def dumps(process):
+    """Whether a child that is made to crash dumps its core."""
+    process.child.send_signal(signal.SIGABRT)
+    end = os.waitid(os.P_PID, process.child.pid, os.WEXITED | os.WNOWAIT)
+    process.child.wait()
+    return end.si_code == os.CLD_DUMPED
 
 
 def checks(check, w, binary):
