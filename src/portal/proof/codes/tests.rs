@@ -15,6 +15,7 @@ fn report(id: u64, ended: Final, grade: Option<Grade>) -> Travelled {
         queue_id: MessageId::new(id),
         ended,
         grade,
+        reply: false,
     }
 }
 

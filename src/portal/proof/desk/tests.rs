@@ -49,6 +49,7 @@ fn mailed(desk: &Desk, client: Caller) -> String {
         queue_id: MessageId::new(issued.ticket),
         ended: Final::Delivered,
         grade: Some(Grade::Pkix),
+        reply: false,
     });
     issued.code.expose().to_owned()
 }

@@ -186,6 +186,7 @@ impl World {
             queue_id,
             ended: Final::Delivered,
             grade,
+            reply: false,
         });
     }
 
