@@ -12,6 +12,8 @@ use crate::journal::Pin;
 
 /// A table and a key.
 pub(super) type RowName = (Arc<str>, Arc<[u8]>);
+/// A segment, and a row that lies in it.
+pub(super) type Place = (u64, Arc<str>, Arc<[u8]>);
 
 /// A row as it is durable.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ pub(super) struct Row {
 pub(super) struct View {
     pub(super) tables: HashMap<Arc<str>, BTreeMap<Arc<[u8]>, Row>>,
     /// The same rows by their segments.
-    places: BTreeSet<(u64, Arc<str>, Arc<[u8]>)>,
+    places: BTreeSet<Place>,
     /// Octets of the records of all rows.
     live_octets: u64,
     /// Rows with changes under way: those must not be carried forward, or the old value would
@@ -110,7 +112,7 @@ impl View {
 
     /// The octets that live and the rows by segments, counted afresh.
     #[cfg(test)]
-    pub(super) fn recount(&self) -> (u64, BTreeSet<(u64, Arc<str>, Arc<[u8]>)>) {
+    pub(super) fn recount(&self) -> (u64, BTreeSet<Place>) {
         let rows = || {
             let tables = self.tables.iter();
             tables.flat_map(|(table, rows)| rows.iter().map(move |(key, row)| (table, key, row)))
@@ -124,7 +126,7 @@ impl View {
 
     /// The rows by segments, as they are kept.
     #[cfg(test)]
-    pub(super) fn places(&self) -> &BTreeSet<(u64, Arc<str>, Arc<[u8]>)> {
+    pub(super) fn places(&self) -> &BTreeSet<Place> {
         &self.places
     }
 }
