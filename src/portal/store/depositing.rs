@@ -128,7 +128,8 @@ impl Shared {
             return Ok(before); // takes no more room than it has
         }
         let index = self.index();
-        if index.live() >= self.bounds.deposits {
+        // Ended ones take rows as well, until they are no longer listed.
+        if index.live() >= self.bounds.deposits || self.records.is_full() {
             return Err(StoreError::TooMany);
         }
         if index.live_in(&deposit.recipient) >= self.bounds.per_mailbox {
