@@ -11,6 +11,7 @@ use super::messages::Gate;
 use super::pages::{Item, SentPage};
 use super::portal::Portal;
 use super::routes::Page;
+use super::sent::{MAX_SENT_PER_HOUR, Place};
 use super::shell::{Problem, Shell};
 use super::view;
 use super::visitor::Visitor;
@@ -23,13 +24,8 @@ use crate::portal::proof::Visit;
 use crate::portal::reading::{Identifiers, message_id};
 use crate::portal::store::{NewReply, Record, StoreError};
 
-/// Messages that one address may send in an hour.
-pub const MAX_SENT_PER_HOUR: u32 = 30;
-/// Addresses whose messages are counted at a time.
-const MAX_COUNTED: usize = 50_000;
-/// Replies on one page of the list.
-const PAGE_REPLIES: usize = 50;
-const HOUR_SECS: u64 = 3600;
+/// Replies on one page of the list: so many that it stays small, whatever its authors are called.
+const PAGE_REPLIES: usize = 40;
 
 pub(super) async fn show(visitor: &Visitor<'_>, page: Page) -> Answer {
     match page {
@@ -57,27 +53,10 @@ struct Letter<'a> {
 }
 
 impl Portal {
-    /// Counts a message; `false` where it is one too many for this hour.
-    fn may_send(&self, from: &Address) -> bool {
-        let hour = self.now().as_secs() / HOUR_SECS;
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if sent.len() >= MAX_COUNTED {
-            sent.retain(|_, (counted, _)| *counted == hour);
-        }
-        if sent.len() >= MAX_COUNTED {
-            return false;
-        }
-        let counted = sent.entry(from.mailbox_key()).or_insert((hour, 0));
-        if counted.0 != hour {
-            *counted = (hour, 0);
-        }
-        counted.1 += 1;
-        counted.1 <= MAX_SENT_PER_HOUR
-    }
-
     /// How the answered message is tied to others.
     fn identifiers(&self, record: &Record) -> Identifiers {
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = self.memory.threads.lock();
+        let threads = threads.unwrap_or_else(PoisonError::into_inner);
         let known = threads.get(&record.reference).cloned();
         known.unwrap_or_else(|| Identifiers {
             message_id: message_id(&record.message_id),
@@ -192,8 +171,14 @@ async fn taken(visitor: &Visitor<'_>) -> Result<Vec<File>, NotSent> {
     Ok(taken)
 }
 
+/// A message that was made, and that counts.
+struct Made<'v> {
+    content: Vec<u8>,
+    place: Place<'v>,
+}
+
 /// Looks at what was written, and makes the message of it.
-async fn made(visitor: &Visitor<'_>, letter: Letter<'_>) -> Result<Vec<u8>, NotSent> {
+async fn made<'v>(visitor: &'v Visitor<'_>, letter: Letter<'_>) -> Result<Made<'v>, NotSent> {
     let say = visitor.say();
     let wrong = |field, key: &str| NotSent::new(Status::UNPROCESSABLE_ENTITY, field, say.t(key));
     let files = taken(visitor).await?;
@@ -205,10 +190,16 @@ async fn made(visitor: &Visitor<'_>, letter: Letter<'_>) -> Result<Vec<u8>, NotS
         return Err(wrong("text", "reply.text_too_long"));
     }
     let later = || NotSent::new(Status::SERVICE_UNAVAILABLE, "text", say.t("reply.later"));
-    if !visitor.portal.may_send(letter.from) {
-        let text = say.t("error.429_text");
-        return Err(NotSent::new(Status::TOO_MANY_REQUESTS, "text", text));
-    }
+    let place = visitor
+        .portal
+        .memory
+        .sent
+        .take(letter.from, visitor.portal.now());
+    let place = place.map_err(|wait| {
+        let (count, when) = (MAX_SENT_PER_HOUR.to_string(), forms::when(&say, wait));
+        let text = say.with2("reply.too_often", ("count", &count), ("when", &when));
+        NotSent::new(Status::TOO_MANY_REQUESTS, "text", text)
+    })?;
     let (mut id, mut boundary) = ([0u8; 16], [0u8; 16]);
     random(&mut id).map_err(|_| later())?;
     random(&mut boundary).map_err(|_| later())?;
@@ -237,13 +228,21 @@ async fn made(visitor: &Visitor<'_>, letter: Letter<'_>) -> Result<Vec<u8>, NotS
             boundary,
         })
     });
-    composed.await.map_err(|_| later())
+    let content = composed.await.map_err(|_| later())?;
+    Ok(Made { content, place })
 }
 
-fn kept(visitor: &Visitor<'_>, kept: Result<u64, StoreError>) -> Result<Answer, NotSent> {
+fn kept(
+    visitor: &Visitor<'_>,
+    kept: Result<u64, StoreError>,
+    place: Place<'_>,
+) -> Result<Answer, NotSent> {
     let say = visitor.say();
     match kept {
-        Ok(_) => Ok(visitor.on(&["replied"])),
+        Ok(_) => {
+            place.keep();
+            Ok(visitor.on(&["replied"]))
+        }
         Err(StoreError::TooLarge { most }) => {
             let text = say.with("reply.too_large", "size", say.limit(most));
             Err(NotSent::new(Status::PAYLOAD_TOO_LARGE, "files", text))
@@ -326,13 +325,13 @@ async fn send_reply(
         answers: Some(visitor.portal.identifiers(record)),
         typed,
     };
-    let content = made(visitor, letter).await?;
+    let Made { content, place } = made(visitor, letter).await?;
     let reply = NewReply {
         answers: record.reference,
         level: record.level,
         content: content.into(),
     };
-    kept(visitor, visitor.portal.store.reply(reply).await)
+    kept(visitor, visitor.portal.store.reply(reply).await, place)
 }
 
 /// What was replied. What an outsider began stands nowhere: it answers nothing that is kept.
@@ -356,7 +355,7 @@ fn sent(visitor: &Visitor<'_>) -> Answer {
         items.extend(store.replies(&record.reference).iter().map(|it| {
             let item = Item {
                 href: href.clone(),
-                from: view::author(&record),
+                from: view::in_a_list(&view::author(&record)),
                 subject: shell.t("sent.reply"),
                 ..view::reply(&shell.say, it)
             };
@@ -429,10 +428,10 @@ async fn begin(
         answers: None,
         typed,
     };
-    let content = made(visitor, letter).await?.into();
+    let Made { content, place } = made(visitor, letter).await?;
     let store = &visitor.portal.store;
-    let begun = store.begin(from.clone(), to.clone(), Level::Protected, content);
-    kept(visitor, begun.await)
+    let begun = store.begin(from.clone(), to.clone(), Level::Protected, content.into());
+    kept(visitor, begun.await, place)
 }
 
 fn first(visitor: &Visitor<'_>, to: &[String]) -> Answer {
