@@ -184,6 +184,7 @@ impl Bench {
             store.clone(),
             Arc::clone(&desk),
             Arc::new(NoMail),
+            Arc::default(),
             site,
             clock,
         );

@@ -200,12 +200,12 @@ impl Answer {
     }
 
     /// A page of ours. No script runs on it, nothing is framed by it, unless it asks.
-    pub fn html(status: Status, page: String) -> Self {
+    pub fn html(status: Status, page: impl Into<Bytes>) -> Self {
         let profile = Profile::Page {
             script: false,
             frame: false,
         };
-        let payload = Payload::Whole(Bytes::from(page));
+        let payload = Payload::Whole(page.into());
         Self::new(status, profile, "text/html; charset=utf-8", payload)
     }
 

@@ -202,9 +202,15 @@ impl Service {
         {
             return Ok(Admitted::Here(route, answer));
         }
-        guard::host(parts, &shared.origin)?;
+        let ours = guard::host(parts, &shared.origin);
         let kind = *method.as_ref().unwrap_or(&(Method::Get, false));
-        let head = guard::head(parts, kind, self.client, now)?;
+        let head = guard::head(parts, kind, self.client, now);
+        // With the head, which says in which language to refuse.
+        let head = match (ours, head) {
+            (Ok(()), head) => head?,
+            (Err(problem), Ok(head)) => return Err(refusal(problem, head, None)),
+            (Err(problem), Err(_)) => return Err(problem.into()),
+        };
         if let Some(answer) = shared.assets().at(&head.path) {
             let route = Route::page("/static/{asset}");
             return match method {

@@ -1,4 +1,5 @@
-//! Messages: the list, and one of them in every view.
+//! Messages: the list, the gate before each one, and what is downloaded of it. Its views are in
+//! [`super::read`].
 //!
 //! Invariants: the name of what is read is (reference, recipient of the session's address,
 //! generation of the account); what is another's and what does not exist are the same page. Each
@@ -11,7 +12,8 @@ use bytes::Bytes;
 
 use super::automated;
 use super::forms;
-use super::pages::{MailboxPage, MessagePage, PrintPage, Thread};
+use super::pages::{MailboxPage, Thread};
+use super::read::read;
 use super::routes::Page;
 use super::sign_in::path_of;
 use super::view;
@@ -102,7 +104,7 @@ impl Gate {
         }
     }
 
-    fn access(&self, visitor: &Visitor<'_>, what: &str) -> Access {
+    pub(super) fn access(&self, visitor: &Visitor<'_>, what: &str) -> Access {
         Access {
             time: visitor.portal.now(),
             factors: self.factors.clone(),
@@ -140,18 +142,13 @@ impl Gate {
                 visitor.page(Status::GONE, page)
             }
             OpenError::Ended(_) => visitor.page(Status::GONE, forms::retracted(visitor.shell())),
-            OpenError::Store(StoreError::Busy) => busy(visitor),
+            OpenError::Store(StoreError::Busy) => visitor.busy(),
             OpenError::Store(error) => {
                 tracing::error!(reference = %record.reference, %error, "a message cannot be read");
                 visitor.error(Status::INTERNAL_SERVER_ERROR)
             }
         })
     }
-}
-
-/// There is no room for it at the moment.
-fn busy(visitor: &Visitor<'_>) -> Answer {
-    visitor.error(Status::SERVICE_UNAVAILABLE).retry_after(5)
 }
 
 /// On to the first step; with the message that it is for.
@@ -238,7 +235,7 @@ async fn list(visitor: &Visitor<'_>) -> Answer {
 impl super::portal::Portal {
     /// Which of the records belong together: those that were opened, by their own identifiers.
     fn conversations(&self, records: &[Arc<Record>]) -> Vec<Vec<usize>> {
-        let threads = self.threads.lock();
+        let threads = self.memory.threads.lock();
         let threads = threads.unwrap_or_else(std::sync::PoisonError::into_inner);
         let identifiers: Vec<Identifiers> = records
             .iter()
@@ -260,127 +257,16 @@ impl super::portal::Portal {
     }
 
     /// Remembers how an opened message is tied to others.
-    fn tie(&self, reference: Reference, identifiers: &Identifiers) {
-        let threads = self.threads.lock();
+    pub(super) fn tie(&self, reference: Reference, identifiers: &Identifiers) {
+        let threads = self.memory.threads.lock();
         let mut threads = threads.unwrap_or_else(std::sync::PoisonError::into_inner);
         threads.put(reference, identifiers.clone());
     }
 }
 
-/// A message that was opened by its own page, and not by a program or another site's link.
-async fn read(visitor: &Visitor<'_>, gate: &Gate, page: Page) -> Answer {
-    let head = visitor.head();
-    let automated = automated::not_opened(head);
-    let elsewhere = head.fetch.site == "cross-site";
-    if !automated.is_empty() || elsewhere {
-        if !automated.is_empty() {
-            let mut access = gate.access(visitor, "read");
-            access.automated = automated;
-            let store = &visitor.portal.store;
-            store.note_probe(&gate.record.reference, access).await;
-        }
-        let address = visitor.address().map(ToString::to_string);
-        let address = address.unwrap_or_default();
-        let page = forms::confirm(visitor.shell(), &address, &gate.record.reference);
-        return visitor.page(Status::OK, page);
-    }
-    let what = if page == Page::Print { "print" } else { "read" };
-    let content = match gate.open(visitor, what).await {
-        Ok(content) => content,
-        Err(answer) => return *answer,
-    };
-    // Cleaning can take a while: not on the threads that serve.
-    let framed = page == Page::Frame;
-    let done = tokio::task::spawn_blocking(move || {
-        let letter = Letter::read(&content).ok()?;
-        let text = letter.text();
-        let html = framed.then(|| view::html(&letter)).flatten();
-        Some((letter, text, html))
-    });
-    let Some((letter, text, html)) = done.await.ok().flatten() else {
-        return unreadable(visitor, gate);
-    };
-    visitor
-        .portal
-        .tie(gate.record.reference, letter.identifiers());
-    match page {
-        Page::Frame => match html {
-            Some(html) => {
-                let style = visitor.portal.options.operator.letter_path();
-                let document = html.clean.document("und", letter.subject(), style);
-                let document = Bytes::from(html.with_images(&document));
-                let sending = &visitor.portal.sending;
-                match sending.reserve(visitor.head().client, document.len() as u64) {
-                    Some(room) => Answer::mail_frame(room.hold(document)),
-                    None => busy(visitor),
-                }
-            }
-            None => visitor.error(Status::NOT_FOUND),
-        },
-        Page::Print => {
-            let shell = visitor.shell();
-            let page = PrintPage {
-                head: view::head(&shell.say, &gate.record, &letter),
-                text: super::text::pieces(&text.text),
-                files: view::files(&shell.say, &gate.record, &letter),
-                here: format!("/box/{}", gate.record.reference),
-                s: shell,
-            };
-            visitor.page(Status::OK, page)
-        }
-        _ => message(visitor, gate, &letter, &text.text, page == Page::Html),
-    }
-}
-
-fn message(
-    visitor: &Visitor<'_>,
-    gate: &Gate,
-    letter: &Letter,
-    text: &str,
-    framed: bool,
-) -> Answer {
-    let shell = visitor.shell();
-    let here = format!("/box/{}", gate.record.reference);
-    let whole = visitor.head().query.get("whole").is_some();
-    let (shown, cut) = view::shown(text, whole);
-    let files = view::files(&shell.say, &gate.record, letter);
-    let replies = visitor.portal.store.replies(&gate.record.reference);
-    let replies = replies.iter().rev().map(|it| view::reply(&shell.say, it));
-    let framed = framed && letter.has_html();
-    let page = MessagePage {
-        head: view::head(&shell.say, &gate.record, letter),
-        text: super::text::pieces(shown),
-        whole: cut.then(|| format!("{here}?whole=1")),
-        html: letter.has_html().then(|| format!("{here}/html")),
-        frame: framed.then(|| format!("{here}/frame")),
-        zip: (files.len() > 1).then(|| format!("{here}/all.zip")),
-        files,
-        print: format!("{here}/print"),
-        original: may_leave(&gate.record).then(|| format!("{here}/message.eml")),
-        can_reply: visitor.portal.options.replies && gate.record.answerable,
-        reply: format!("{here}/reply"),
-        replies: replies.collect(),
-        here,
-        s: shell,
-    };
-    let answer = visitor.page(Status::OK, page);
-    if framed { answer.with_frame() } else { answer }
-}
-
 /// Whether the message may leave the portal as it is.
-fn may_leave(record: &Record) -> bool {
+pub(super) fn may_leave(record: &Record) -> bool {
     record.level <= Level::Confidential
-}
-
-/// A message that is no message: all that can be done is to have it as it is.
-fn unreadable(visitor: &Visitor<'_>, gate: &Gate) -> Answer {
-    let mut page = forms::unreadable(visitor.shell());
-    if may_leave(&gate.record) {
-        let path = format!("/box/{}/message.eml", gate.record.reference);
-        let text = visitor.say().t("message.original");
-        page.ways.insert(0, super::pages::Way::link(path, text));
-    }
-    visitor.page(Status::OK, page)
 }
 
 async fn download(visitor: &Visitor<'_>, gate: &Gate, page: Page) -> Answer {
@@ -413,9 +299,9 @@ async fn download(visitor: &Visitor<'_>, gate: &Gate, page: Page) -> Answer {
     }
     // Room first: what cannot be sent is not opened. Nothing that is made of a message is larger
     // than the message, but for an archive's few octets a file.
-    let (sending, client) = (&visitor.portal.sending, visitor.head().client);
+    let (sending, client) = (&visitor.portal.memory.sending, visitor.head().client);
     let Some(room) = sending.reserve(client, gate.record.octets) else {
-        return busy(visitor);
+        return visitor.busy();
     };
     let content = match gate.open(visitor, what).await {
         Ok(content) => content,

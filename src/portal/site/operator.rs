@@ -143,7 +143,7 @@ impl Logo {
 pub enum Imprint {
     /// On another page.
     At(String),
-    /// In the portal: paragraphs.
+    /// In the portal: lines, in paragraphs between empty ones.
     Text(String),
 }
 

@@ -257,8 +257,10 @@ pub struct MessagePage<'a> {
     pub head: Head,
     /// The text.
     pub text: Vec<Piece>,
-    /// Where all of a long text is.
-    pub whole: Option<String>,
+    /// Whether there is more of it.
+    pub text_cut: bool,
+    /// Where everything is shown, however long it is.
+    pub whole: String,
     /// The text view.
     pub here: String,
     /// The formatted view, if there is one.
@@ -267,6 +269,8 @@ pub struct MessagePage<'a> {
     pub frame: Option<String>,
     /// The attachments.
     pub files: Vec<File>,
+    /// How many there are, if not all of them are shown.
+    pub files_some: Option<String>,
     /// All of them in one.
     pub zip: Option<String>,
     /// The print view.
@@ -279,6 +283,8 @@ pub struct MessagePage<'a> {
     pub reply: String,
     /// What was replied.
     pub replies: Vec<Item>,
+    /// Whether there are more of these.
+    pub replies_cut: bool,
 }
 
 /// A message for paper.

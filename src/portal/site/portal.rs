@@ -3,21 +3,19 @@
 //! The order: who asks, is the form ours, has enough been shown, then the page. Nothing behind
 //! these checks is reached around them; each message page judges the message anew besides.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use askama::Template;
 
 use super::forms::{self, Ended};
 use super::mailer::Mailer;
-use super::once::Once;
+use super::memory::Memory;
 use super::operator::Operator;
 use super::routes::{self, Needs, Page, Row};
 use super::say::{Say, accepted};
-use super::sending::Sending;
+use super::sending::Claim;
 use super::shell::Shell;
-use super::threads::Threads;
 use super::visitor::{COOKIE, Visitor};
 use super::{account, codes, messages, passkeys, sign_in, writing};
 use crate::locale::Texts;
@@ -65,14 +63,8 @@ pub struct Portal {
     pub mailer: Arc<dyn Mailer>,
     /// What the operator decided.
     pub options: SiteOptions,
-    /// How opened messages are tied together, as far as they were opened since the start.
-    pub threads: Mutex<Threads>,
-    /// How many messages an address has sent in which hour.
-    pub(super) sent: Mutex<HashMap<String, (u64, u32)>>,
-    /// Which forms were sent.
-    pub(super) once: Once,
-    /// What is being sent.
-    pub(super) sending: Sending,
+    /// What outlives a reload.
+    pub(super) memory: Arc<Memory>,
     clock: Clock,
 }
 
@@ -83,11 +75,12 @@ impl fmt::Debug for Portal {
 }
 
 impl Portal {
-    /// Puts it together.
+    /// Puts it together. Pages that take the place of others have the same `memory`.
     pub fn new(
         store: Store,
         desk: Arc<Desk>,
         mailer: Arc<dyn Mailer>,
+        memory: Arc<Memory>,
         options: SiteOptions,
         clock: Clock,
     ) -> Self {
@@ -96,10 +89,7 @@ impl Portal {
             desk,
             mailer,
             options,
-            threads: Mutex::default(),
-            sent: Mutex::new(HashMap::new()),
-            once: Once::default(),
-            sending: Sending::new(),
+            memory,
             clock,
         }
     }
@@ -282,13 +272,31 @@ impl Visitor<'_> {
 
     /// A page.
     pub fn page(&self, status: Status, page: impl Template) -> Answer {
+        self.page_in(status, page, self.claim())
+    }
+
+    /// A page, in the room that was claimed for it.
+    pub(super) fn page_in(&self, status: Status, page: impl Template, claim: Claim) -> Answer {
         match page.render() {
-            Ok(page) => Answer::html(status, page),
+            Ok(page) => match claim.hold(page.into()) {
+                Some(page) => Answer::html(status, page),
+                None => self.busy(),
+            },
             Err(error) => {
                 tracing::error!(%error, "a page of the portal cannot be drawn");
                 Answer::problem_json(Problem::Broken)
             }
         }
+    }
+
+    /// Room for what is sent to this client.
+    pub(super) fn claim(&self) -> Claim {
+        self.portal.memory.sending.claim(self.head().client)
+    }
+
+    /// There is no room for it at the moment.
+    pub(super) fn busy(&self) -> Answer {
+        self.error(Status::SERVICE_UNAVAILABLE).retry_after(5)
     }
 
     /// The page of an error.
@@ -307,7 +315,7 @@ impl Visitor<'_> {
     /// The page where proof cannot be looked at.
     pub fn failed(&self, error: &ProofError) -> Answer {
         match error {
-            ProofError::Busy => self.error(Status::SERVICE_UNAVAILABLE).retry_after(5),
+            ProofError::Busy => self.busy(),
             error => {
                 tracing::error!(%error, "a proof cannot be looked at");
                 self.error(Status::INTERNAL_SERVER_ERROR)

@@ -208,6 +208,19 @@ pub fn find(path: &[String]) -> Option<&'static Row> {
     ROUTES.iter().find(|row| matches(row.pattern, path))
 }
 
+/// Where a page is found again by a link, whatever led to it: what was posted to a path that takes
+/// nothing else is shown by the page that its form stands on.
+pub fn shown_at(path: &[String]) -> String {
+    let posted = find(path).is_some_and(|row| row.methods == Methods::Post);
+    let kept = match (posted, path) {
+        (false, path) => path,
+        (true, [first, ..]) if first == "account" => path.get(..1).unwrap_or_default(),
+        (true, [kept @ .., _]) => kept,
+        (true, []) => path,
+    };
+    format!("/{}", kept.join("/"))
+}
+
 fn matches(pattern: &str, path: &[String]) -> bool {
     let wanted: Vec<&str> = pattern.split('/').filter(|it| !it.is_empty()).collect();
     let alike = |(wanted, given): (&&str, &String)| wanted.starts_with('{') || *wanted == given;
@@ -260,6 +273,25 @@ mod tests {
             "/static/x.css",
         ] {
             assert_eq!(find(&path(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn where_a_page_is_shown_can_be_asked_for() {
+        for row in ROUTES {
+            let own = row.pattern.replace("{number}", "1");
+            let shown = shown_at(&path(&own));
+            assert!(find(&path(&shown)).is_some_and(|row| row.methods != Methods::Post));
+            assert!(row.methods == Methods::Post || shown == own, "{own}");
+        }
+        for (posted, shown) in [
+            ("/account/passkey/1/remove", "/account"),
+            ("/sign-in/phone/send", "/sign-in/phone"),
+            ("/m/0000000000000000/secret", "/m/0000000000000000"),
+            ("/sign-out", "/"),
+            ("/nowhere/at/all", "/nowhere/at/all"),
+        ] {
+            assert_eq!(shown_at(&path(posted)), shown);
         }
     }
 

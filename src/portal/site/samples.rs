@@ -40,7 +40,7 @@ fn identity(name: &str) -> Identity {
         logo: None,
         colour: None,
         imprint: Some(Imprint::Text(
-            "Example Clinic\n1 Garden Road, Exampletown\n\ninfo@clinic.example".into(),
+            "Example Clinic\r\n1 Garden Road, Exampletown\n\ninfo@clinic.example".into(),
         )),
         writable: true,
     }
@@ -197,16 +197,22 @@ impl<'a> Painter<'a> {
             s: self.inside(&here),
             head: self.head(),
             text: self.text(),
-            whole: Some(format!("{here}?whole=1")),
+            text_cut: true,
+            whole: format!("{here}?whole=1"),
             html: Some(format!("{here}/html")),
             frame: frame.then(|| format!("{here}/frame")),
             files: self.files(),
+            files_some: Some(
+                self.say
+                    .with2("message.files_some", ("shown", "2"), ("count", "3")),
+            ),
             zip: Some(format!("{here}/all.zip")),
             print: format!("{here}/print"),
             original: Some(format!("{here}/message.eml")),
             can_reply: true,
             reply: format!("{here}/reply"),
             replies: vec![self.item("sent", "state.sent", "")],
+            replies_cut: true,
             here,
         }
     }
@@ -288,7 +294,7 @@ impl<'a> Painter<'a> {
         let page = forms::confirm(self.inside("/box"), self.sample.address, &self.reference);
         self.draw("confirm", page);
         self.draw("replied", forms::replied(self.inside("/box")));
-        for status in [400, 403, 404, 405, 413, 415, 429, 500, 503] {
+        for status in [400, 403, 404, 405, 413, 415, 421, 429, 500, 503] {
             self.draw(
                 &format!("error-{status}"),
                 forms::error(out.clone(), status),
@@ -449,6 +455,15 @@ fn every_page_is_sound_in_every_language_with_hostile_data() {
             assert!(page.len() < MAX_PAGE_OCTETS, "{name}: {}", page.len());
         }
     }
+}
+
+#[test]
+fn the_lines_of_an_imprint_stay_lines() {
+    let sample = kind_sample();
+    let page = Painter::new(&sample, Language::En).outside("/imprint");
+    let page = forms::imprint(page).render().unwrap();
+    let lines = "<p>Example Clinic<br>1 Garden Road, Exampletown</p>\n<p>info@clinic.example</p>";
+    assert!(page.contains(lines), "{page}");
 }
 
 #[test]

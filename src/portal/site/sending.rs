@@ -1,4 +1,5 @@
-//! Memory for what is being sent: attachments, archives and frames that were made of a message.
+//! Memory for what is being sent: attachments, archives, frames and large pages that were made of
+//! a message.
 //!
 //! Apart from the memory for reading, so that a client that takes its download slowly keeps nobody
 //! from reading. Invariant: what one network holds is bounded too, by [`SHARE_OCTETS`]; whatever is
@@ -19,14 +20,26 @@ pub const SENDING_OCTETS: u64 = 512 * 1024 * 1024;
 pub const SHARE_OCTETS: u64 = 128 * 1024 * 1024;
 /// One unit of these.
 const UNIT: u64 = 64 * 1024;
+/// What is as small as an ordinary page needs no room: everybody gets it, whatever else is sent.
+pub const SMALL_OCTETS: u64 = UNIT;
 
 /// The memory.
+#[derive(Clone)]
 pub struct Sending {
     all: Arc<Semaphore>,
-    shares: Counter,
+    shares: Arc<Counter>,
+}
+
+/// A claim on it, for what is being made for a client: nothing while that is small.
+#[derive(Debug)]
+pub struct Claim {
+    sending: Sending,
+    client: IpAddr,
+    room: Option<Room>,
 }
 
 /// A part of it.
+#[derive(Debug)]
 pub struct Room {
     units: OwnedSemaphorePermit,
     share: Slot,
@@ -62,7 +75,7 @@ impl Sending {
         let count = |octets: u64| usize::try_from(octets / UNIT).unwrap_or(usize::MAX);
         Self {
             all: Arc::new(Semaphore::new(count(SENDING_OCTETS))),
-            shares: Counter::new(count(SHARE_OCTETS)),
+            shares: Arc::new(Counter::new(count(SHARE_OCTETS))),
         }
     }
 
@@ -77,6 +90,40 @@ impl Sending {
         let units = Arc::clone(&self.all).try_acquire_many_owned(many).ok()?;
         Some(Room { units, share })
     }
+
+    /// A claim for a client, of nothing yet.
+    pub fn claim(&self, client: IpAddr) -> Claim {
+        Claim {
+            sending: self.clone(),
+            client,
+            room: None,
+        }
+    }
+}
+
+impl Claim {
+    /// Makes it so large, if it is smaller; `false` where there is no room for that now.
+    pub fn grow(&mut self, octets: u64) -> bool {
+        match &mut self.room {
+            _ if octets <= SMALL_OCTETS => true,
+            Some(room) => room.grow(octets),
+            None => {
+                self.room = self.sending.reserve(self.client, octets);
+                self.room.is_some()
+            }
+        }
+    }
+
+    /// The octets, with the room that they need; `None` where there is none.
+    pub fn hold(mut self, octets: Bytes) -> Option<Bytes> {
+        if !self.grow(octets.len() as u64) {
+            return None;
+        }
+        match self.room {
+            Some(room) if octets.len() as u64 > SMALL_OCTETS => Some(room.hold(octets)),
+            _ => Some(octets),
+        }
+    }
 }
 
 impl Default for Sending {
@@ -86,6 +133,24 @@ impl Default for Sending {
 }
 
 impl Room {
+    fn grow(&mut self, octets: u64) -> bool {
+        let more = units(octets).saturating_sub(self.units.num_permits());
+        let Ok(many) = u32::try_from(more) else {
+            return false;
+        };
+        let all = Arc::clone(self.units.semaphore());
+        let Ok(units) = all.try_acquire_many_owned(many) else {
+            return false;
+        };
+        let before = self.units.num_permits();
+        if !(0..more).all(|_| self.share.grow()) {
+            self.share.shrink(before);
+            return false;
+        }
+        self.units.merge(units);
+        true
+    }
+
     /// The octets, which keep as much of the room as they need until the last of them is sent.
     pub fn hold(mut self, octets: Bytes) -> Bytes {
         let needed = units(octets.len() as u64);
@@ -125,5 +190,31 @@ mod tests {
         drop(rest);
         assert_eq!(sending.all.available_permits(), all);
         assert!(sending.reserve(near, SHARE_OCTETS).is_some());
+    }
+
+    #[test]
+    fn a_claim_grows_as_far_as_there_is_room_and_small_things_need_none() {
+        let sending = Sending::new();
+        let all = sending.all.available_permits();
+        let one = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+        let mut claim = sending.claim(one);
+        assert!(claim.grow(SMALL_OCTETS));
+        assert_eq!(sending.all.available_permits(), all);
+        assert!(claim.grow(SMALL_OCTETS + 1) && claim.grow(10 * UNIT) && claim.grow(UNIT));
+        assert_eq!(sending.all.available_permits(), all - 10);
+        let rest = sending.reserve(one, SHARE_OCTETS - 10 * UNIT).unwrap();
+        assert!(!claim.grow(11 * UNIT) && claim.grow(10 * UNIT));
+        // Others still have theirs, and what is small is sent.
+        let other = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+        assert!(sending.claim(other).grow(SHARE_OCTETS));
+        let small = Bytes::from_static(b"small");
+        assert_eq!(sending.claim(one).hold(small.clone()), Some(small));
+        assert_eq!(sending.claim(one).hold(vec![0; 100_000].into()), None);
+        drop(rest);
+        let held = claim.hold(vec![0; 100_000].into()).unwrap();
+        assert_eq!(sending.all.available_permits(), all - 2);
+        drop(held);
+        assert_eq!(sending.all.available_permits(), all);
+        assert!(sending.reserve(one, SHARE_OCTETS).is_some());
     }
 }

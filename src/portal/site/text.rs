@@ -1,4 +1,4 @@
-//! The text of a message, cut so that addresses of web pages can be followed.
+//! The text of a message, cut so that addresses of web pages can be followed, and so that it fits.
 
 use super::pages::Piece;
 
@@ -6,6 +6,70 @@ use super::pages::Piece;
 pub const MAX_LINKS: usize = 200;
 /// Longest address that is made a link.
 pub const MAX_LINK_OCTETS: usize = 2000;
+/// Octets of a link, beside its target and its text, which are the same.
+const AROUND_LINK: usize = 80;
+/// Octets of what the templates escape: `&#38;`.
+const ESCAPED_OCTETS: usize = 5;
+
+const fn escaped_char(character: char) -> usize {
+    match character {
+        '&' | '<' | '>' | '"' | '\'' => ESCAPED_OCTETS,
+        other => other.len_utf8(),
+    }
+}
+
+/// Octets that a text takes in a page.
+pub fn escaped(text: &str) -> usize {
+    text.chars().map(escaped_char).sum()
+}
+
+/// The longest beginning of a text that takes no more than `most` octets in a page.
+fn fitting(text: &str, most: usize) -> &str {
+    let mut room = most;
+    let end = text.char_indices().find(|(_, character)| {
+        let octets = escaped_char(*character);
+        let fits = octets <= room;
+        room = room.saturating_sub(octets);
+        !fits
+    });
+    let end = end.map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
+}
+
+/// A text that takes no more than `most` octets in a page; where it was cut, that is shown.
+pub fn cut(text: &str, most: usize) -> String {
+    let kept = fitting(text, most);
+    match kept.len() == text.len() {
+        true => text.to_owned(),
+        false => {
+            let kept = fitting(text, most.saturating_sub('…'.len_utf8()));
+            format!("{}…", kept.trim_end())
+        }
+    }
+}
+
+/// As much of the pieces as takes no more than `most` octets in a page, and whether there is more.
+/// A link is there whole, or not at all.
+pub fn beginning(pieces: Vec<Piece>, most: usize) -> (Vec<Piece>, bool) {
+    let mut kept = Vec::new();
+    let mut room = most;
+    for piece in pieces {
+        let octets = match piece.link {
+            true => 2 * escaped(&piece.text) + AROUND_LINK,
+            false => escaped(&piece.text),
+        };
+        if octets <= room {
+            room -= octets;
+            kept.push(piece);
+            continue;
+        }
+        if !piece.link {
+            push(&mut kept, Some(fitting(&piece.text, room)), false);
+        }
+        return (kept, true);
+    }
+    (kept, false)
+}
 
 /// Cuts a text at the `https://` and `http://` addresses in it. A link shows exactly where it
 /// leads: its text is its target.
@@ -87,6 +151,33 @@ mod tests {
         assert_eq!(links, ["https://a.example/x?y=1&z=(2", "http://b.example"]);
         let whole: String = shown(text).into_iter().map(|(text, _)| text).collect();
         assert_eq!(whole, text);
+    }
+
+    fn whole(pieces: &[Piece]) -> String {
+        pieces.iter().map(|piece| piece.text.as_str()).collect()
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_by_what_it_takes_in_the_page() {
+        let text = "é".repeat(100);
+        let (kept, more) = beginning(pieces(&text), 101);
+        assert!(more);
+        assert_eq!(whole(&kept), "é".repeat(50));
+        assert_eq!(beginning(pieces(&text), 200), (pieces(&text), false));
+        let (kept, more) = beginning(pieces(&"\"".repeat(100)), 101);
+        assert!(more);
+        assert_eq!(whole(&kept), "\"".repeat(20));
+        assert_eq!(beginning(pieces(""), 0), (Vec::new(), false));
+        assert_eq!((cut("a&b", 7), cut("a&b", 6)), ("a&b".into(), "a…".into()));
+    }
+
+    #[test]
+    fn a_link_is_not_cut() {
+        let text = format!("See https://a.example/{}", "x".repeat(500));
+        let (kept, more) = beginning(pieces(&text), 600);
+        assert!(more && kept.iter().all(|piece| !piece.link));
+        assert_eq!(whole(&kept), "See ");
+        assert_eq!(beginning(pieces(&text), 1200), (pieces(&text), false));
     }
 
     #[test]

@@ -1,25 +1,30 @@
 //! Records and letters as pages show them.
+//!
+//! Everything that others fill in is bounded by the octets that it takes in the page, escaped: an
+//! ordinary page is smaller than 50 KB, whatever the message is.
 
-use std::collections::HashMap;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use super::pages::{File, Head, Item};
+use super::pages::{File, Head, Item, Piece};
 use super::say::Say;
-use crate::journal::crypt::random;
+use super::text::{self, cut, escaped};
 use crate::mail::Timestamp;
-use crate::portal::reading::{Attachment, CleanHtml, Letter, Note, Person, Sort};
+use crate::portal::reading::{Attachment, Letter, Note, Person, Sort};
 use crate::portal::store::{Record, ReplyState, ReplyView};
 use crate::proto::link::DepositState;
 
-/// Octets of a text that are shown at first, so that the page stays small.
-pub const SHOWN_TEXT_OCTETS: usize = 24 * 1024;
-/// Octets of images that stand in the HTML. They are put into it, because the frame, which has an
-/// origin of its own, shows no cookie with what it loads.
-pub const MAX_INLINE_OCTETS: u64 = 8 * 1024 * 1024;
-/// Octets of images in one frame, as they are written there.
-pub const MAX_FRAME_OCTETS: usize = 16 * 1024 * 1024;
+/// Octets that a text takes on its page at first.
+pub const SHOWN_TEXT_OCTETS: usize = 20 * 1024;
+/// Octets that the list of attachments takes at first.
+const SHOWN_FILES_OCTETS: usize = 10 * 1024;
+/// Octets of an attachment in it, beside what it is called and what is said of it.
+const AROUND_FILE: usize = 180;
+/// Replies to a message that are listed with it at first.
+pub const SHOWN_REPLIES: usize = 20;
+/// Octets that the people of one field take.
+const SHOWN_PEOPLE_OCTETS: usize = 2 * 1024;
+/// Octets that an author takes in a list.
+const LISTED_AUTHOR_OCTETS: usize = 600;
+/// Octets that a subject takes in a list.
+const LISTED_SUBJECT_OCTETS: usize = 400;
 /// Characters of a subject above its message, and in a list.
 const MAX_HEADING_CHARS: usize = 160;
 /// People of one field that are shown.
@@ -33,6 +38,11 @@ pub(super) fn author(record: &Record) -> String {
     }
 }
 
+/// An author in a list.
+pub(super) fn in_a_list(author: &str) -> String {
+    cut(author, LISTED_AUTHOR_OCTETS)
+}
+
 /// A message in the list.
 pub(super) fn item(say: &Say, record: &Record, subject: Option<String>, now: Timestamp) -> Item {
     let (class, key) = match record.state_at(now) {
@@ -43,7 +53,7 @@ pub(super) fn item(say: &Say, record: &Record, subject: Option<String>, now: Tim
     };
     let live = matches!(class, "new" | "opened");
     let subject = match (subject, record.was_opened()) {
-        (Some(subject), _) if !subject.is_empty() => heading(&subject),
+        (Some(subject), _) if !subject.is_empty() => cut(&heading(&subject), LISTED_SUBJECT_OCTETS),
         (Some(_), _) => say.t("mailbox.no_subject"),
         (None, true) => say.t("mailbox.opened"),
         (None, false) => say.t("mailbox.unopened"),
@@ -54,7 +64,7 @@ pub(super) fn item(say: &Say, record: &Record, subject: Option<String>, now: Tim
     };
     Item {
         href: live.then(|| format!("/box/{}", record.reference)),
-        from: author(record),
+        from: in_a_list(&author(record)),
         subject,
         date: say.moment(record.accepted),
         date_machine: record.accepted.to_rfc3339(),
@@ -89,18 +99,25 @@ fn heading(subject: &str) -> String {
 }
 
 fn people(people: &[Person]) -> String {
-    let mut shown: Vec<String> = people
-        .iter()
-        .take(MAX_SHOWN_PEOPLE)
-        .map(|person| match &person.name {
+    let mut shown = String::new();
+    let mut octets = 0;
+    for (number, person) in people.iter().enumerate() {
+        let person = match &person.name {
             Some(name) => format!("{name} <{}>", person.address),
             None => person.address.clone(),
-        })
-        .collect();
-    if people.len() > MAX_SHOWN_PEOPLE {
-        shown.push("…".to_owned());
+        };
+        octets += escaped(&person) + ", ".len();
+        if number > 0 {
+            shown.push_str(", ");
+        }
+        // The first one fits.
+        if number >= MAX_SHOWN_PEOPLE || (number > 0 && octets > SHOWN_PEOPLE_OCTETS) {
+            shown.push('…');
+            break;
+        }
+        shown.push_str(&person);
     }
-    shown.join(", ")
+    shown
 }
 
 /// The header of a message.
@@ -120,15 +137,12 @@ pub(super) fn head(say: &Say, record: &Record, letter: &Letter) -> Head {
 }
 
 /// What of a text is shown, and whether there is more.
-pub(super) fn shown(text: &str, whole: bool) -> (&str, bool) {
-    if whole || text.len() <= SHOWN_TEXT_OCTETS {
-        return (text, false);
+pub(super) fn text(text: &str, whole: bool) -> (Vec<Piece>, bool) {
+    let pieces = text::pieces(text);
+    match whole {
+        true => (pieces, false),
+        false => text::beginning(pieces, SHOWN_TEXT_OCTETS),
     }
-    let mut end = SHOWN_TEXT_OCTETS;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    (text.get(..end).unwrap_or_default(), true)
 }
 
 /// The name of an attachment.
@@ -139,9 +153,9 @@ pub(super) fn file_name(say: &Say, file: &Attachment) -> String {
     }
 }
 
-/// The attachments, those aside that the HTML shows in their place and that are small pictures of
-/// it: they are in the list too, since the text does not show them.
-pub(super) fn files(say: &Say, record: &Record, letter: &Letter) -> Vec<File> {
+/// The attachments, as many as are shown; those that the HTML shows in their place are in the list
+/// too, since the text does not show them.
+pub(super) fn files(say: &Say, record: &Record, letter: &Letter, whole: bool) -> Vec<File> {
     let file = |it: &Attachment| File {
         href: format!("/box/{}/file/{}", record.reference, it.index),
         name: file_name(say, it),
@@ -149,7 +163,17 @@ pub(super) fn files(say: &Say, record: &Record, letter: &Letter) -> Vec<File> {
         size: say.size(it.octets),
         warning: it.danger.map(|_| say.t("message.danger")),
     };
-    letter.attachments().iter().map(file).collect()
+    let mut room = SHOWN_FILES_OCTETS;
+    let files = letter.attachments().iter().map(file);
+    let files = files.take_while(|file| {
+        let said = [&file.name, &file.kind, &file.size];
+        let said = said.into_iter().chain(&file.warning);
+        let octets = AROUND_FILE + said.map(|it| escaped(it)).sum::<usize>();
+        let fits = octets <= room;
+        room = room.saturating_sub(octets);
+        whole || fits
+    });
+    files.collect()
 }
 
 fn sort(file: &Attachment) -> &'static str {
@@ -175,89 +199,9 @@ fn sort(file: &Attachment) -> &'static str {
     }
 }
 
-/// A message's HTML and the images that stand in it.
-pub(super) struct Html {
-    /// The cleaned HTML, with marks in the places of its images, so that an image that is named a
-    /// thousand times is not there a thousand times.
-    pub(super) clean: CleanHtml,
-    /// What stands there before an image's number: another one each time, which nobody who writes
-    /// a message can know.
-    mark: String,
-    images: HashMap<usize, String>,
-}
-
-/// The cleaned HTML with its images.
-pub(super) fn html(letter: &Letter) -> Option<Html> {
-    let mut drawn = [0; 16];
-    random(&mut drawn).ok()?;
-    let mark = format!("/inline-image-{:032x}/", u128::from_le_bytes(drawn));
-    let clean = letter.html(&|index| format!("{mark}{index}"))?;
-    let mut images = HashMap::new();
-    let mut room = MAX_INLINE_OCTETS;
-    for file in letter.attachments() {
-        if file.inline.is_none() || file.octets > room {
-            continue;
-        }
-        if let Some((kind, octets)) = letter.inline_image(file.index) {
-            room -= file.octets;
-            let data = format!("data:{kind};base64,{}", STANDARD.encode(&octets));
-            images.insert(file.index, data);
-        }
-    }
-    Some(Html {
-        clean,
-        mark,
-        images,
-    })
-}
-
-impl Html {
-    /// Puts the images into a document, as long as there is room; without an address otherwise.
-    pub(super) fn with_images(&self, document: &str) -> String {
-        let mut out = String::with_capacity(document.len());
-        let mut pieces = document.split(self.mark.as_str());
-        out.push_str(pieces.next().unwrap_or_default());
-        let mut room = MAX_FRAME_OCTETS;
-        for piece in pieces {
-            let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
-            let (number, rest) = piece.split_at(digits);
-            let image = number
-                .parse()
-                .ok()
-                .and_then(|number: usize| self.images.get(&number));
-            if let Some(image) = image.filter(|image| image.len() <= room) {
-                room -= image.len();
-                out.push_str(image);
-            }
-            out.push_str(rest);
-        }
-        out
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-
-    #[test]
-    fn images_are_put_in_once_there_is_room() {
-        let message = "Content-Type: text/html\r\n\r\n<p>/inline-image/1</p><img src=\"cid:x\">";
-        let letter = Letter::read(&Bytes::from(message)).unwrap();
-        let mut html = html(&letter).unwrap();
-        html.images = HashMap::from([(1, "data:one".to_owned()), (12, "x".repeat(9 << 20))]);
-        let mark = html.mark.clone();
-        let document = format!("<img src=\"{mark}1\"><img src=\"{mark}7\"> /inline-image/1");
-        assert_eq!(
-            html.with_images(&document),
-            "<img src=\"data:one\"><img src=\"\"> /inline-image/1"
-        );
-        let many = format!("<img src=\"{mark}12\">").repeat(1000);
-        assert!(html.with_images(&many).len() <= MAX_FRAME_OCTETS + many.len());
-        // The sender cannot know it.
-        assert_ne!(super::html(&letter).unwrap().mark, mark);
-    }
 
     #[test]
     fn a_long_subject_is_cut() {
@@ -268,11 +212,22 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_between_characters() {
-        let text = "é".repeat(SHOWN_TEXT_OCTETS);
-        let (cut, more) = shown(&text, false);
-        assert!(more && cut.len() <= SHOWN_TEXT_OCTETS && text.starts_with(cut));
-        assert_eq!(shown(&text, true), (text.as_str(), false));
-        assert_eq!(shown("short", false), ("short", false));
+    fn people_are_listed_as_long_as_there_is_room() {
+        let person = |name: String| Person {
+            name: Some(name),
+            address: "kim@patient.example".to_owned(),
+        };
+        let one = person("Kim Larsen".to_owned());
+        assert_eq!(people(&[]), "");
+        let two = people(&[one.clone(), one.clone()]);
+        assert_eq!(
+            two,
+            "Kim Larsen <kim@patient.example>, Kim Larsen <kim@patient.example>"
+        );
+        let many = people(&vec![one; 50]);
+        assert_eq!(many.matches('@').count(), MAX_SHOWN_PEOPLE);
+        assert!(many.ends_with(">, …"));
+        let wide = people(&vec![person("\"".repeat(100)); 50]);
+        assert!(escaped(&wide) <= SHOWN_PEOPLE_OCTETS + 8 && wide.ends_with(", …"));
     }
 }

@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::portal::Portal;
+use super::routes;
 use super::say::{Say, accepted};
 use super::shell::{Member, Shell};
 use crate::mail::{Address, Language, Reference};
@@ -153,7 +154,7 @@ impl<'a> Visitor<'a> {
     /// What surrounds a page.
     pub fn shell(&self) -> Shell<'a> {
         let options = &self.portal.options;
-        let path = format!("/{}", self.head().path.join("/"));
+        let path = routes::shown_at(&self.head().path);
         let idle = self.portal.desk.sessions.bounds().idle;
         Shell {
             operator: &options.operator,

@@ -17,6 +17,7 @@ use super::once::{self, Mark, Turn};
 use super::pages::{Item, SentPage};
 use super::portal::Portal;
 use super::routes::Page;
+use super::sent::{MAX_SENT_PER_HOUR, Place};
 use super::shell::{Problem, Shell};
 use super::view;
 use super::visitor::Visitor;
@@ -29,13 +30,8 @@ use crate::portal::proof::Visit;
 use crate::portal::reading::{Identifiers, message_id};
 use crate::portal::store::{NewReply, Record, StoreError};
 
-/// Messages that one address may send in an hour.
-pub const MAX_SENT_PER_HOUR: u32 = 30;
-/// Addresses whose messages are counted at a time.
-const MAX_COUNTED: usize = 50_000;
-/// Replies on one page of the list.
-const PAGE_REPLIES: usize = 50;
-const HOUR_SECS: u64 = 3600;
+/// Replies on one page of the list: so many that it stays small, whatever its authors are called.
+const PAGE_REPLIES: usize = 40;
 /// How long it may take to look at what was written, all files with the scanner and others' turns
 /// before. Less than HTTP waits for an answer: it knows nothing of what was typed.
 pub(super) const LOOKING: Duration = Duration::from_secs(45);
@@ -66,27 +62,10 @@ struct Letter<'a> {
 }
 
 impl Portal {
-    /// Counts a message; `false` where it is one too many for this hour.
-    fn may_send(&self, from: &Address) -> bool {
-        let hour = self.now().as_secs() / HOUR_SECS;
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if sent.len() >= MAX_COUNTED {
-            sent.retain(|_, (counted, _)| *counted == hour);
-        }
-        if sent.len() >= MAX_COUNTED {
-            return false;
-        }
-        let counted = sent.entry(from.mailbox_key()).or_insert((hour, 0));
-        if counted.0 != hour {
-            *counted = (hour, 0);
-        }
-        counted.1 += 1;
-        counted.1 <= MAX_SENT_PER_HOUR
-    }
-
     /// How the answered message is tied to others.
     fn identifiers(&self, record: &Record) -> Identifiers {
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = self.memory.threads.lock();
+        let threads = threads.unwrap_or_else(PoisonError::into_inner);
         let known = threads.get(&record.reference).cloned();
         known.unwrap_or_else(|| Identifiers {
             message_id: message_id(&record.message_id),
@@ -216,7 +195,7 @@ async fn turn(visitor: &Visitor<'_>, letter: &Letter<'_>) -> Option<Turn> {
     let (from, to) = (letter.from.clone(), letter.to.clone());
     let (typed, files) = (letter.typed.clone(), visitor.request.body.files().to_vec());
     let mark = tokio::task::spawn_blocking(move || Mark::of(&from, &to, &typed, &files));
-    let (once, now) = (&visitor.portal.once, visitor.portal.now());
+    let (once, now) = (&visitor.portal.memory.once, visitor.portal.now());
     Some(once.turn(mark.await.ok()?, now).await)
 }
 
@@ -246,8 +225,8 @@ where
         }
     };
     let looked = timeout(LOOKING, looking).await;
-    let (turn, content) = looked.map_err(|_| late())??;
-    let Some(content) = content else {
+    let (turn, made) = looked.map_err(|_| late())??;
+    let Some(Made { content, place }) = made else {
         return Ok(visitor.on(&["replied"]));
     };
     // It may have been done in the moment in which time was up, or long after where the machine
@@ -255,13 +234,19 @@ where
     if visitor.portal.now() > until {
         return Err(late());
     }
-    let answer = kept(visitor, keep(content.into()).await)?;
+    let answer = kept(visitor, keep(content.into()).await, place)?;
     turn.sent();
     Ok(answer)
 }
 
+/// A message that was made, and that counts.
+struct Made<'v> {
+    content: Vec<u8>,
+    place: Place<'v>,
+}
+
 /// Looks at what was written, and makes the message of it.
-async fn made(visitor: &Visitor<'_>, letter: Letter<'_>) -> Result<Vec<u8>, NotSent> {
+async fn made<'v>(visitor: &'v Visitor<'_>, letter: Letter<'_>) -> Result<Made<'v>, NotSent> {
     let say = visitor.say();
     let wrong = |field, key: &str| NotSent::new(Status::UNPROCESSABLE_ENTITY, field, say.t(key));
     let files = taken(visitor).await?;
@@ -273,10 +258,16 @@ async fn made(visitor: &Visitor<'_>, letter: Letter<'_>) -> Result<Vec<u8>, NotS
         return Err(wrong("text", "reply.text_too_long"));
     }
     let later = || NotSent::new(Status::SERVICE_UNAVAILABLE, "text", say.t("reply.later"));
-    if !visitor.portal.may_send(letter.from) {
-        let text = say.t("error.429_text");
-        return Err(NotSent::new(Status::TOO_MANY_REQUESTS, "text", text));
-    }
+    let place = visitor
+        .portal
+        .memory
+        .sent
+        .take(letter.from, visitor.portal.now());
+    let place = place.map_err(|wait| {
+        let (count, when) = (MAX_SENT_PER_HOUR.to_string(), forms::when(&say, wait));
+        let text = say.with2("reply.too_often", ("count", &count), ("when", &when));
+        NotSent::new(Status::TOO_MANY_REQUESTS, "text", text)
+    })?;
     let (mut id, mut boundary) = ([0u8; 16], [0u8; 16]);
     random(&mut id).map_err(|_| later())?;
     random(&mut boundary).map_err(|_| later())?;
@@ -305,13 +296,21 @@ async fn made(visitor: &Visitor<'_>, letter: Letter<'_>) -> Result<Vec<u8>, NotS
             boundary,
         })
     });
-    composed.await.map_err(|_| later())
+    let content = composed.await.map_err(|_| later())?;
+    Ok(Made { content, place })
 }
 
-fn kept(visitor: &Visitor<'_>, kept: Result<u64, StoreError>) -> Result<Answer, NotSent> {
+fn kept(
+    visitor: &Visitor<'_>,
+    kept: Result<u64, StoreError>,
+    place: Place<'_>,
+) -> Result<Answer, NotSent> {
     let say = visitor.say();
     match kept {
-        Ok(_) => Ok(visitor.on(&["replied"])),
+        Ok(_) => {
+            place.keep();
+            Ok(visitor.on(&["replied"]))
+        }
         Err(StoreError::TooLarge { most }) => {
             let text = say.with("reply.too_large", "size", say.limit(most));
             Err(NotSent::new(Status::PAYLOAD_TOO_LARGE, "files", text))
@@ -421,7 +420,7 @@ fn sent(visitor: &Visitor<'_>) -> Answer {
         items.extend(store.replies(&record.reference).iter().map(|it| {
             let item = Item {
                 href: href.clone(),
-                from: view::author(&record),
+                from: view::in_a_list(&view::author(&record)),
                 subject: shell.t("sent.reply"),
                 ..view::reply(&shell.say, it)
             };

@@ -31,7 +31,7 @@ use crate::portal::http::{
     AccessLog, Answer, Assets, Head, Options, OriginError, Problem, Request, Route, Server, Site,
 };
 use crate::portal::proof::{Desk, ProofError};
-use crate::portal::site::{Mailer, Portal as Pages, SiteOptions};
+use crate::portal::site::{Mailer, Memory, Portal as Pages, SiteOptions};
 use crate::portal::socket::{Hears, PortalSocket};
 use crate::portal::store::{Store, StoreError};
 use crate::proto::link::{AskCode, Standing, Travelled};
@@ -116,6 +116,7 @@ pub struct Portal {
     failure: watch::Receiver<bool>,
     desk: Arc<Desk>,
     courier: Courier,
+    memory: Arc<Memory>,
     socket: PortalSocket,
     site: Arc<InForce>,
     server: Server,
@@ -166,10 +167,12 @@ impl Portal {
             limits: build::limits(&config),
             assets,
         };
+        let memory = Arc::default();
         let parts = Parts {
             store: &store,
             desk: &desk,
             courier: &courier,
+            memory: &memory,
             clock,
         };
         let site = Arc::new(InForce {
@@ -198,6 +201,7 @@ impl Portal {
             store,
             desk,
             courier,
+            memory,
             socket,
             site,
             server,
@@ -237,6 +241,7 @@ impl Portal {
             store: &self.store,
             desk: &self.desk,
             courier: &self.courier,
+            memory: &self.memory,
             clock: self.clock,
         };
         // First what pages name, then the pages.
@@ -322,6 +327,7 @@ struct Parts<'p> {
     store: &'p Store,
     desk: &'p Arc<Desk>,
     courier: &'p Courier,
+    memory: &'p Arc<Memory>,
     clock: Clock,
 }
 
@@ -329,7 +335,10 @@ impl Parts<'_> {
     fn pages(&self, options: SiteOptions) -> Arc<Pages> {
         let mailer = Arc::new(ByCourier(self.courier.clone()));
         let (store, desk) = (self.store.clone(), Arc::clone(self.desk));
-        Arc::new(Pages::new(store, desk, mailer, options, self.clock))
+        // The same memory: a reload lets nobody send or hold more than before.
+        let memory = Arc::clone(self.memory);
+        let pages = Pages::new(store, desk, mailer, memory, options, self.clock);
+        Arc::new(pages)
     }
 }
 

@@ -150,13 +150,24 @@ pub fn replied(s: Shell<'_>) -> SaysPage<'_> {
 /// An error, by its status.
 pub fn error(s: Shell<'_>, status: u16) -> SaysPage<'_> {
     let key = match status {
-        400 | 403 | 404 | 405 | 413 | 415 | 429 | 503 => format!("error.{status}"),
+        400 | 403 | 404 | 405 | 413 | 415 | 421 | 429 | 503 => format!("error.{status}"),
         408 | 411 | 414 | 417 | 422 | 431 => "error.400".to_owned(),
         _ => "error.500".to_owned(),
     };
-    let lines = vec![s.t(&format!("{key}_text"))];
-    let mut page = says(s, &key, "error", lines);
-    page.ways = vec![home(&page.s)];
+    // Whoever asked another host finds the right one nowhere on it.
+    let elsewhere = status == 421;
+    let line = match elsewhere {
+        true => s.with("error.421_text", "origin", &s.operator.origin),
+        false => s.t(&format!("{key}_text")),
+    };
+    let mut page = says(s, &key, "error", vec![line]);
+    page.ways = match elsewhere {
+        true => vec![Way::link(
+            format!("{}/", page.s.operator.origin),
+            page.s.t("ways.start"),
+        )],
+        false => vec![home(&page.s)],
+    };
     page
 }
 
@@ -184,10 +195,11 @@ pub fn help(s: Shell<'_>) -> SaysPage<'_> {
     page
 }
 
-/// Who runs this.
+/// Who runs this: an empty line begins a paragraph, other lines stay lines.
 pub fn imprint(s: Shell<'_>) -> SaysPage<'_> {
     let lines = match &s.operator.imprint {
         Some(Imprint::Text(text)) => text
+            .replace("\r\n", "\n")
             .split("\n\n")
             .map(str::trim)
             .filter(|line| !line.is_empty())

@@ -2,9 +2,12 @@
 //! played.
 
 mod enumeration;
+mod languages;
+mod limits;
 mod matrix;
 mod scanner;
 mod sending;
+mod size;
 mod spelling;
 mod support;
 mod walk;

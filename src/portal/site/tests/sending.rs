@@ -3,6 +3,7 @@
 use super::support::*;
 use crate::mail::{Level, PickupWishes};
 use crate::portal::http::{Body, BodyLimit, Method, Over, Payload, Problem, Site, Status, Upload};
+use crate::portal::site::sending::SHARE_OCTETS;
 
 const KIM: &str = "kim@patient.example";
 const LARGE_OCTETS: usize = 90 * 1024 * 1024;
@@ -63,6 +64,64 @@ async fn held_downloads_keep_nobody_from_reading() {
     drop(file);
     let again = browser.ask(Method::Get, &path, Body::None).await;
     assert_eq!(again.status(), Status::OK);
+}
+
+/// A text of nothing but what has to be escaped, as long as texts are shown.
+fn quotes() -> String {
+    let line = "\"".repeat(998) + "\r\n";
+    let head = "From: ada@clinic.example\r\nSubject: Quotes\r\n\r\n";
+    format!("{head}{}", line.repeat(520))
+}
+
+#[tokio::test]
+async fn held_pages_keep_nobody_from_reading() {
+    let world = World::new().await;
+    let wishes = PickupWishes::default();
+    let quotes = world.leave_content(1, KIM, Level::Protected, wishes, quotes());
+    let quotes = quotes.await;
+    let small = world.leave(2, KIM, Level::Protected).await;
+    let mut browser = world.signed_in(KIM).await;
+    let openings = || world.portal.store.record(&quotes).unwrap().openings;
+    let views = ["?whole=1", "/print"].map(|view| format!("/box/{quotes}{view}"));
+    let mut held = Vec::new();
+    let mut octets = 0;
+    let refused = loop {
+        let path = &views[held.len() % 2];
+        let before = openings();
+        let answer = browser.ask(Method::Get, path, Body::None).await;
+        if answer.status() != Status::OK {
+            // And it was not opened for it.
+            assert_eq!(openings(), before);
+            break answer.status();
+        }
+        let Payload::Whole(page) = answer.into_payload() else {
+            panic!("no page");
+        };
+        assert!(page.len() > 2_500_000, "{}", page.len());
+        octets += page.len() as u64;
+        held.push(page);
+        assert!(octets <= SHARE_OCTETS);
+    };
+    assert_eq!(refused, Status::SERVICE_UNAVAILABLE);
+    assert!(octets > SHARE_OCTETS / 2, "{octets}");
+    for path in [
+        "/box".to_owned(),
+        format!("/box/{quotes}"),
+        format!("/box/{small}"),
+        format!("/box/{small}/print"),
+        format!("/box/{small}/frame"),
+    ] {
+        assert_eq!(browser.get(&path).await.status, Status::OK, "{path}");
+    }
+    // What was typed and is shown again is held too.
+    let path = format!("/box/{small}/reply");
+    let typed = "'".repeat(200_000);
+    let page = browser.post(&path, &[("text", &typed)]).await;
+    assert_eq!(page.status, Status::SERVICE_UNAVAILABLE);
+    drop(held);
+    let page = browser.post(&path, &[("text", &typed)]).await;
+    assert_eq!(page.status, Status::UNPROCESSABLE_ENTITY);
+    assert_eq!(browser.get(&views[0]).await.status, Status::OK);
 }
 
 #[tokio::test]

@@ -106,33 +106,23 @@ impl World {
             phones,
         };
         let desk = Arc::new(Desk::cheap(store.tables(), options, clock).unwrap());
-        let identity = Identity {
-            name: "Example Clinic".to_owned(),
-            origin: "https://secure.clinic.example".to_owned(),
-            writable: true,
-            ..Identity::default()
-        };
-        let options = SiteOptions {
-            operator: Operator::new(identity, &mut Assets::default()),
-            texts: Texts::shipped(),
-            language: Language::En,
-            replies: true,
-            files: FileRules {
-                octets: 10_000,
-                ..FileRules::default()
-            },
-            clamd: None,
-            write_to: vec![address("office@clinic.example")],
-            reply_from: "secure-mail".to_owned(),
-        };
         let line = Arc::new(Line::default());
-        let portal = Portal::new(store, desk, line.clone(), options, clock);
+        let memory = Arc::default();
+        let portal = Portal::new(store, desk, line.clone(), memory, site_options(), clock);
         Self {
             portal: Arc::new(portal),
             line,
             clock,
             _scratch: scratch,
         }
+    }
+
+    /// Puts other pages in the place of these, as a reload does.
+    pub(super) fn reload(&mut self) {
+        let (store, desk) = (self.portal.store.clone(), self.portal.desk.clone());
+        let (mailer, memory) = (self.portal.mailer.clone(), self.portal.memory.clone());
+        let pages = Portal::new(store, desk, mailer, memory, site_options(), self.clock);
+        self.portal = Arc::new(pages);
     }
 
     /// Leaves a message.
@@ -160,7 +150,19 @@ impl World {
         wishes: PickupWishes,
         content: String,
     ) -> Reference {
-        let deposit = Deposit {
+        let deposit = self.deposit(number, to, level, wishes);
+        self.leave_deposit(deposit, content).await
+    }
+
+    /// What is said of a message that is left.
+    pub(super) fn deposit(
+        &self,
+        number: u8,
+        to: &str,
+        level: Level,
+        wishes: PickupWishes,
+    ) -> Deposit {
+        Deposit {
             reference: reference(number),
             queue_id: MessageId::new(u64::from(number)),
             recipient: address(to),
@@ -169,13 +171,20 @@ impl World {
             author_name: Some("Ada Meyer".to_owned()),
             message_id: format!("<{number}@clinic.example>"),
             accepted: self.clock.now(),
-            octets: content.len() as u64,
+            octets: 0,
             level,
             factors: level,
             trusted_before: self.clock.now(),
             wishes,
             language: Language::En,
             expires: self.clock.now() + 30 * DAY,
+        }
+    }
+
+    pub(super) async fn leave_deposit(&self, deposit: Deposit, content: String) -> Reference {
+        let deposit = Deposit {
+            octets: content.len() as u64,
+            ..deposit
         };
         let mut incoming = self.portal.store.deposit(deposit).await.unwrap();
         incoming.write(Bytes::from(content)).await.unwrap();
@@ -205,6 +214,7 @@ impl World {
     /// The newest code's mail comes back.
     pub(super) fn bounced(&self) {
         self.portal.desk.travelled(&Travelled {
+            reply: false,
             queue_id: self.newest().1,
             ended: Final::Bounced,
             grade: None,
@@ -259,6 +269,28 @@ impl World {
         let page = browser.post("/sign-in/code", &[("code", &code)]).await;
         assert!(page.path.starts_with("/box"), "{}", page.path);
         browser
+    }
+}
+
+fn site_options() -> SiteOptions {
+    let identity = Identity {
+        name: "Example Clinic".to_owned(),
+        origin: "https://secure.clinic.example".to_owned(),
+        writable: true,
+        ..Identity::default()
+    };
+    SiteOptions {
+        operator: Operator::new(identity, &mut Assets::default()),
+        texts: Texts::shipped(),
+        language: Language::En,
+        replies: true,
+        files: FileRules {
+            octets: 10_000,
+            ..FileRules::default()
+        },
+        clamd: None,
+        write_to: vec![address("office@clinic.example")],
+        reply_from: "secure-mail".to_owned(),
     }
 }
 
