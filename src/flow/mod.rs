@@ -46,6 +46,7 @@ pub use certificates::{KnowsCertificates, Smime};
 pub use contacts::Contacts;
 pub use line::Machinery;
 pub use ours::OursError;
+pub use portal::retracted::By;
 pub use portal::withdraw::Withdrawals;
 pub use portal::{PORTAL_ACCOUNT, Portal};
 
@@ -186,7 +187,12 @@ impl Handle {
 
     /// What is known of a message; also of one that ended a short while ago.
     pub async fn show(&self, id: MessageId) -> Option<QueueDetail> {
-        self.ask(|asker| Message::Show(id, asker)).await.flatten()
+        self.detail(id).await.flatten()
+    }
+
+    /// The same; the outer `None` once the line has ended.
+    async fn detail(&self, id: MessageId) -> Option<Option<QueueDetail>> {
+        self.ask(|asker| Message::Show(id, asker)).await
     }
 
     /// Why each recipient of a message goes the way it goes; also of one that ended a short while

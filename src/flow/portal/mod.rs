@@ -2,9 +2,11 @@
 //!
 //! A recipient's rendition is then a notice; before each attempt the message is left in the portal
 //! ([`deposit`]), which is the same deposit every time. What must not stay there is taken back
-//! ([`withdraw`]). How mails of ours for the portal travelled is told to it ([`travel`]).
+//! ([`withdraw`]). What is retracted there is not sent any other way ([`retracted`]). How mails of ours
+//! for the portal travelled is told to it ([`travel`]).
 
 pub(super) mod deposit;
+pub mod retracted;
 pub(super) mod travel;
 pub(super) mod withdraw;
 
