@@ -1,6 +1,6 @@
 //! What the documents say of the product holds: README's configuration is accepted, its tables
-//! name every field and event of the delivery log, and ARCHITECTURE.md has a note on every
-//! dependency.
+//! name every field and event of the delivery log, ARCHITECTURE.md has a note on every dependency,
+//! and the tests that SECURITY.md names exist.
 
 #![allow(
     clippy::unwrap_used,
@@ -117,4 +117,58 @@ fn every_direct_dependency_has_its_note() {
         }
     }
     assert!(count > 20, "only {count} dependencies were read");
+}
+
+/// Text of every file under `folder` whose name ends in one of `ends`.
+fn texts(folder: &Path, ends: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(texts(&path, ends));
+        } else if ends.iter().any(|end| path.to_string_lossy().ends_with(end)) {
+            found.push(fs::read_to_string(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_tests_that_stand_against_attacks_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut rust = texts(&root.join("src"), &[".rs"]);
+    rust.extend(texts(&root.join("tests"), &[".rs"]));
+    let interop = texts(&root.join("tests/interop"), &[".py", ".js"]);
+    let security = read("SECURITY.md");
+    let (_, table) = security
+        .split_once("| shown by |\n|---|---|---|\n")
+        .unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let mut missing = Vec::new();
+    let mut named = 0;
+    for row in table.lines() {
+        let shown = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let tests: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
+        let checks: Vec<&str> = shown
+            .split('“')
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once('”')?.0))
+            .collect();
+        assert!(
+            !tests.is_empty() || !checks.is_empty(),
+            "nothing shows: {row}"
+        );
+        named += tests.len() + checks.len();
+        missing.extend(tests.into_iter().filter(|name| {
+            let head = format!("fn {name}()");
+            !rust.iter().any(|text| text.contains(&head))
+        }));
+        missing.extend(checks.into_iter().filter(|name| {
+            !interop
+                .iter()
+                .any(|text| text.contains(&format!("\"{name}\"")))
+        }));
+    }
+    assert!(named > 50, "only {named} are named");
+    assert!(missing.is_empty(), "these do not exist: {missing:?}");
 }

@@ -10,6 +10,7 @@ use super::crowd::Crowd;
 use super::known::Known;
 use super::office::Message;
 use super::portal::Portal;
+use super::portal::news::News;
 use super::portal::withdraw::Withdrawals;
 use super::recorded::Recorder;
 use crate::mail::{Address, Domain};
@@ -37,7 +38,7 @@ const MAX_CHECKING: usize = 64;
 /// Attempts that wait for their turn at the portal, or leave a message in it, at a time: less than
 /// a third of all attempts.
 const MAX_DEPOSITING: usize = 64;
-/// Mails of the portal of which it is being told how they travelled.
+/// Codes of which the portal is being told how they travelled.
 const MAX_TELLING: usize = 1024;
 /// Settlements that are worked on at a time; each may hold a bounce.
 const MAX_SETTLEMENTS: usize = 256;
@@ -72,6 +73,7 @@ pub(super) struct Line {
     pub(super) volumes: Arc<Volumes>,
     pub(super) known: Known,
     pub(super) withdrawals: Withdrawals,
+    pub(super) news: News,
     machinery: RwLock<Arc<Machinery>>,
     inbox: mpsc::Sender<Message>,
     budget: Arc<Semaphore>,
@@ -84,7 +86,7 @@ pub(super) struct Line {
     pub(super) checking: Crowd,
     /// Turns of attempts to leave something in the portal. Never closed.
     pub(super) depositing: Semaphore,
-    /// Turns to tell the portal how a mail travelled.
+    /// Turns to tell the portal how a code travelled.
     pub(super) telling: Arc<Semaphore>,
 }
 
@@ -101,6 +103,7 @@ impl Line {
             volumes: Arc::default(),
             known: Known::default(),
             withdrawals: parts.withdrawals,
+            news: parts.news,
             machinery: RwLock::new(Arc::new(parts.machinery)),
             inbox,
             budget: Arc::new(Semaphore::new(PREPARE_BUDGET_KIB as usize)),
@@ -131,6 +134,7 @@ impl Line {
         *current = Arc::new(machinery);
         drop(current);
         self.withdrawals.nudge();
+        self.news.nudge();
     }
 
     /// Waits until `octets` of content may be held in memory. A message larger than the whole

@@ -46,6 +46,7 @@ pub use certificates::{KnowsCertificates, Smime};
 pub use contacts::Contacts;
 pub use line::Machinery;
 pub use ours::OursError;
+pub use portal::news::News;
 pub use portal::retracted::By;
 pub use portal::withdraw::Withdrawals;
 pub use portal::{PORTAL_ACCOUNT, Portal};
@@ -80,6 +81,8 @@ pub struct Parts {
     pub contacts: Contacts,
     /// What must not stay in the portal.
     pub withdrawals: Withdrawals,
+    /// What the portal is to be told of replies.
+    pub news: News,
     /// What a reload replaces.
     pub machinery: Machinery,
 }
@@ -131,9 +134,10 @@ pub fn start(
     };
     let office = Office::new(queue, inbox, Arc::clone(&line), queued);
     let withdrawing = tokio::spawn(portal::withdraw::run(Arc::clone(&line)));
-    let withdrawing = Ends(withdrawing.abort_handle());
+    let telling = tokio::spawn(portal::news::run(Arc::clone(&line)));
+    let beside = [withdrawing, telling].map(|task| Ends(task.abort_handle()));
     let task = tokio::spawn(async move {
-        let _withdrawing = withdrawing;
+        let _beside = beside;
         office.run().await
     });
     (Handle { intake, line }, task)

@@ -44,6 +44,7 @@ async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<Vec<Sent>, Sp
     let _turn = line.turn_to_settle().await;
     let bounces = bounce::make(&line, &settlement).await;
     let taken_back = take_back(&line, &settlement).await;
+    let news = line.news.note(&settlement).await;
     let urgent = !bounces.is_empty();
     let mut changes = Vec::with_capacity(bounces.len() + 2);
     let mut sent = Vec::with_capacity(bounces.len());
@@ -71,6 +72,9 @@ async fn settle(line: Arc<Line>, settlement: Settlement) -> Result<Vec<Sent>, Sp
     }
     if taken_back {
         line.withdrawals.nudge();
+    }
+    if news {
+        line.news.nudge();
     }
     remember(&line, &settlement).await;
     tell_log(&line, &settlement, &sent).await;

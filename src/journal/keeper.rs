@@ -7,6 +7,10 @@
 //! Which segment may go: the oldest one, if the writer has left it and nothing pins it. Only ever
 //! the oldest: a `DONE` lies in the same or a later segment than what it ends, so a record can
 //! not come back to life because its end was removed before it.
+//!
+//! What keeps a segment is of two kinds: what stays where it lies until it ends, and what its owner
+//! can write again further on. Where only the second kind keeps the oldest segment, the owner is
+//! asked ([`Carrier`]), and decides whether that is worth its octets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +18,7 @@ use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::world::clock::Clock;
 
@@ -78,9 +82,27 @@ impl Slot {
     }
 }
 
+/// How many things that still live lie in a segment.
+#[derive(Debug, Default, Clone, Copy)]
+struct Count {
+    /// That stay there.
+    lasting: u64,
+    /// That can be written again elsewhere.
+    movable: u64,
+}
+
+/// What keeps a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    No,
+    /// Only what can be written again elsewhere.
+    Movable,
+    Lasting,
+}
+
 /// Which segments hold something that still lives, and how many such things.
 pub struct Pins {
-    counts: Mutex<BTreeMap<u64, u64>>,
+    counts: Mutex<BTreeMap<u64, Count>>,
     /// Segments below this one are sealed, and all that was ever written there is published.
     left: AtomicU64,
     /// Whether the owner has pinned what it read at start: before that, everything may live.
@@ -106,12 +128,35 @@ impl Pins {
 
     /// Keeps a segment for as long as the pin lives.
     pub fn pin(self: &Arc<Self>, segment: u64) -> Pin {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(segment).or_insert(0) += 1;
+        self.hold(segment, false)
+    }
+
+    /// The same for what the [`Carrier`] can write again in a later segment.
+    pub fn pin_movable(self: &Arc<Self>, segment: u64) -> Pin {
+        self.hold(segment, true)
+    }
+
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<u64, Count>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold(self: &Arc<Self>, segment: u64, movable: bool) -> Pin {
+        let mut counts = self.counts();
+        let count = counts.entry(segment).or_default();
+        match movable {
+            true => count.movable += 1,
+            false => count.lasting += 1,
+        }
         Pin {
             segment,
+            movable,
             pins: Arc::clone(self),
         }
+    }
+
+    /// Has the keeper look again whether the oldest segment may go.
+    pub fn look_again(&self) {
+        self.ask(Job::Collect);
     }
 
     /// Runs `chore` on the keeper's thread; not at all once the journal is closed.
@@ -145,11 +190,12 @@ impl Pins {
         drop(self.keeper.send(job));
     }
 
-    fn holds(&self, segment: u64) -> bool {
-        self.counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(&segment)
+    fn held(&self, segment: u64) -> Held {
+        match self.counts().get(&segment) {
+            None => Held::No,
+            Some(count) if count.lasting == 0 => Held::Movable,
+            Some(_) => Held::Lasting,
+        }
     }
 }
 
@@ -157,6 +203,7 @@ impl Pins {
 #[derive(Debug)]
 pub struct Pin {
     segment: u64,
+    movable: bool,
     pins: Arc<Pins>,
 }
 
@@ -169,27 +216,42 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        let mut counts = self
-            .pins
-            .counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let last = match counts.get_mut(&self.segment) {
-            Some(count) if *count > 1 => {
-                *count -= 1;
-                false
-            }
-            _ => counts.remove(&self.segment).is_some(),
+        let mut counts = self.pins.counts();
+        let Some(count) = counts.get_mut(&self.segment) else {
+            return;
         };
+        let own = match self.movable {
+            true => &mut count.movable,
+            false => &mut count.lasting,
+        };
+        *own = own.saturating_sub(1);
+        // The last one of all, or the last that stays: now it may go, or be emptied.
+        let changed = *own == 0 && count.lasting == 0;
+        if count.lasting == 0 && count.movable == 0 {
+            counts.remove(&self.segment);
+        }
         drop(counts);
-        if last {
+        if changed {
             self.pins.ask(Job::Collect);
         }
     }
 }
 
-/// Asked, before the oldest segment would be removed, to carry forward what should not keep it.
-pub type Carrier = Box<dyn Fn(u64) + Send + Sync>;
+/// The oldest segment, which only what is movable keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Oldest {
+    /// Its number.
+    pub segment: u64,
+    /// Octets of all segments that the writer has left, with this one.
+    pub left_octets: u64,
+    /// Octets of one segment.
+    pub segment_octets: u64,
+}
+
+/// Asked whether to write again further on what alone keeps the oldest segment. It need not, and
+/// need not do it all at once: it is asked again when the writer goes on to another segment, and
+/// whenever somebody calls [`Pins::look_again`].
+pub type Carrier = Box<dyn Fn(&Oldest) + Send + Sync>;
 
 pub(super) struct Keeper {
     disk: Arc<dyn Disk>,
@@ -376,14 +438,24 @@ impl Keeper {
 
     fn collect(&mut self) {
         while let Some(oldest) = self.segments.first().copied() {
-            if oldest >= self.pins.left() {
+            let left = self.pins.left();
+            if oldest >= left {
                 break;
             }
-            if self.pins.holds(oldest) {
-                if let Some(carry) = self.carrier.get() {
-                    carry(oldest);
+            match self.pins.held(oldest) {
+                Held::No => {}
+                Held::Lasting => break,
+                Held::Movable => {
+                    if let Some(carry) = self.carrier.get() {
+                        let segments = self.segments.range(..left).count() as u64;
+                        carry(&Oldest {
+                            segment: oldest,
+                            left_octets: segments.saturating_mul(self.octets),
+                            segment_octets: self.octets,
+                        });
+                    }
+                    break;
                 }
-                break;
             }
             if let Err(error) = self.remove_segment(oldest) {
                 tracing::warn!(error = %Chain(&error), "cannot remove a segment of the spool");

@@ -12,8 +12,8 @@
 //! - After a failed write nothing more is written by this process.
 //! - No two seals share key and nonce. No plaintext of a part is ever written.
 //!
-//! Not here yet: recycling of segments, checkpoints, compaction (`MOVED`). Their seams are
-//! `keeper` (which files are segments) and [`disk`] (every touch of the disk).
+//! Not here yet: recycling of segments, checkpoints, compaction of messages (`MOVED`). Their seams
+//! are `keeper` (which files are segments) and [`disk`] (every touch of the disk).
 
 pub mod crypt;
 pub mod disk;
@@ -38,7 +38,7 @@ use crate::world::clock::Clock;
 pub use crypt::{CryptError, Keyring, MasterKey, MasterKeyError, MessageKey, Sealer, WrappedKey};
 pub use disk::{Disk, DiskFile, OsDisk};
 pub use error::JournalError;
-pub use keeper::{Carrier, Pin, Pins};
+pub use keeper::{Carrier, Oldest, Pin, Pins};
 pub use line::{Line, Receipt, Reservation};
 pub use open::Opened;
 pub use record::{FLAG_BODY_FILE, Frame, HEADER_OCTETS, Header, Kind, Position};
@@ -70,7 +70,9 @@ pub struct Options {
 pub struct StoredRow {
     /// The unsealed record.
     pub row: Vec<u8>,
-    /// Keeps its segment.
+    /// Octets of the record.
+    pub octets: u64,
+    /// Keeps its segment; movable.
     pub pin: Pin,
 }
 
@@ -151,6 +153,7 @@ impl Journal {
     /// Sets who is asked to carry things forward out of the oldest segment; the first one stays.
     pub fn set_carrier(&self, carrier: Carrier) {
         drop(self.carrier.set(carrier));
+        self.pins.look_again();
     }
 
     /// The owner has pinned everything that it read at start and that lives. Until it says so, no

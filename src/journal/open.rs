@@ -145,7 +145,8 @@ fn read_back(
         Kind::Table => match stored.open_row(keys) {
             Ok(row) => rows.push(StoredRow {
                 row,
-                pin: pins.pin(stored.position.segment),
+                octets: stored.position.octets,
+                pin: pins.pin_movable(stored.position.segment),
             }),
             Err(_) => unreadable += 1,
         },

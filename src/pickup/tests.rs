@@ -119,6 +119,7 @@ async fn a_message_goes_over_whole_and_the_connection_is_kept() {
         queue_id: MessageId::new(2),
         ended: crate::mail::Final::Delivered,
         grade: None,
+        reply: false,
     };
     pickup.travelled(&travelled).await.unwrap();
     let heard = portal.await.unwrap();

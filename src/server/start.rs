@@ -18,7 +18,7 @@ use crate::config::{Config, Credentials};
 use crate::directory::certificates::{self, Certificates};
 use crate::directory::{Authenticator, AuthenticatorError, Users, UsersError};
 use crate::flow::recorded::Recorder;
-use crate::flow::{self, Contacts, Machinery, Parts, Withdrawals};
+use crate::flow::{self, Contacts, Machinery, News, Parts, Withdrawals};
 use crate::journal::SEGMENT_OCTETS;
 use crate::link::{LinkServices, Tickets};
 use crate::queue::Queue;
@@ -164,6 +164,7 @@ pub(super) async fn start(
     let tables = Tables::open(spool.journal())?;
     let contacts = Contacts::open(&tables)?;
     let withdrawals = Withdrawals::open(&tables)?;
+    let news = News::open(&tables)?;
     let tickets = Tickets::open(&tables)?;
     let certificates = Certificates::open(&tables, rebuilt.directory)?;
     let decisions = open_decisions(&config, &credentials, clock).await?;
@@ -190,6 +191,7 @@ pub(super) async fn start(
         decisions: decisions.clone(),
         contacts,
         withdrawals,
+        news,
         machinery: smime::joined(rebuilt.machinery, &certificates, rebuilt.sealer),
     };
     let queue = Queue::new(retry, limits, seed(clock));

@@ -6,13 +6,17 @@
 //! are [`MAX_ROWS`], [`MAX_KEY_OCTETS`], [`MAX_VALUE_OCTETS`].
 //!
 //! A row keeps the segment of its record. So that a row that never changes does not keep the disk
-//! full of what came after it, the journal asks for its oldest segment to be left, and the rows
-//! that lie there are written again as they are. A deletion needs no such care: segments go oldest
-//! first, so what it deleted is gone no later than the deletion.
+//! full of what came after it, rows are written again as they are, out of the oldest segment, once
+//! the log is several times as long as what lives ([`carry`]). A deletion needs no such care:
+//! segments go oldest first, so what it deleted is gone no later than the deletion.
 
-use std::collections::{BTreeMap, HashMap};
+pub mod carry;
+mod view;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -20,9 +24,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::{
-    Draft, Frame, Journal, JournalError, Keyring, Kind, Line, Pin, Pins, Position, Receipt,
-    Reservation,
+    Draft, Frame, Journal, JournalError, Keyring, Kind, Line, Pins, Position, Receipt, Reservation,
 };
+
+use carry::Step;
+use view::{RowName, View};
 
 /// Rows of a table.
 pub const MAX_ROWS: usize = 1_000_000;
@@ -32,6 +38,8 @@ pub const MAX_NAME_OCTETS: usize = 64;
 pub const MAX_KEY_OCTETS: usize = 1024;
 /// Octets of a row's value.
 pub const MAX_VALUE_OCTETS: usize = 48 * 1024;
+/// Records that are made visible at once: whoever reads waits no longer than for these.
+const SEEN_AT_ONCE: usize = 256;
 
 /// An operation on a table failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +58,10 @@ pub enum TableError {
         /// What is wrong.
         source: postcard::Error,
     },
-    /// A name, key, value or table is over its bound.
+    /// The table has as many rows as it may: there is room again when some are deleted.
+    #[error("table {0} has as many rows as it may")]
+    Full(String),
+    /// A name, key or value is over its bound.
     #[error("table {table}: {what} is over its bound")]
     TooLarge {
         /// The table.
@@ -60,53 +71,21 @@ pub enum TableError {
     },
 }
 
-/// What a `TABLE` record says.
-#[derive(Serialize, Deserialize)]
-struct RowRecord {
+/// What a `TABLE` record says, to be written.
+#[derive(Serialize)]
+struct RowRecord<'a> {
+    table: &'a str,
+    key: &'a [u8],
+    /// `None`: deleted.
+    value: Option<&'a [u8]>,
+}
+
+/// The same as it was read.
+#[derive(Deserialize)]
+struct ReadRecord {
     table: String,
     key: Vec<u8>,
-    /// `None`: deleted.
     value: Option<Vec<u8>>,
-}
-
-#[derive(Debug)]
-struct Row {
-    value: Bytes,
-    pin: Pin,
-}
-
-type RowName = (Arc<str>, Vec<u8>);
-
-#[derive(Default)]
-struct View {
-    tables: HashMap<Arc<str>, BTreeMap<Vec<u8>, Row>>,
-    /// Rows with changes under way: those must not be carried forward, or the old value would
-    /// come after the new one.
-    under_way: HashMap<RowName, usize>,
-}
-
-impl View {
-    fn apply(&mut self, table: &Arc<str>, key: Vec<u8>, value: Option<Vec<u8>>, pin: Pin) {
-        let rows = self.tables.entry(Arc::clone(table)).or_default();
-        match value {
-            Some(value) => {
-                let value = Bytes::from(value);
-                rows.insert(key, Row { value, pin });
-            }
-            None => {
-                rows.remove(&key);
-            }
-        }
-    }
-
-    fn settled(&mut self, name: &RowName) {
-        if let Some(count) = self.under_way.get_mut(name) {
-            *count -= 1;
-            if *count == 0 {
-                self.under_way.remove(name);
-            }
-        }
-    }
 }
 
 struct Inner {
@@ -114,6 +93,9 @@ struct Inner {
     keys: Arc<Keyring>,
     line: Line,
     pins: Arc<Pins>,
+    step: Step,
+    /// [`MAX_ROWS`], but in tests.
+    most_rows: AtomicUsize,
 }
 
 impl Inner {
@@ -121,9 +103,9 @@ impl Inner {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn frame(&self, record: &RowRecord) -> Result<Frame, TableError> {
+    fn frame(&self, record: &RowRecord<'_>) -> Result<Frame, TableError> {
         let text = postcard::to_allocvec(record).map_err(|source| TableError::Value {
-            table: record.table.clone(),
+            table: record.table.to_owned(),
             source,
         })?;
         let draft = Draft {
@@ -137,44 +119,30 @@ impl Inner {
         Ok(draft.seal_row(&self.keys)?)
     }
 
-    /// What is done once `records` are durable.
+    /// What is done once `records` are durable, and `after` that.
     fn publish(
         self: Arc<Self>,
-        records: Vec<(RowName, Option<Vec<u8>>)>,
+        records: Vec<(RowName, Option<Bytes>)>,
+        after: impl FnOnce() + Send,
     ) -> impl FnOnce(&[Position]) + Send {
         move |positions: &[Position]| {
-            let mut view = self.view();
-            for ((name, value), position) in records.into_iter().zip(positions) {
-                view.settled(&name);
-                let pin = self.pins.pin(position.segment);
-                view.apply(&name.0, name.1, value, pin);
-            }
-        }
-    }
-
-    /// Writes the rows of `segment` again, unless a change of theirs is under way.
-    fn carry(self: Arc<Self>, segment: u64) -> Result<(), TableError> {
-        let mut view = self.view();
-        let (mut frames, mut records) = (Vec::new(), Vec::new());
-        for (table, rows) in &view.tables {
-            for (key, row) in rows.iter().filter(|(_, row)| row.pin.segment() == segment) {
-                let name = (Arc::clone(table), key.clone());
-                if view.under_way.contains_key(&name) {
-                    continue;
+            let (mut records, mut shrunk) = (records.into_iter(), false);
+            for positions in positions.chunks(SEEN_AT_ONCE) {
+                let mut view = self.view();
+                let before = view.live_octets();
+                for (position, (name, value)) in positions.iter().zip(records.by_ref()) {
+                    view.settled(&name);
+                    let pin = self.pins.pin_movable(position.segment);
+                    view.apply(name, value, position.octets, pin);
                 }
-                let record = RowRecord {
-                    table: table.to_string(),
-                    key: key.clone(),
-                    value: Some(row.value.to_vec()),
-                };
-                frames.push(self.frame(&record)?);
-                records.push((name, record.value));
+                shrunk |= view.live_octets() < before;
             }
+            if shrunk {
+                // What was little garbage beside the rows may be much now.
+                self.pins.look_again();
+            }
+            after();
         }
-        if !frames.is_empty() {
-            drop(self.submit(&mut view, frames, records, None));
-        }
-        Ok(())
     }
 
     /// Queues under the lock, so that the order in the journal is the order of the view.
@@ -182,14 +150,20 @@ impl Inner {
         self: &Arc<Self>,
         view: &mut View,
         frames: Vec<Frame>,
-        records: Vec<(RowName, Option<Vec<u8>>)>,
+        records: Vec<(RowName, Option<Bytes>)>,
         room: Option<Reservation<'_>>,
+        after: impl FnOnce() + Send + 'static,
     ) -> Receipt {
         for (name, _) in &records {
-            *view.under_way.entry(name.clone()).or_insert(0) += 1;
+            view.begins(name);
         }
-        let publish = Box::new(Arc::clone(self).publish(records));
+        let publish = Box::new(Arc::clone(self).publish(records, after));
         self.line.submit(frames, room, publish)
+    }
+
+    fn is_full(&self, view: &View, table: &str) -> bool {
+        let rows = view.tables.get(table).map_or(0, BTreeMap::len);
+        rows >= self.most_rows.load(Ordering::Relaxed)
     }
 
     async fn write(
@@ -199,23 +173,25 @@ impl Inner {
         value: Option<Vec<u8>>,
     ) -> Result<(), TableError> {
         let record = RowRecord {
-            table: table.to_string(),
-            key: key.to_vec(),
-            value,
+            table,
+            key,
+            value: value.as_deref(),
         };
         let frames = vec![self.frame(&record)?];
         let room = self.line.reserve(&frames).await?;
         self.line.check(&frames)?;
         let receipt = {
             let mut view = self.view();
-            let full = view.tables.get(table).is_some_and(|rows| {
-                rows.len() >= MAX_ROWS && record.value.is_some() && !rows.contains_key(key)
-            });
-            if full {
-                return Err(too_large(table, "the number of rows"));
+            let is_there = |view: &View| {
+                let rows = view.tables.get(table);
+                rows.is_some_and(|rows| rows.contains_key(key))
+            };
+            if value.is_some() && self.is_full(&view, table) && !is_there(&view) {
+                return Err(TableError::Full(table.to_string()));
             }
-            let records = vec![((Arc::clone(table), record.key), record.value)];
-            self.submit(&mut view, frames, records, Some(room))
+            let name = (Arc::clone(table), Arc::from(key));
+            let records = vec![(name, value.map(Bytes::from))];
+            self.submit(&mut view, frames, records, Some(room), || {})
         };
         Ok(receipt.durable().await?)
     }
@@ -246,32 +222,37 @@ impl Tables {
     pub fn open(journal: &Journal) -> Result<Self, TableError> {
         let mut view = View::default();
         for stored in journal.take_rows().ok_or(TableError::Taken)? {
-            let record: RowRecord =
+            let record: ReadRecord =
                 postcard::from_bytes(&stored.row).map_err(|source| TableError::Value {
                     table: String::new(),
                     source,
                 })?;
-            view.apply(
-                &Arc::from(record.table.as_str()),
-                record.key,
-                record.value,
-                stored.pin,
-            );
+            let name = (Arc::from(record.table), Arc::from(record.key));
+            let value = record.value.map(Bytes::from);
+            view.apply(name, value, stored.octets, stored.pin);
         }
         let inner = Arc::new(Inner {
             view: Mutex::new(view),
             keys: Arc::clone(journal.keys()),
             line: journal.line().clone(),
             pins: Arc::clone(journal.pins()),
+            step: Step::default(),
+            most_rows: AtomicUsize::new(MAX_ROWS),
         });
         // The rows, and with them their segments, last as long as the journal does.
         let carrier = Arc::clone(&inner);
-        journal.set_carrier(Box::new(move |segment| {
-            if let Err(error) = Arc::clone(&carrier).carry(segment) {
+        journal.set_carrier(Box::new(move |oldest| {
+            if let Err(error) = carrier.carry(oldest) {
                 tracing::error!(%error, "cannot carry table rows forward");
             }
         }));
         Ok(Self { inner })
+    }
+
+    /// Lets every table have so many rows only.
+    #[cfg(test)]
+    pub(crate) fn narrow(&self, most_rows: usize) {
+        self.inner.most_rows.store(most_rows, Ordering::Relaxed);
     }
 
     /// A table by its name, with values of type `V`. It exists when it has a row.
@@ -356,7 +337,7 @@ impl<V: Serialize + DeserializeOwned> Table<V> {
         let rows: Vec<(Vec<u8>, Bytes)> = {
             let view = self.inner.view();
             let rows = view.tables.get(&self.name).into_iter().flatten();
-            rows.map(|(key, row)| (key.clone(), row.value.clone()))
+            rows.map(|(key, row)| (key.to_vec(), row.value.clone()))
                 .collect()
         };
         rows.into_iter()
@@ -371,6 +352,11 @@ impl<V: Serialize + DeserializeOwned> Table<V> {
             .tables
             .get(&self.name)
             .map_or(0, BTreeMap::len)
+    }
+
+    /// Whether it has as many rows as it may: a new one would be refused.
+    pub fn is_full(&self) -> bool {
+        self.inner.is_full(&self.inner.view(), &self.name)
     }
 
     /// Whether there is none.

@@ -1,5 +1,8 @@
 //! Rows last, through restarts and through the end of the segments they were written to.
 
+mod carrying;
+mod crash;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,16 +15,20 @@ use crate::world::clock::Clock;
 
 const SEGMENT: u64 = 64 * 1024;
 
-fn open(directory: &Path) -> (Journal, Tables) {
+fn options(directory: &Path) -> Options {
     let master = "AQIDBAUGBwgBAgMEBQYHCAECAwQFBgcIAQIDBAUGBwg=";
-    let options = Options {
+    Options {
         directory: directory.to_path_buf(),
         master_key: MasterKey::from_base64(master).unwrap(),
         segment_octets: SEGMENT,
         disk: Arc::new(OsDisk),
         clock: Clock::starting_at(Timestamp::from_secs(1)),
         on_failure: Arc::new(|error| panic!("{error}")),
-    };
+    }
+}
+
+fn open(directory: &Path) -> (Journal, Tables) {
+    let options = options(directory);
     let opened = Journal::open(options, &mut |_, _| {}).unwrap();
     assert_eq!(opened.report.quarantined, []);
     assert_eq!(opened.report.unreadable_rows, 0);
@@ -123,14 +130,7 @@ async fn rows_keep_their_segments_until_somebody_takes_them() {
     let table = tables.table::<u32>("rows").unwrap();
     table.put(b"still", &1).await.unwrap();
     journal.close();
-    let options = Options {
-        directory: directory.path().to_path_buf(),
-        master_key: MasterKey::from_base64("AQIDBAUGBwgBAgMEBQYHCAECAwQFBgcIAQIDBAUGBwg=").unwrap(),
-        segment_octets: SEGMENT,
-        disk: Arc::new(OsDisk),
-        clock: Clock::starting_at(Timestamp::from_secs(1)),
-        on_failure: Arc::new(|error| panic!("{error}")),
-    };
+    let options = options(directory.path());
     let journal = Journal::open(options, &mut |_, _| {}).unwrap().journal;
     journal.all_pinned();
     fill(&journal, 4).await;
@@ -162,6 +162,26 @@ async fn bounds_hold() {
     table.put(&key, &value).await.unwrap();
     assert_eq!(table.get(&key).unwrap(), Some(value));
     assert!(matches!(Tables::open(&journal), Err(TableError::Taken)));
+}
+
+#[tokio::test]
+async fn a_full_table_takes_no_new_row_until_one_is_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_journal, tables) = open(directory.path());
+    tables.narrow(2);
+    let table = tables.table::<u8>("rows").unwrap();
+    table.put(b"one", &1).await.unwrap();
+    assert!(!table.is_full());
+    table.put(b"two", &2).await.unwrap();
+    assert!(table.is_full());
+    let refused = table.put(b"three", &3).await;
+    assert!(matches!(refused, Err(TableError::Full(name)) if name == "rows"));
+    // What is there may change, and other tables have room of their own.
+    table.put(b"two", &22).await.unwrap();
+    let other = tables.table::<u8>("other").unwrap();
+    other.put(b"three", &3).await.unwrap();
+    table.delete(b"one").await.unwrap();
+    table.put(b"three", &3).await.unwrap();
 }
 
 #[derive(Debug, Clone)]
@@ -202,7 +222,7 @@ proptest! {
                         table.delete(&[key]).await.unwrap();
                         model.remove(&vec![key]);
                     }
-                    Step::Fill => fill(&journal, 1).await,
+                    Step::Fill => fill(&journal, 2).await,
                     Step::Reopen => {
                         journal.close();
                         (journal, tables) = open(directory.path());
@@ -210,6 +230,9 @@ proptest! {
                 }
                 let rows: Vec<_> = tables.table::<u8>("rows").unwrap().rows().unwrap();
                 assert_eq!(rows, model.clone().into_iter().collect::<Vec<_>>());
+                let view = tables.inner.view();
+                let counted = (view.live_octets(), view.places().clone());
+                assert_eq!(view.recount(), counted);
             }
         });
     }

@@ -5,17 +5,24 @@ mod told;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sealpost::flow::Portal;
+use sealpost::journal::MasterKey;
 use sealpost::link::{LinkOptions, LinkServer, LinkServices, Ours};
 use sealpost::locale::Texts;
 use sealpost::mail::{
-    Address, Final, Grade, Language, Level, MessageId, Method, PickupWishes, SenderSecret,
+    Address, Deposit, Final, Grade, Language, Level, MessageId, Method, PickupWishes, Reference,
+    SenderSecret,
 };
 use sealpost::notice::Setting;
 use sealpost::pickup::{Patience, Pickup};
 use sealpost::policy::{Policy, PolicySource};
+use sealpost::portal::socket::{Hears, PortalSocket};
+use sealpost::portal::store::{Bounds, NewReply, Reminders, ReplyState, Store, StoreOptions};
+use sealpost::proto::link::{Standing, Travelled};
 use sealpost::queue::{Operation, Order, Retry, Selection};
 use sealpost::report::{DeliveryLog, Target};
 use sealpost::sign::{Algorithm, SigningKey, keygen};
@@ -352,6 +359,47 @@ async fn a_policy_that_takes_another_method_takes_the_message_out_of_the_portal(
 }
 
 #[tokio::test]
+async fn a_deposit_that_another_policy_made_stale_goes_though_no_new_one_can_be_made() {
+    let mut scene = Scene::new(&[Method::Portal]);
+    scene.retry.schedule = vec![Duration::from_millis(100)];
+    let portal = scene.portal();
+    let mx = scene.world.good_mx("mx.b.example");
+    scene.served_by(mx.saying("RCPT", "450 4.2.0 later\r\n"));
+    let line = scene.start();
+    line.submit(&["r@b.example"], CONTENT).await;
+    line.event(is("deferred")).await;
+    assert_eq!(portal.deposits().len(), 1);
+    let asked = |what: &'static str, since: usize| {
+        let portal = &portal;
+        let found = move || {
+            let requests = portal.requests();
+            let mut found = requests.iter().skip(since);
+            found.any(|it| it.starts_with(what)).then_some(())
+        };
+        async move { assert!(eventually(found).await.is_some(), "{what}") }
+    };
+    portal.be(Mood::Busy);
+    let tls = PolicySource {
+        methods: vec![Method::Tls],
+        ..scene.source.clone()
+    };
+    line.handle.reload(scene.machinery(tls));
+    asked("withdraw", 0).await;
+    // The portal again, before the old deposit was taken back.
+    line.handle.reload(scene.machinery(scene.source.clone()));
+    asked("deposit", portal.requests().len()).await;
+    assert_eq!(portal.deposits().len(), 1);
+    portal.be(Mood::Full);
+    let gone = eventually(|| portal.deposits().is_empty().then_some(())).await;
+    assert!(gone.is_some(), "{:?}", portal.requests());
+    scene.good();
+    portal.be(Mood::Good);
+    line.event(is("deposited")).await;
+    assert_eq!(portal.deposits().len(), 1);
+    line.stop().await;
+}
+
+#[tokio::test]
 async fn without_tls_a_mailbox_code_is_no_proof_and_a_secret_is() {
     let scene = Scene::new(&[Method::Tls, Method::Portal]);
     let (portal, mx) = (scene.portal(), scene.plain());
@@ -603,6 +651,103 @@ async fn a_reply_comes_in_once_and_goes_out_protected() {
         .await;
     assert_ne!(queue_id(&answer), id);
     drop(server);
+    line.stop().await;
+}
+
+/// A portal that knows nobody.
+struct Alone;
+
+impl Hears for Alone {
+    fn travelled(&self, travelled: &Travelled) {
+        panic!("no code was mailed: {travelled:?}");
+    }
+    fn standing(&self, _: &Address) -> Standing {
+        Standing { registered: None }
+    }
+}
+
+/// A store with one message, for r@b.example from a@clinic.example.
+async fn store(scene: &Scene) -> (Store, Reference) {
+    let options = StoreOptions {
+        directory: scene.directory.path().join("portal"),
+        master_key: MasterKey::from_base64(&MasterKey::generate().unwrap()).unwrap(),
+        bounds: Bounds::default(),
+        reminders: Reminders::default(),
+    };
+    let clock = scene.world.clock;
+    let store = Store::open(options, clock).await.unwrap();
+    let reference = Reference::new([7; 10]);
+    let deposit = Deposit {
+        reference,
+        queue_id: MessageId::new(7),
+        recipient: address("r@b.example"),
+        author: address("a@clinic.example"),
+        answerable: true,
+        author_name: None,
+        message_id: "<1@clinic.example>".to_owned(),
+        accepted: clock.now(),
+        octets: CONTENT.len() as u64,
+        level: Level::Protected,
+        factors: Level::Protected,
+        trusted_before: clock.now(),
+        wishes: PickupWishes::default(),
+        language: Language::En,
+        expires: clock.now() + Duration::from_secs(24 * 3600),
+    };
+    let mut incoming = store.deposit(deposit).await.unwrap();
+    incoming.write(Bytes::from_static(CONTENT)).await.unwrap();
+    incoming.finish().await.unwrap();
+    (store, reference)
+}
+
+#[tokio::test]
+async fn the_portal_hears_what_became_of_a_reply_while_it_was_away() {
+    let scene = Scene::new(&[Method::Tls]);
+    let mx = scene.world.good_mx("mx.clinic.example");
+    let mx = mx.saying("RCPT", "550 5.1.1 nobody\r\n");
+    scene.world.host("mx.clinic.example", "192.0.2.99", &mx);
+    let (store, answered) = store(&scene).await;
+    let content = Bytes::from_static(REPLY);
+    let mut tickets = Vec::new();
+    for _ in 0..2 {
+        let reply = NewReply {
+            answers: answered,
+            level: Level::Protected,
+            content: content.clone(),
+        };
+        tickets.push(store.reply(reply).await.unwrap());
+    }
+    let line = scene.start();
+    let (server, path) = door(&scene, &line).await;
+    let mut ids = Vec::new();
+    for &ticket in &tickets {
+        let request = reply(ticket, "a@clinic.example", "protected", REPLY);
+        let answer = connect(&path).await.ask(request, REPLY).await;
+        let id = queue_id(&answer);
+        let bounced =
+            |line: &Value| line["event"] == "bounced" && line["queue_id"] == id.to_string();
+        line.event(bounced).await;
+        ids.push(id);
+    }
+    // The portal has noted the first answer, and died before the second. The line goes, too.
+    store.reply_taken(tickets[0], ids[0]).await.unwrap();
+    drop(server);
+    line.kill().await;
+    let line = scene.start();
+    let states = || {
+        let views = store.replies(&answered).into_iter();
+        views.map(|view| view.state).collect::<Vec<_>>()
+    };
+    assert_eq!(states(), [ReplyState::Sent, ReplyState::Waiting]);
+    let clock = scene.world.clock;
+    let socket = PortalSocket::start(&scene.socket(), store.clone(), Arc::new(Alone), clock);
+    let heard = eventually(|| (states()[0] == ReplyState::Failed).then_some(())).await;
+    assert!(heard.is_some());
+    // What it could not know is told again.
+    store.reply_taken(tickets[1], ids[1]).await.unwrap();
+    let heard = eventually(|| (states()[1] == ReplyState::Failed).then_some(())).await;
+    assert!(heard.is_some());
+    drop(socket);
     line.stop().await;
 }
 

@@ -2,9 +2,11 @@
 and curl, TLS by openssl, and the daemon killed while people read."""
 
 import base64
+import io
 import json
 import os
 import random
+import resource
 import secrets
 import signal
 import socket
@@ -12,6 +14,7 @@ import ssl
 import subprocess
 import threading
 import time
+import zipfile
 
 import world
 from daemon import SENDER, Daemon, contains, tail
@@ -66,12 +69,16 @@ class Deployment:
         w.daemons.append(self.daemon)
         self.portal = Portal(HOST, port, w.authority.ca)
         self.mailbox = Mailbox(w.postfix)
+        self.visitors = 0
 
     def start(self):
         self.daemon.start()
         world.wait_for("portal", 30, lambda: world.listening("127.0.0.1", self.portal.port))
 
     def visitor(self, **how):
+        """Somebody new, from a network of their own: the checks are not to use up one another's rates."""
+        self.visitors += 1
+        how.setdefault("source", (f"127.{1 + self.visitors // 250}.{self.visitors % 250}.1", 0))
         return Visitor(self.portal, **how)
 
     def send(self, recipient, text=None, subject=SUBJECT, fields=(), attached=None, sender=SENDER):
@@ -285,6 +292,73 @@ def sender(check, d):
     check("retract: gone at once, with proof that it was never opened", retract)
     check("extend", extend)
     check("pickup list", listed)
+
+
+def malware(check, w, binary):
+    """Files of replies before a real clamd, which knows one signature: ours."""
+    from __main__ import equal, holds
+
+    marker = b"sealpost interop: this counts as malware"
+    folder = w.scratch / "clamd"
+    (folder / "signatures").mkdir(parents=True)
+    (folder / "signatures" / "own.ndb").write_text(f"Interop.Marker:0:*:{marker.hex()}\n")
+    socket_path = folder / "clamd.socket"
+    (folder / "clamd.conf").write_text(
+        f"LocalSocket {socket_path}\nDatabaseDirectory {folder / 'signatures'}\nForeground yes\nUser root\n")
+    d = Deployment(w, binary, "malware", f'clamd = "unix:{socket_path}"\n')
+    d.start()
+    who = "mal@selfsigned.test"
+    state = {}
+
+    def reply(words, files):
+        visitor, path = state["visitor"], state["path"]
+        answer = visitor.get(path)
+        form = next(form for form in answer.page.forms if any(field["type"] == "textarea" for field in form["fields"]))
+        return visitor.submit(form, answer.path, textarea=words, files=files)
+
+    def found():
+        state["clamd"] = world.Process(folder / "clamd.log", "clamd", "-c", folder / "clamd.conf")
+        w.processes.append(state["clamd"])
+        world.wait_for("clamd", 60, socket_path.exists)
+        _, reference = d.leave(who)
+        visitor = state["visitor"] = d.visitor()
+        visitor.sign_in(reference, d.mailbox, who)
+        state["path"] = next(link for link in visitor.read(reference).page.links if link.endswith("/reply"))
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("inner.txt", b"some words, and then " + marker)
+        for name, kind, octets in [("a.txt", "text/plain", b"x" * 70_000 + marker), ("a.zip", "application/zip", packed.getvalue())]:
+            answer = reply("These words are not to be typed again.", [(name, kind, octets)])
+            equal(answer.status, 422, f"status for {name}")
+            holds("These words are not to be typed again." in answer.body.decode(), "the words are gone")
+        sent = reply("All is well.", [("fine.txt", "text/plain", b"nothing odd in here")])
+        equal(sent.status, 200, "status of a clean file")
+        def arrived():
+            return [mail for mail in d.mailbox.mails(SENDER) if "All is well." in mail.as_string()]
+        mail = world.wait_for("reply", 30, arrived)[0]
+        equal([part.get_filename() for part in mail.iter_attachments()], ["fine.txt"], "files of the reply")
+        holds(not any("typed again" in mail.as_string() for mail in d.mailbox.mails(SENDER)), "a refused reply arrived")
+
+    def hangs():
+        # Stopped, it takes the connection and says nothing.
+        state["clamd"].child.send_signal(signal.SIGSTOP)
+        try:
+            answer = reply("Words beside a file that nobody looks at.", [("fine.txt", "text/plain", b"nothing odd")])
+        finally:
+            state["clamd"].child.send_signal(signal.SIGCONT)
+        equal(answer.status, 503, "status while clamd hangs")
+        holds("Words beside a file that nobody looks at." in answer.body.decode(), "the words are gone")
+
+    def away():
+        state["clamd"].stop()
+        answer = reply("Words beside a file that nobody can look at.", [("fine.txt", "text/plain", b"nothing odd")])
+        equal(answer.status, 503, "status without clamd")
+        holds("Words beside a file that nobody can look at." in answer.body.decode(), "the words are gone")
+        equal(reply("Words alone need no scanner.", []).status, 200, "status without files")
+
+    check("clamd finds what it knows in a file and in an archive; what is clean arrives", found)
+    check("clamd that hangs: no file goes on, the words are kept", hangs)
+    check("clamd that is away: the same, and words alone go", away)
 
 
 def http(check, d):
@@ -641,7 +715,44 @@ def apart(check, w, binary):
             equal(process.stop(), 0, "exit code")
         return True
 
+    def cores():
+        """Both have just handled a message, and may write as large a core as they like."""
+        d = Deployment(w, binary, "cores")
+        d.daemon.process = None
+        # Where the kernel hands cores to a program, nothing is proved by a file that is not there: the status says it.
+        control = world.Process(d.daemon.directory / "control.log", "sleep", "600", **unlimited_core(d))
+        time.sleep(0.2)
+        if not dumps(control):
+            print("     (this machine writes no cores at all: nothing is shown by their absence)", flush=True)
+        portal, mta = (world.Process(
+            d.daemon.directory / f"{part}.log", binary, "serve", "--only", part, "--config", d.daemon.config,
+            **unlimited_core(d)) for part in ("portal", "mta"))
+        w.processes += [portal, mta]
+        for port in (d.portal.port, *d.daemon.ports):
+            world.wait_for("a listener", 30, lambda port=port: world.listening("127.0.0.1", port))
+        _, reference = d.leave("core@selfsigned.test")
+        visitor = d.visitor()
+        visitor.sign_in(reference, d.mailbox, "core@selfsigned.test")
+        holds(CANARY in visitor.read(reference).page.text(), "it cannot be read")
+        return [name for name, process in (("portal", portal), ("line", mta)) if dumps(process)] or True
+
     check("line and portal as two processes; one waits for the other", two)
+    check("what crashes leaves no core", cores)
+
+
+def unlimited_core(d):
+    """A child that may leave a core, in a directory of this run."""
+    def allow():
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return {"cwd": d.daemon.directory, "preexec_fn": allow}
+
+
+def dumps(process):
+    """Whether a child that is made to crash dumps its core."""
+    process.child.send_signal(signal.SIGABRT)
+    end = os.waitid(os.P_PID, process.child.pid, os.WEXITED | os.WNOWAIT)
+    process.child.wait()
+    return end.si_code == os.CLD_DUMPED
 
 
 def checks(check, w, binary):
@@ -654,4 +765,5 @@ def checks(check, w, binary):
     strangers(check, d)
     killed(check, d)
     clean(check, d)
+    malware(check, w, binary)
     apart(check, w, binary)

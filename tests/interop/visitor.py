@@ -121,7 +121,7 @@ class Visitor:
 
     def _once(self, method, path, body, headers):
         connection = http.client.HTTPSConnection(
-            self.portal.host, self.portal.port, timeout=30, context=self.portal.context, source_address=self.source)
+            self.portal.host, self.portal.port, timeout=90, context=self.portal.context, source_address=self.source)
         connection.sock = self.portal.connect(self.source)
         sent = {"Host": self.portal.authority, "User-Agent": self.agent, "Accept": "text/html",
                 "Accept-Language": "en", "Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate",
@@ -211,7 +211,7 @@ class Portal:
 
     def connect(self, source=None):
         import socket
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=source)
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=90, source_address=source)
         return self.context.wrap_socket(raw, server_hostname=self.host)
 
 

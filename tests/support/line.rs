@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost::flow::recorded::Recorder;
-use sealpost::flow::{self, Contacts, FlowError, Handle, Machinery, Parts, Withdrawals};
+use sealpost::flow::{self, Contacts, FlowError, Handle, Machinery, News, Parts, Withdrawals};
 use sealpost::journal::{MasterKey, SEGMENT_OCTETS};
 use sealpost::link::Tickets;
 use sealpost::mail::{
@@ -125,6 +125,7 @@ impl Line {
             decisions: decisions.clone(),
             contacts,
             withdrawals: Withdrawals::open(&tables).unwrap(),
+            news: News::open(&tables).unwrap(),
             clock: world.clock,
             spool: spool.clone(),
             log: log.clone(),

@@ -17,6 +17,8 @@ pub enum Mood {
     Refusing,
     /// Says that it cannot now.
     Busy,
+    /// Says so to deposits alone.
+    Full,
     /// Closes the connection when it has read everything.
     Dying,
 }
@@ -144,7 +146,7 @@ impl Served {
                 heard.requests.push(word);
                 match mood {
                     Mood::Refusing => return Some(error("refused")),
-                    Mood::Busy => return Some(error("temporary")),
+                    Mood::Busy | Mood::Full => return Some(error("temporary")),
                     Mood::Dying => return None,
                     Mood::Good => {}
                 }

@@ -102,15 +102,14 @@ async fn one(
         expires: notice.expires(),
     };
     // Nobody takes it back meanwhile.
-    let claim = line.withdrawals.claim(attempt.id, to).await;
-    let _claim = claim.map_err(|error| {
-        tracing::error!(queue_id = %attempt.id, error = &error as &dyn std::error::Error, "a message cannot be left in the portal; it waits");
-        deferred("the withdrawal of an earlier deposit could not be stopped")
-    })?;
+    let _claim = line.withdrawals.claim(attempt.id, to).await;
     let content = line.spool.content(attempt.id);
     let left = portal.client.deposit(&deposit, &content).await;
     match left {
-        Ok(_) => Ok(()),
+        Ok(_) => line.withdrawals.call_off(attempt.id, to).await.map_err(|error| {
+            tracing::error!(queue_id = %attempt.id, error = &error as &dyn std::error::Error, "a notice cannot be sent; it waits");
+            deferred("the withdrawal of an earlier deposit could not be stopped")
+        }),
         Err(PickupError::Refused(why)) => {
             tracing::warn!(queue_id = %attempt.id, %why, "the portal does not take a message");
             let text = format!("the portal did not take the message: {why}");

@@ -2,10 +2,11 @@
 //!
 //! A recipient's rendition is then a notice; before each attempt the message is left in the portal
 //! ([`deposit`]), which is the same deposit every time. What must not stay there is taken back
-//! ([`withdraw`]). What is retracted there is not sent any other way ([`retracted`]). How mails of ours
-//! for the portal travelled is told to it ([`travel`]).
+//! ([`withdraw`]). What is retracted there is not sent any other way ([`retracted`]). How codes travelled
+//! is told to the portal ([`travel`]), and what became of replies ([`news`]).
 
 pub(super) mod deposit;
+pub(super) mod news;
 pub mod retracted;
 pub(super) mod travel;
 pub(super) mod withdraw;
@@ -54,16 +55,6 @@ impl Portal {
         let said = envelope.pickup.language;
         said.or_else(|| closest().map(|(_, language)| *language))
             .unwrap_or(self.language)
-    }
-}
-
-/// Whether the portal waits to hear how a message travelled: it had it made.
-pub(super) fn is_awaited(envelope: &Envelope) -> bool {
-    match envelope.class {
-        MessageClass::Code => true,
-        MessageClass::Submitted => is_reply(envelope),
-        // What becomes of a notice the portal learns as a deposit that stays or is taken back.
-        MessageClass::Notice | MessageClass::Dsn => false,
     }
 }
 

@@ -1,19 +1,18 @@
-//! Tells the portal how the mails that it had made travelled: whether a code counts hangs on it,
-//! and what its pages say of a reply.
+//! How mails of ours for the portal travelled, and telling it of codes: whether one counts hangs on
+//! it. Of replies tells [`super::news`].
 //!
-//! Best effort: nothing durable stands behind it. What the portal does not hear it counts as not
-//! delivered yet; at worst a person asks for another code. A reply that was not delivered is
-//! told in our own log as well: there the portal may go on saying that it was sent.
+//! Of codes, best effort: nothing durable stands behind it. What the portal does not hear it counts
+//! as not delivered yet; at worst a person asks for another code.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::line::Line;
 use super::super::settle::outcome;
-use super::{is_awaited, is_reply};
-use crate::mail::{Final, RecipientState};
+use super::is_reply;
+use crate::mail::{Final, MessageClass, RecipientState};
 use crate::proto::link::Travelled;
-use crate::queue::Settlement;
+use crate::queue::{SettledRecipient, Settlement};
 
 /// The pauses between tries.
 const PAUSES: [Duration; 3] = [
@@ -22,38 +21,49 @@ const PAUSES: [Duration; 3] = [
     Duration::from_secs(20),
 ];
 
-/// Tells what has ended with a settlement, in a task of its own.
+/// How a mail ended with this change, if it did.
+pub(super) fn travelled(settlement: &Settlement, change: &SettledRecipient) -> Option<Travelled> {
+    let RecipientState::Final(ended) = change.record.state else {
+        return None;
+    };
+    let hop = outcome(&change.cause).and_then(|it| it.hop.as_ref());
+    Some(Travelled {
+        queue_id: settlement.id,
+        ended,
+        grade: hop.map(|hop| hop.grade),
+        reply: is_reply(&settlement.envelope),
+    })
+}
+
+/// Tells what has ended with a settlement: of a code the portal, in a task of its own; of a reply
+/// that was not delivered our log.
 pub(in crate::flow) fn tell(line: &Arc<Line>, settlement: &Settlement) {
-    if !is_awaited(&settlement.envelope) {
+    let envelope = &settlement.envelope;
+    let ended = settlement.changes.iter();
+    let ended = ended.filter_map(|change| travelled(settlement, change));
+    match envelope.class {
+        MessageClass::Code => ended.for_each(|travelled| tell_code(line, travelled)),
+        MessageClass::Submitted if is_reply(envelope) => ended.for_each(|travelled| {
+            if !matches!(travelled.ended, Final::Delivered | Final::Deposited) {
+                // Its writer has no mailbox with us: only the portal's pages say it, and this.
+                tracing::warn!(queue_id = %travelled.queue_id, ended = ?travelled.ended, "a reply that was written in the portal was not delivered");
+            }
+        }),
+        // What becomes of a notice the portal learns as a deposit that stays or is taken back.
+        MessageClass::Submitted | MessageClass::Notice | MessageClass::Dsn => {}
+    }
+}
+
+fn tell_code(line: &Arc<Line>, travelled: Travelled) {
+    let Ok(turn) = Arc::clone(&line.telling).try_acquire_owned() else {
+        tracing::warn!(queue_id = %travelled.queue_id, "the portal is not told how a code travelled: too many wait to be told");
         return;
-    }
-    for change in &settlement.changes {
-        let RecipientState::Final(ended) = change.record.state else {
-            continue;
-        };
-        if is_reply(&settlement.envelope) && !matches!(ended, Final::Delivered | Final::Deposited) {
-            // Nobody else hears of it for sure: its writer has no mailbox with us.
-            tracing::warn!(queue_id = %settlement.id, ?ended, "a reply that was written in the portal was not delivered");
-        }
-        let hop = outcome(&change.cause).and_then(|it| it.hop.as_ref());
-        let travelled = Travelled {
-            queue_id: settlement.id,
-            ended,
-            grade: hop.map(|hop| hop.grade),
-        };
-        match Arc::clone(&line.telling).try_acquire_owned() {
-            Ok(turn) => {
-                let line = Arc::clone(line);
-                tokio::spawn(async move {
-                    told(&line, travelled).await;
-                    drop(turn);
-                });
-            }
-            Err(_) => {
-                tracing::warn!(queue_id = %settlement.id, "the portal is not told how a mail travelled: too many wait to be told");
-            }
-        }
-    }
+    };
+    let line = Arc::clone(line);
+    tokio::spawn(async move {
+        told(&line, travelled).await;
+        drop(turn);
+    });
 }
 
 async fn told(line: &Line, travelled: Travelled) {
@@ -67,7 +77,7 @@ async fn told(line: &Line, travelled: Travelled) {
             return;
         };
         let Some(pause) = pauses.next() else {
-            tracing::warn!(queue_id = %travelled.queue_id, %error, "the portal was not told how a mail travelled");
+            tracing::warn!(queue_id = %travelled.queue_id, %error, "the portal was not told how a code travelled");
             return;
         };
         line.clock.sleep_until(line.clock.now() + pause).await;

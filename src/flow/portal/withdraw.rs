@@ -3,8 +3,9 @@
 //! Owns a small durable table. A row stands for a deposit that no plan speaks of any more, or whose
 //! recipient has ended otherwise. It is durable before what makes the deposit stale is; then the
 //! portal is told, for as long as it takes; then the row goes. So a deposit is never left behind
-//! and never taken back too early: whoever makes the deposit (again) claims it, which stops a
-//! withdrawal that has not begun and waits for one that has.
+//! and never taken back too early: whoever makes the deposit (again) claims it, which waits for a
+//! withdrawal that has begun and holds one that has not. That is called off once the new deposit is
+//! there, before its notice goes: where none comes about, the old one must still go.
 //!
 //! A recipient whose mail server falls short by the turn goes to and fro between methods under one
 //! policy. That alone makes no deposit stale: its row waits (and keeps its reference) until the
@@ -140,18 +141,24 @@ impl Withdrawals {
         }
     }
 
-    /// The deposit is to be made now: it is not taken back while the claim lasts, nor after it.
-    pub(in crate::flow) async fn claim(
+    /// The deposit is to be made now: nobody takes it back while the claim lasts.
+    pub(in crate::flow) async fn claim(&self, id: MessageId, recipient: &Address) -> Claim {
+        self.hold(key(id, recipient)).await
+    }
+
+    /// It has been made: what was to be taken back has given way to it. For whoever holds its claim.
+    pub(in crate::flow) async fn call_off(
         &self,
         id: MessageId,
         recipient: &Address,
-    ) -> Result<Claim, TableError> {
-        let claim = self.hold(key(id, recipient)).await;
-        if let Some(mut row) = self.row(id, recipient).filter(|row| row.due) {
-            row.due = false;
-            self.table.put(&claim.key, &row).await?;
+    ) -> Result<(), TableError> {
+        match self.row(id, recipient).filter(|row| row.due) {
+            Some(row) => {
+                let row = Row { due: false, ..row };
+                self.table.put(&key(id, recipient), &row).await
+            }
+            None => Ok(()),
         }
-        Ok(claim)
     }
 
     /// Rows have become due, or the portal may be another one.
@@ -284,8 +291,10 @@ mod tests {
         assert!(!withdrawals.knows(id, &other));
         leave(true).await.unwrap();
         assert_eq!(withdrawals.reference(id, &kim), None);
-        // Called off by a deposit that is made now.
-        drop(withdrawals.claim(id, &kim).await.unwrap());
+        // Held while a deposit is being made, and called off by one that was made.
+        drop(withdrawals.claim(id, &kim).await);
+        assert_eq!(withdrawals.reference(id, &kim), None);
+        withdrawals.call_off(id, &kim).await.unwrap();
         assert_eq!(withdrawals.reference(id, &kim), Some(called));
         withdrawals.forget(id, &kim).await.unwrap();
         assert!(!withdrawals.knows(id, &kim));

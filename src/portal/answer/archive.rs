@@ -5,6 +5,7 @@ use std::io::{Cursor, Read};
 
 use bytes::Bytes;
 use zip::ZipArchive;
+use zip::result::ZipResult;
 
 use super::files::Why;
 use crate::portal::reading::kind::{Sort, danger_of, look};
@@ -12,6 +13,15 @@ use crate::portal::reading::{extension, file_name};
 
 /// Most files in an archive.
 const MAX_ENTRIES: usize = 10_000;
+/// Most marks of an archive's end: one is its own, others are in what is stored in it as it is. Each
+/// is tried as the end by whoever opens it.
+const MAX_ENDS: usize = 1000;
+/// The mark of an entry in the directory, that of an archive's end, and those of a large one's end
+/// (APPNOTE.TXT 4.3.12, 4.3.16, 4.3.14, 4.3.15).
+const ENTRY: &[u8] = b"PK\x01\x02";
+const END: &[u8] = b"PK\x05\x06";
+const LARGE_END: &[u8] = b"PK\x06\x06";
+const LOCATOR: &[u8] = b"PK\x06\x07";
 /// Most octets of an office document's table of contents.
 const MAX_CONTENTS: u64 = 1024 * 1024;
 /// Where an office document says what its parts are (ECMA-376 part 2, §10.1.2).
@@ -23,10 +33,45 @@ const INSTALLER: [u8; 16] = [
 
 /// A ZIP file. Of an office document the parts are known; any other is judged by its names.
 pub(super) fn zip(octets: &Bytes, office: bool) -> Result<(), Why> {
-    let mut archive = ZipArchive::new(Cursor::new(octets.as_ref())).map_err(|_| Why::OddArchive)?;
-    if archive.len() > MAX_ENTRIES {
-        return Err(Why::OddArchive);
+    let archive = open(octets)?.map_err(|_| Why::OddArchive)?;
+    judge(archive, office)
+}
+
+/// Opens an archive that is not too much to open: opening it makes something of each entry.
+fn open(octets: &Bytes) -> Result<ZipResult<ZipArchive<Cursor<&[u8]>>>, Why> {
+    if most(octets, ENTRY, MAX_ENTRIES) && most(octets, END, MAX_ENDS) && !announces_many(octets) {
+        Ok(ZipArchive::new(Cursor::new(octets.as_ref())))
+    } else {
+        Err(Why::OddArchive)
     }
+}
+
+/// Whether a mark stands there so many times at most.
+fn most(octets: &[u8], mark: &[u8], count: usize) -> bool {
+    let marks = memchr::memmem::find_iter(octets, mark);
+    marks.take(count + 1).count() <= count
+}
+
+/// Whether the end of a large archive announces more entries than may be, for which room would be
+/// made. It counts where what it says of its own length leads to its locator.
+fn announces_many(octets: &[u8]) -> bool {
+    let number = |at: usize| -> Option<u64> {
+        let octets = octets.get(at..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*octets))
+    };
+    let announced = |at: usize| -> Option<u64> {
+        let length = usize::try_from(number(at + 4)?).ok()?;
+        let behind = (at + 12).checked_add(length)?;
+        let is_one = octets.get(behind..)?.starts_with(LOCATOR);
+        number(at + 32).filter(|_| is_one)
+    };
+    memchr::memmem::find_iter(octets, LARGE_END)
+        .filter_map(announced)
+        .any(|entries| entries > MAX_ENTRIES as u64)
+}
+
+/// Judges an archive by what is in it.
+fn judge(mut archive: ZipArchive<Cursor<&[u8]>>, office: bool) -> Result<(), Why> {
     for at in 0..archive.len() {
         let entry = archive.by_index_raw(at).map_err(|_| Why::OddArchive)?;
         if entry.encrypted() {
@@ -123,11 +168,11 @@ pub(super) fn rtf(octets: &Bytes) -> Result<(), Why> {
 pub(super) fn appended(octets: &Bytes) -> Result<(), Why> {
     let tail = octets.len().saturating_sub(65_557);
     let end = octets.get(tail..).unwrap_or_default();
-    if !holds(end, b"PK\x05\x06") {
+    if !holds(end, END) {
         return Ok(());
     }
-    match ZipArchive::new(Cursor::new(octets.as_ref())) {
-        Ok(archive) if !archive.is_empty() => zip(octets, false),
+    match open(octets)? {
+        Ok(archive) if !archive.is_empty() => judge(archive, false),
         Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -4,7 +4,8 @@
 //! a bound): a client that is cut off while it sends never sees the answer. Each octet that is
 //! kept is counted against a budget for the whole server and a share of it for the client's
 //! network; forms without files have a budget of their own, so that uploads, however slow, keep
-//! nobody from signing in. Where the files of a form are too many or too large, the site gets what
+//! nobody from signing in, and are counted in small units, so that a form of one octet takes little
+//! more than it needs. Where the files of a form are too many or too large, the site gets what
 //! was typed before them, without any file.
 
 use std::net::IpAddr;
@@ -36,24 +37,41 @@ pub const MIN_OCTETS_PER_SECOND: u64 = 4 * 1024;
 const MAX_PLAIN_OCTETS: usize = 256 * 1024;
 /// Octets that are read to no purpose but that the answer arrives.
 const MAX_DRAINED_OCTETS: u64 = 64 * 1024 * 1024;
-/// One unit of the budget.
-const UNIT: u64 = 16 * 1024;
+/// One unit of the budget for forms with files.
+const UPLOAD_UNIT: u64 = 16 * 1024;
+/// One unit of the budget for the others: about what a request takes anyway.
+const FORM_UNIT: u64 = 1024;
 
 /// Memory for bodies.
 #[derive(Debug)]
 pub(super) struct Budget {
     all: Arc<Semaphore>,
     shares: Counter,
+    /// Octets that are counted at a time.
+    unit: u64,
 }
 
 impl Budget {
+    /// For forms with files.
+    pub(super) fn for_uploads(limits: &Limits) -> Self {
+        let (all, share) = (limits.body_octets, limits.body_octets_per_network);
+        Self::new(all, share, UPLOAD_UNIT)
+    }
+
+    /// For forms without.
+    pub(super) fn for_forms(limits: &Limits) -> Self {
+        let (all, share) = (limits.form_octets, limits.form_octets_per_network);
+        Self::new(all, share, FORM_UNIT)
+    }
+
     /// So many octets in all, and so many of one network.
-    pub(super) fn new(octets: u64, share: u64) -> Self {
-        let units = |octets: u64| usize::try_from(octets / UNIT).unwrap_or(usize::MAX);
+    fn new(octets: u64, share: u64, unit: u64) -> Self {
+        let units = |octets: u64| usize::try_from(octets / unit).unwrap_or(usize::MAX);
         let all = units(octets).min(Semaphore::MAX_PERMITS);
         Self {
             all: Arc::new(Semaphore::new(all)),
             shares: Counter::new(units(share)),
+            unit,
         }
     }
 
@@ -259,7 +277,7 @@ impl<'a> Holding<'a> {
                 return Err(Problem::Busy);
             }
             let unit = self.budget.unit()?;
-            self.covered += UNIT;
+            self.covered += self.budget.unit;
             match &mut self.held.units {
                 Some(units) => units.merge(unit),
                 None => self.held.units = Some(unit),
@@ -344,5 +362,43 @@ impl Source {
             while let Ok(Some(_)) = self.next().await {}
             drop(self.busy);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::limits::network;
+    use super::*;
+
+    /// Forms of one octet from an address, as many as are taken.
+    fn held(forms: &Budget, address: &str) -> Vec<Held> {
+        let network = network(address.parse().unwrap());
+        let one = || {
+            let mut form = Holding::new(forms, network);
+            form.take(1).ok().map(|()| form.held)
+        };
+        std::iter::from_fn(one).collect()
+    }
+
+    #[test]
+    fn forms_of_one_octet_from_some_networks_keep_nobody_else_from_a_form() {
+        let limits = Limits::default();
+        let forms = Budget::for_forms(&limits);
+        let share = usize::try_from(limits.form_octets_per_network / FORM_UNIT).unwrap();
+        let mut all = Vec::new();
+        // A /48 has no more for all its networks.
+        for n in 0..100 {
+            all.extend(held(&forms, &format!("2001:db8:1:{n:x}::1")));
+        }
+        assert_eq!(all.len(), 4 * share);
+        for n in 2..7 {
+            let of_network = held(&forms, &format!("2001:db8:{n}::1"));
+            assert_eq!(of_network.len(), share);
+            all.extend(of_network);
+        }
+        for address in ["2001:db8:7::1", "192.0.2.1"] {
+            let mut form = Holding::new(&forms, network(address.parse().unwrap()));
+            assert_eq!(form.take(MAX_PLAIN_OCTETS), Ok(()), "{address}");
+        }
     }
 }

@@ -3,6 +3,9 @@
 //! Rates are kept in tables of a fixed size, one slot a key by a hash that nobody outside knows: no
 //! crowd of addresses makes them grow. Two keys that meet in a slot share its rate, which is set so
 //! that this does not matter.
+//!
+//! Places are counted by network, and for IPv6 by the /48 around it as well: whoever has one has
+//! 65,536 networks of /64 in it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -15,6 +18,8 @@ use crate::mail::Timestamp;
 
 /// Slots of a table.
 const SLOTS: usize = 1 << 16;
+/// As many places more than one /64 has a /48 of IPv6.
+const WIDER: usize = 4;
 
 /// The network that an address is in: IPv4 /24, IPv6 /64.
 pub(in crate::portal) fn network(address: IpAddr) -> IpAddr {
@@ -67,33 +72,86 @@ impl Buckets {
     }
 }
 
-/// Counts by network, up to a limit each. Holds no network of which there is nothing.
+/// Of what places are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Area {
+    /// A network.
+    Network(IpAddr),
+    /// The /48 of IPv6 around it.
+    Wide(Ipv6Addr),
+}
+
+impl Area {
+    /// All in which a network lies, and as how many networks each counts.
+    fn around(network: IpAddr) -> impl Iterator<Item = (Self, usize)> {
+        let wide = match network {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => {
+                let prefix = v6.to_bits() >> 80 << 80;
+                Some((Self::Wide(Ipv6Addr::from_bits(prefix)), WIDER))
+            }
+        };
+        std::iter::once((Self::Network(network), 1)).chain(wide)
+    }
+}
+
+/// Places in use.
+#[derive(Debug)]
+struct Counts {
+    places: HashMap<Area, usize>,
+    limit: usize,
+}
+
+impl Counts {
+    /// Takes a place; `false` where there is none.
+    fn take(&mut self, network: IpAddr) -> bool {
+        let free = |(area, times): (Area, usize)| {
+            let taken = self.places.get(&area).copied().unwrap_or_default();
+            taken < self.limit.saturating_mul(times)
+        };
+        let free = Area::around(network).all(free);
+        if free {
+            for (area, _) in Area::around(network) {
+                *self.places.entry(area).or_default() += 1;
+            }
+        }
+        free
+    }
+
+    fn give_back(&mut self, network: IpAddr, places: usize) {
+        for (area, _) in Area::around(network) {
+            if let Some(count) = self.places.get_mut(&area) {
+                *count = count.saturating_sub(places);
+                if *count == 0 {
+                    self.places.remove(&area);
+                }
+            }
+        }
+    }
+}
+
+/// Counts by network, up to a limit each; the networks of one /48 together have [`WIDER`] times as
+/// much. Holds no network of which there is nothing.
 #[derive(Debug)]
 pub(in crate::portal) struct Counter {
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    limit: usize,
+    counts: Arc<Mutex<Counts>>,
 }
 
 impl Counter {
     /// Up to `limit` places a network.
     pub(in crate::portal) fn new(limit: usize) -> Self {
+        let places = HashMap::new();
         Self {
-            counts: Arc::default(),
-            limit,
+            counts: Arc::new(Mutex::new(Counts { places, limit })),
         }
     }
 
     /// A place, if there is one.
     pub(in crate::portal) fn take(&self, network: IpAddr) -> Option<Slot> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.get(&network).copied().unwrap_or_default() >= self.limit {
-            return None;
-        }
-        *counts.entry(network).or_default() += 1;
-        Some(Slot {
+        counts.take(network).then(|| Slot {
             counts: Arc::clone(&self.counts),
             network,
-            limit: self.limit,
             places: 1,
         })
     }
@@ -102,9 +160,8 @@ impl Counter {
 /// Places of a network, given back when it is dropped.
 #[derive(Debug)]
 pub(in crate::portal) struct Slot {
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    counts: Arc<Mutex<Counts>>,
     network: IpAddr,
-    limit: usize,
     places: usize,
 }
 
@@ -112,10 +169,8 @@ impl Slot {
     /// One place more; `false` where there is none.
     pub(in crate::portal) fn grow(&mut self) -> bool {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(self.network).or_default();
-        let room = *count < self.limit;
+        let room = counts.take(self.network);
         if room {
-            *count += 1;
             self.places += 1;
         }
         room
@@ -125,9 +180,7 @@ impl Slot {
     pub(in crate::portal) fn shrink(&mut self, places: usize) {
         let given = self.places.saturating_sub(places.max(1));
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.network) {
-            *count = count.saturating_sub(given);
-        }
+        counts.give_back(self.network, given);
         self.places -= given;
     }
 }
@@ -135,12 +188,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.network) {
-            *count = count.saturating_sub(self.places);
-            if *count == 0 {
-                counts.remove(&self.network);
-            }
-        }
+        counts.give_back(self.network, self.places);
     }
 }
 
@@ -200,13 +248,33 @@ mod tests {
         let place = counter.take(SOMEBODY).unwrap();
         assert!(counter.take(SOMEBODY).is_none());
         drop(place);
-        assert!(counter.counts.lock().unwrap().is_empty());
+        assert!(counter.counts.lock().unwrap().places.is_empty());
         assert!(counter.take(SOMEBODY).is_some());
         let three = Counter::new(3);
         let mut places = three.take(SOMEBODY).unwrap();
         assert!(places.grow() && places.grow() && !places.grow());
         assert!(three.take(SOMEBODY).is_none());
         drop(places);
-        assert!(three.counts.lock().unwrap().is_empty());
+        assert!(three.counts.lock().unwrap().places.is_empty());
+    }
+
+    #[test]
+    fn a_48_has_as_much_as_four_of_its_networks() {
+        let of = |address: &str| network(address.parse().unwrap());
+        let counter = Counter::new(3);
+        let mut held: Vec<Slot> = (0..100)
+            .filter_map(|n| counter.take(of(&format!("2001:db8:1:{n:x}::1"))))
+            .collect();
+        assert_eq!(held.len(), 3 * WIDER);
+        assert!(counter.take(of("2001:db8:1:ffff::1")).is_none());
+        assert!(counter.take(of("2001:db8:2::1")).is_some());
+        let mut last = held.pop().unwrap();
+        assert!(!last.grow());
+        held.pop();
+        assert!(last.grow());
+        last.shrink(1);
+        assert!(counter.take(of("2001:db8:1:ffff::1")).is_some());
+        drop((held, last));
+        assert!(counter.counts.lock().unwrap().places.is_empty());
     }
 }

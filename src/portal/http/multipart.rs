@@ -1,7 +1,8 @@
 //! Forms with files (`multipart/form-data`, RFC 7578), read as they come. Pure.
 //!
-//! Linear in time whatever is sent: header fields are bounded, no preamble is searched, and what has
-//! been looked at is not looked at again. Holds what it has read; every count and size is bounded.
+//! Linear in time whatever is sent, and in whatever pieces: header fields are bounded, no preamble is
+//! searched, and of what has been looked at no more is looked at again, or moved, than may be the
+//! beginning of a mark. Holds what it has read; every count and size is bounded.
 
 use bytes::Bytes;
 use memchr::memmem::{Finder, find};
@@ -15,6 +16,10 @@ pub const MAX_FIELD_OCTETS: usize = 1024 * 1024;
 /// Octets of the header fields of one part: room for the longest name of a file that a browser may
 /// send, which is shortened.
 pub const MAX_PART_HEAD_OCTETS: usize = 64 * 1024;
+/// File fields that were left empty.
+const MAX_EMPTY_FILES: usize = 16;
+/// What ends the header fields of a part.
+const HEAD_END: &[u8] = b"\r\n\r\n";
 /// Octets of white space after a boundary.
 const MAX_PADDING_OCTETS: usize = 64;
 /// Characters of a file's name that are kept; of these so many are from its end, where the
@@ -83,10 +88,16 @@ pub struct FormReader {
     delimiter: Finder<'static>,
     state: State,
     pending: Zeroizing<Vec<u8>>,
+    /// Octets of a part's header fields in which their end was looked for.
+    searched: usize,
     upload: Upload,
     file_octets: usize,
     field_octets: usize,
     fields: usize,
+    empty_files: usize,
+    /// Octets that were searched or moved.
+    #[cfg(test)]
+    touched: usize,
 }
 
 impl FormReader {
@@ -98,17 +109,21 @@ impl FormReader {
             delimiter: Finder::new(delimiter.as_bytes()).into_owned(),
             state: State::Start,
             pending: Zeroizing::default(),
+            searched: 0,
             upload: Upload::default(),
             file_octets: 0,
             field_octets: 0,
             fields: 0,
+            empty_files: 0,
+            #[cfg(test)]
+            touched: 0,
         }
     }
 
     /// Reads on.
     pub fn push(&mut self, octets: &[u8]) -> Result<(), FormError> {
-        self.pending.extend_from_slice(octets);
-        let pending = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.extend_from_slice(octets);
         let mut rest: &[u8] = &pending;
         while let Some(left) = self.step(rest)? {
             rest = left;
@@ -119,13 +134,29 @@ impl FormReader {
                 let keep = rest.len().min(self.delimiter.needle().len() - 1);
                 let (sure, unsure) = rest.split_at(rest.len() - keep);
                 self.take(sure)?;
-                unsure
+                unsure.len()
             }
-            State::End => &[],
-            State::Start | State::Bound | State::Head => rest,
+            State::End => 0,
+            State::Start | State::Bound | State::Head => rest.len(),
         };
-        self.pending = Zeroizing::new(kept.to_vec());
+        // What is kept of a head stays where it is: nothing before it was used.
+        let used = pending.len() - kept;
+        if used > 0 {
+            self.touch(kept);
+            pending.drain(..used);
+        }
+        self.pending = pending;
         Ok(())
+    }
+
+    /// Counts, for the tests, what was done.
+    fn touch(&mut self, octets: usize) {
+        #[cfg(test)]
+        {
+            self.touched += octets;
+        }
+        #[cfg(not(test))]
+        let _ = octets;
     }
 
     /// What was read; an error if the form does not end.
@@ -157,21 +188,7 @@ impl FormReader {
                 }
             }
             State::Bound => self.after_boundary(rest),
-            State::Head => {
-                let Some(end) = find(rest, b"\r\n\r\n") else {
-                    return if rest.len() > MAX_PART_HEAD_OCTETS {
-                        Err(FormError::Malformed)
-                    } else {
-                        Ok(None)
-                    };
-                };
-                let (head, left) = rest.split_at(end);
-                if head.len() > MAX_PART_HEAD_OCTETS {
-                    return Err(FormError::Malformed);
-                }
-                self.state = State::Content(self.part(head)?);
-                Ok(left.get(4..))
-            }
+            State::Head => self.after_head(rest),
             State::Content(_) => {
                 let Some(end) = self.delimiter.find(rest) else {
                     return Ok(None);
@@ -183,6 +200,27 @@ impl FormReader {
             }
             State::End => Ok(None),
         }
+    }
+
+    /// Behind header fields stands an empty line.
+    fn after_head<'a>(&mut self, rest: &'a [u8]) -> Result<Option<&'a [u8]>, FormError> {
+        let from = self.searched.saturating_sub(HEAD_END.len() - 1);
+        let unsearched = rest.get(from..).unwrap_or_default();
+        let found = find(unsearched, HEAD_END).map(|at| from + at);
+        self.touch(found.unwrap_or(rest.len()) - from);
+        // Without an end: the last octets may be the beginning of one.
+        let octets = found.unwrap_or((rest.len() + 1).saturating_sub(HEAD_END.len()));
+        if octets > MAX_PART_HEAD_OCTETS {
+            return Err(FormError::Malformed);
+        }
+        let Some(end) = found else {
+            self.searched = rest.len();
+            return Ok(None);
+        };
+        self.searched = 0;
+        let (head, left) = rest.split_at(end);
+        self.state = State::Content(self.part(head)?);
+        Ok(left.get(HEAD_END.len()..))
     }
 
     /// Behind a boundary stand two hyphens, or white space and a line's end.
@@ -277,7 +315,13 @@ impl FormReader {
         let content = std::mem::take(&mut *part.content);
         match part.file {
             // A file field that was left empty.
-            Some((name, _)) if name.is_empty() && content.is_empty() => Ok(()),
+            Some((name, _)) if name.is_empty() && content.is_empty() => {
+                self.empty_files += 1;
+                match self.empty_files <= MAX_EMPTY_FILES {
+                    true => Ok(()),
+                    false => Err(FormError::Malformed),
+                }
+            }
             Some((name, media_type)) => {
                 if self.upload.files.len() >= self.bounds.files {
                     return Err(FormError::TooManyFiles);
@@ -385,140 +429,4 @@ fn unescape(inside: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const BOUNDS: FormBounds = FormBounds {
-        octets: 1000,
-        files: 2,
-        fields: 3,
-    };
-
-    fn read(body: &[u8], at_once: usize) -> Result<Upload, FormError> {
-        let mut reader = FormReader::new("XyZ", BOUNDS);
-        for piece in body.chunks(at_once) {
-            reader.push(piece)?;
-        }
-        reader.finish()
-    }
-
-    const FORM: &[u8] = b"--XyZ\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\n\
-        Hello\r\n--Xy\r\n\r\n--XyZ\r\n\
-        content-disposition: form-data; name=\"f\"; filename=\"C:\\a\\50%22.txt\"\r\n\
-        Content-Type: text/plain\r\n\r\n\r\n-content-\r\r\n--XyZ \r\n\
-        Content-Disposition: form-data; name=f; filename=\"\"\r\n\
-        Content-Type: application/octet-stream\r\n\r\n\r\n--XyZ--\r\nepilogue";
-
-    #[test]
-    fn a_form_reads_the_same_in_any_pieces() {
-        for at_once in 1..FORM.len() {
-            let upload = read(FORM, at_once).unwrap();
-            assert_eq!(upload.fields.get("text"), Some("Hello\r\n--Xy\r\n"));
-            let [file] = upload.files.as_slice() else {
-                panic!("{} files", upload.files.len());
-            };
-            assert_eq!(file.name, "C:\\a\\50\".txt");
-            assert_eq!(
-                (file.field.as_str(), file.media_type.as_str()),
-                ("f", "text/plain")
-            );
-            assert_eq!(&file.octets[..], b"\r\n-content-\r");
-        }
-    }
-
-    fn field(name: &str, file: Option<&str>, content: &str) -> String {
-        let file = file.map_or_else(String::new, |name| format!("; filename=\"{name}\""));
-        format!(
-            "--XyZ\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{content}\r\n"
-        )
-    }
-
-    #[test]
-    fn bounds_hold() {
-        let end = "--XyZ--\r\n";
-        let three_files = field("f", Some("a"), "x").repeat(3) + end;
-        assert_eq!(
-            read(three_files.as_bytes(), 10).unwrap_err(),
-            FormError::TooManyFiles
-        );
-        let four_fields = field("f", None, "x").repeat(4) + end;
-        assert_eq!(
-            read(four_fields.as_bytes(), 10).unwrap_err(),
-            FormError::TooLarge
-        );
-        let large = field("f", Some("a"), &"x".repeat(1001)) + end;
-        assert_eq!(
-            read(large.as_bytes(), 4096).unwrap_err(),
-            FormError::TooLargeFiles
-        );
-        let fits = field("f", Some("a"), &"x".repeat(1000)) + end;
-        assert!(read(fits.as_bytes(), 4096).is_ok());
-        let name = format!("{}.exe", "n".repeat(10_000));
-        let long = field("f", Some(&name), "x") + end;
-        let upload = read(long.as_bytes(), 4096).unwrap();
-        let name = &upload.files[0].name;
-        assert_eq!(name.chars().count(), MAX_NAME_CHARS);
-        assert!(name.ends_with("nn.exe"));
-    }
-
-    #[test]
-    fn what_no_browser_sends_is_refused() {
-        let long_head = format!("--XyZ\r\nX: {}\r\n\r\n", "x".repeat(MAX_PART_HEAD_OCTETS));
-        let no_name = "--XyZ\r\nContent-Disposition: form-data\r\n\r\nx\r\n--XyZ--";
-        let no_disposition = "--XyZ\r\nContent-Type: text/plain\r\n\r\nx\r\n--XyZ--";
-        let latin: &[u8] =
-            b"--XyZ\r\nContent-Disposition: form-data; name=a\r\n\r\n\xff\r\n--XyZ--";
-        for body in [
-            b"" as &[u8],
-            b"preamble\r\n--XyZ--",
-            b"--XyZ",
-            b"--XyZ\r\n",
-            b"--XyZx\r\n\r\n",
-            long_head.as_bytes(),
-            no_name.as_bytes(),
-            no_disposition.as_bytes(),
-            latin,
-        ] {
-            let shown = String::from_utf8_lossy(body);
-            assert_eq!(read(body, 7).unwrap_err(), FormError::Malformed, "{shown}");
-        }
-        let unfinished = field("f", Some("a"), "x");
-        assert_eq!(
-            read(unfinished.as_bytes(), 7).unwrap_err(),
-            FormError::Malformed
-        );
-    }
-
-    #[test]
-    fn boundaries_are_read() {
-        let of = |field: &str| boundary(field);
-        assert_eq!(
-            of("multipart/form-data; boundary=abc").as_deref(),
-            Some("abc")
-        );
-        let quoted = "Multipart/Form-Data; charset=x; BOUNDARY=\"a b:c\"; x=y";
-        assert_eq!(of(quoted).as_deref(), Some("a b:c"));
-        for none in [
-            "multipart/form-data",
-            "multipart/mixed; boundary=a",
-            "text/plain; boundary=a",
-            "multipart/form-data; boundary=",
-            "multipart/form-data; boundary=\"a\r\nb\"",
-        ] {
-            assert_eq!(of(none), None, "{none}");
-        }
-        let long = format!("multipart/form-data; boundary={}", "a".repeat(71));
-        assert_eq!(of(&long), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_input_upsets_the_reader(
-            body in "(--XyZ|\r\n|--|[ -~]|\\PC|Content-Disposition: form-data; name=\"|\"){0,40}",
-            at_once in 1usize..20,
-        ) {
-            drop(read(body.as_bytes(), at_once));
-        }
-    }
-}
+mod tests;

@@ -83,12 +83,13 @@ impl Origin {
     }
 }
 
-/// How much there may be of everything.
+/// How much there may be of everything. Of what one network (IPv4 /24, IPv6 /64) may have, the
+/// networks of one /48 of IPv6 may have four times as much together; rates apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections.
     pub connections: usize,
-    /// Connections from one network (IPv4 /24, IPv6 /64).
+    /// Connections from one network.
     pub connections_per_network: usize,
     /// Requests that the site works on at a time.
     pub requests: usize,
@@ -148,7 +149,7 @@ impl Default for Limits {
             body_octets: 512 * 1024 * 1024,
             body_octets_per_network: 128 * 1024 * 1024,
             form_octets: 64 * 1024 * 1024,
-            form_octets_per_network: 16 * 1024 * 1024,
+            form_octets_per_network: 2 * 1024 * 1024,
             downloads: 512,
             downloads_per_network: 32,
             idle: Duration::from_secs(75),

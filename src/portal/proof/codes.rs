@@ -12,7 +12,8 @@
 //! A mailed code counts only if the line reports that its own mail was delivered at the grade `any`
 //! or better. The report may come before the queue id does. Until then the right code is answered
 //! with [`Check::InAMoment`], and the wrong one as ever, so that nobody learns from the answer
-//! whether a code is on its way.
+//! whether a code is on its way. A code whose mail is lost keeps its place until it expires, as one
+//! does that was made for nobody: how soon the next can be asked for does not tell them apart.
 //!
 //! How often it may be guessed is the business of [`super::guesses`].
 
@@ -111,6 +112,8 @@ enum Sent {
     Well,
     /// It arrived, but others could read it.
     Exposed,
+    /// It did not arrive: nobody has it, and it is never right.
+    Lost,
 }
 
 struct Live {
@@ -131,7 +134,7 @@ struct State {
     tickets: BTreeMap<u64, Place>,
     mails: HashMap<MessageId, (Place, u64)>,
     /// Reports that came before the queue id; oldest first.
-    early: VecDeque<(MessageId, Option<Sent>)>,
+    early: VecDeque<(MessageId, Sent)>,
     next: u64,
 }
 
@@ -177,16 +180,11 @@ impl State {
         }
     }
 
-    /// Sets how a code travelled; `None`: its mail did not arrive, so nobody has it.
-    fn settle(&mut self, channel: &Place, ticket: u64, sent: Option<Sent>) {
-        match sent {
-            None => self.remove(channel, ticket),
-            Some(sent) => {
-                let codes = self.live.get_mut(channel).into_iter().flatten();
-                for code in codes.filter(|code| code.ticket == ticket) {
-                    code.sent = sent;
-                }
-            }
+    /// Sets how a code travelled.
+    fn settle(&mut self, channel: &Place, ticket: u64, sent: Sent) {
+        let codes = self.live.get_mut(channel).into_iter().flatten();
+        for code in codes.filter(|code| code.ticket == ticket) {
+            code.sent = sent;
         }
     }
 }
@@ -300,7 +298,7 @@ impl Codes {
             state.settle(&channel, ticket, sent);
             return;
         }
-        state.settle(&channel, ticket, Some(Sent::Queued(queue_id)));
+        state.settle(&channel, ticket, Sent::Queued(queue_id));
         state.mails.insert(queue_id, (channel, ticket));
     }
 
@@ -308,11 +306,20 @@ impl Codes {
     pub fn arrived(&self, ticket: u64) {
         let mut state = self.state();
         if let Some(channel) = state.tickets.get(&ticket).cloned() {
-            state.settle(&channel, ticket, Some(Sent::Well));
+            state.settle(&channel, ticket, Sent::Well);
         }
     }
 
-    /// A code could not be sent: it is as if it had not been issued.
+    /// The mail of a code could not be sent: nobody has it, but it keeps its place.
+    pub fn lost(&self, ticket: u64) {
+        let mut state = self.state();
+        if let Some(channel) = state.tickets.get(&ticket).cloned() {
+            state.settle(&channel, ticket, Sent::Lost);
+        }
+    }
+
+    /// A code could not be sent to a number: it is as if it had not been issued. Only who holds the
+    /// address asks for one, so there is nothing to be told by it.
     pub fn not_sent(&self, ticket: u64) {
         let mut state = self.state();
         if let Some(channel) = state.tickets.get(&ticket).cloned() {
@@ -324,9 +331,9 @@ impl Codes {
     /// have come yet.
     pub fn travelled(&self, travelled: &Travelled) {
         let sent = match (travelled.ended, travelled.grade) {
-            (Final::Delivered, Some(grade)) if grade.reaches(Grade::Any) => Some(Sent::Well),
+            (Final::Delivered, Some(grade)) if grade.reaches(Grade::Any) => Sent::Well,
             // Without a grade nobody vouches for it.
-            (Final::Delivered, _) => Some(Sent::Exposed),
+            (Final::Delivered, _) => Sent::Exposed,
             (
                 Final::Deposited
                 | Final::Bounced
@@ -334,7 +341,7 @@ impl Codes {
                 | Final::Cancelled
                 | Final::Suppressed,
                 _,
-            ) => None,
+            ) => Sent::Lost,
         };
         let mut state = self.state();
         match state.mails.remove(&travelled.queue_id) {
@@ -368,11 +375,12 @@ impl Codes {
                 hit = Some((code.ticket, code.sent));
             }
         }
-        let Some((ticket, sent)) = hit else {
-            state.wrong(&place);
-            return Check::Wrong;
-        };
+        let (ticket, sent) = hit.unwrap_or((0, Sent::Lost));
         match sent {
+            Sent::Lost => {
+                state.wrong(&place);
+                Check::Wrong
+            }
             Sent::Sending | Sent::Queued(_) => Check::InAMoment,
             Sent::Well => {
                 state.remove(&place, ticket);

@@ -17,7 +17,7 @@ use super::phone::Phones;
 use super::sessions::{Bounds, Challenge, Seat, Sessions};
 use super::throttle::{Counted, Limit, Network, Throttle, TooOften};
 use super::webauthn::{RelyingParty, Used};
-use super::{AccountProof, Means, Proof, ProofError};
+use super::{Means, Proof, ProofError};
 use asking::{ASKED_OVERALL, asked_from};
 
 use crate::mail::{Address, PhoneNumber, Reference, SecretBytes, Timestamp};
@@ -72,6 +72,26 @@ pub struct Caller {
     pub client: IpAddr,
     /// In which browser.
     pub seat: Seat,
+}
+
+/// Who shows a factor of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trying {
+    /// From where.
+    pub client: IpAddr,
+    /// In a session in which the address itself was proved.
+    pub holds: bool,
+}
+
+/// A factor of an account, as it was typed. No `Debug`: it is a secret.
+#[derive(Clone, Copy)]
+pub enum Typed<'a> {
+    /// The password.
+    Password(&'a SecretBytes),
+    /// The code of an authenticator app.
+    Totp(&'a str),
+    /// A recovery code, which is used up if it is right.
+    Recovery(&'a str),
 }
 
 /// What became of something that was shown.
@@ -186,6 +206,11 @@ impl Desk {
         let Some(phones) = &self.phones else {
             return Ok(Ok(None));
         };
+        let channel = Channel::Phone(reference);
+        // Before anything is counted: what is not sent takes nothing of what the number has.
+        if let Some(until) = self.codes.full_until(&channel, caller.seat, now) {
+            return Ok(Err(TooOften { until }));
+        }
         let name = number.expose().as_bytes();
         let mut counted = asked_from(&network);
         counted.push(Counted {
@@ -202,7 +227,6 @@ impl Desk {
         if let Err(often) = self.throttle.take(&counted, now) {
             return Ok(Err(often));
         }
-        let channel = Channel::Phone(reference);
         let Some(issued) = self.codes.issue(&channel, caller.seat, now)? else {
             return Ok(Ok(None));
         };
@@ -234,6 +258,7 @@ impl Desk {
             name: &address.mailbox_key(),
             exists,
             network: Network::of(caller.client),
+            holds: false,
         };
         let channel = Channel::mailbox(address);
         let place = (&channel, caller.seat);
@@ -252,6 +277,7 @@ impl Desk {
             name: &reference.to_string(),
             exists: true,
             network: Network::of(caller.client),
+            holds: false,
         };
         let place = (&Channel::Phone(reference), caller.seat);
         let proof = Proof::Phone(reference);
@@ -303,75 +329,37 @@ impl Desk {
         }
     }
 
-    /// Looks at the password of an account.
-    pub async fn try_password(
+    /// Looks at a factor of an account.
+    pub async fn try_account(
         &self,
         address: &Address,
-        password: &SecretBytes,
-        client: IpAddr,
+        typed: Typed<'_>,
+        by: Trying,
     ) -> Result<Tried<Proof>, ProofError> {
-        let now = self.clock.now();
-        let facts = self.accounts.facts(address, now)?;
-        let name = address.mailbox_key();
+        let (now, accounts) = (self.clock.now(), &self.accounts);
+        let facts = accounts.facts(address, now)?;
+        let (kind, registered) = match typed {
+            Typed::Password(_) => (Kind::Password, facts.password),
+            Typed::Totp(_) => (Kind::Totp, facts.totp),
+            Typed::Recovery(_) => (Kind::Recovery, facts.recovery),
+        };
         let guess = Guess {
-            kind: Kind::Password,
-            name: &name,
-            exists: facts.password.is_some(),
-            network: Network::of(client),
+            kind,
+            name: &address.mailbox_key(),
+            exists: registered.is_some(),
+            network: Network::of(by.client),
+            holds: by.holds,
         };
         let spent = match self.guesses.spend(guess, now).await? {
             Ok(spent) => spent,
             Err(often) => return Ok(Tried::Later(often)),
         };
-        let checked = self.accounts.check_password(address, password, now).await;
-        self.settle(guess, spent, checked, now).await
-    }
-
-    /// Looks at the code of an authenticator app.
-    pub async fn try_totp(
-        &self,
-        address: &Address,
-        typed: &str,
-        client: IpAddr,
-    ) -> Result<Tried<Proof>, ProofError> {
-        let now = self.clock.now();
-        let facts = self.accounts.facts(address, now)?;
-        let name = address.mailbox_key();
-        let guess = Guess {
-            kind: Kind::Totp,
-            name: &name,
-            exists: facts.totp.is_some(),
-            network: Network::of(client),
+        let checked = match typed {
+            Typed::Password(password) => accounts.check_password(address, password, now).await,
+            Typed::Totp(code) => accounts.check_totp(address, code, now).await,
+            Typed::Recovery(code) => accounts.check_recovery(address, code, now).await,
         };
-        let spent = match self.guesses.spend(guess, now).await? {
-            Ok(spent) => spent,
-            Err(often) => return Ok(Tried::Later(often)),
-        };
-        let checked = self.accounts.check_totp(address, typed, now).await;
-        self.settle(guess, spent, checked, now).await
-    }
-
-    /// Looks at a recovery code, which is used up if it is right.
-    pub async fn try_recovery(
-        &self,
-        address: &Address,
-        typed: &str,
-        client: IpAddr,
-    ) -> Result<Tried<Proof>, ProofError> {
-        let now = self.clock.now();
-        let facts = self.accounts.facts(address, now)?;
-        let name = address.mailbox_key();
-        let guess = Guess {
-            kind: Kind::Recovery,
-            name: &name,
-            exists: facts.recovery.is_some(),
-            network: Network::of(client),
-        };
-        let spent = match self.guesses.spend(guess, now).await? {
-            Ok(spent) => spent,
-            Err(often) => return Ok(Tried::Later(often)),
-        };
-        let checked = self.accounts.check_recovery(address, typed, now).await;
+        let checked = checked.map(|proof| proof.map(Proof::Account));
         self.settle(guess, spent, checked, now).await
     }
 
@@ -421,6 +409,7 @@ impl Desk {
             name: &name,
             exists: phc.is_some(),
             network: Network::of(client),
+            holds: false,
         };
         let spent = match self.guesses.spend(guess, now).await? {
             Ok(spent) => spent,
@@ -428,30 +417,22 @@ impl Desk {
         };
         // As the sender's was: without the blanks around it.
         let typed = SecretBytes::new(typed.trim().as_bytes().to_vec());
-        match self.passwords.is(phc, &typed).await {
-            Ok(true) => {
-                self.guesses.was_right(spent, guess, now).await?;
-                Ok(Tried::Right(Proof::Secret(reference)))
-            }
-            Ok(false) => Ok(Tried::Wrong { last: spent.last }),
-            Err(error) => {
-                self.guesses.give_back(spent, guess, now).await?;
-                Err(error)
-            }
-        }
+        let right = self.passwords.is(phc, &typed).await;
+        let checked = right.map(|right| right.then_some(Proof::Secret(reference)));
+        self.settle(guess, spent, checked, now).await
     }
 
     async fn settle(
         &self,
         guess: Guess<'_>,
         spent: Spent,
-        checked: Result<Option<AccountProof>, ProofError>,
+        checked: Result<Option<Proof>, ProofError>,
         now: Timestamp,
     ) -> Result<Tried<Proof>, ProofError> {
         match checked {
             Ok(Some(proof)) => {
                 self.guesses.was_right(spent, guess, now).await?;
-                Ok(Tried::Right(Proof::Account(proof)))
+                Ok(Tried::Right(proof))
             }
             Ok(None) => Ok(Tried::Wrong { last: spent.last }),
             // It was not looked at.

@@ -17,6 +17,9 @@
 //!   from one network.
 //! - Networks from which a right answer came lately have a number of their own
 //!   ([`Allowance::known`]).
+//! - At these, sessions in which the address was proved already have a number of their own, too
+//!   ([`Allowance::holders`]), from whatever network and whatever else was tried there: a code to
+//!   the mailbox first, and then no stranger stands in the way of the password.
 //!
 //! A name that does not exist is answered and costs the same, but takes a place in memory only.
 //!
@@ -26,6 +29,8 @@
 //! 60 go to the first pause, 1380 hold 276 of the second), 20 + 144 by others, 10 by known ones: 530,
 //! and it takes some 120 networks to have the first. Whoever guesses has the notice's link already.
 
+mod kind;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -33,6 +38,10 @@ use std::time::Duration;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex as AsyncMutex;
+
+pub use kind::{Allowance, Kind};
+
+use kind::Pool;
 
 use super::ProofError;
 use super::throttle::{Counted, Limit, Network, Throttle, TooOften};
@@ -60,112 +69,6 @@ const WIDE: u32 = 4;
 /// Wrong guesses of one network, at whatever.
 const PER_NETWORK: Limit = Limit::new(60, Duration::from_secs(3600));
 
-/// What is guessed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A code to a mailbox.
-    MailCode,
-    /// A code to a number.
-    PhoneCode,
-    /// The password of an account.
-    Password,
-    /// A time-based code.
-    Totp,
-    /// A recovery code.
-    Recovery,
-    /// The secret of a message.
-    Secret,
-}
-
-/// Guesses in a day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowance {
-    /// At a name, from one network.
-    pub network: u32,
-    /// At a name, from all networks that have not answered right lately.
-    pub strangers: u32,
-    /// At a name, from those that have.
-    pub known: u32,
-}
-
-impl Kind {
-    /// How many guesses there may be. An app, with six digits, three of them right at a time, and 20
-    /// guesses: 6 in 10^5 a day, beside another factor. The rest is reckoned above.
-    pub const fn allowance(self) -> Allowance {
-        let (network, strangers, known) = match self {
-            // Bound to a browser, whose tries are few: not counted by network.
-            Self::MailCode => (0, 400, 80),
-            Self::PhoneCode => (0, 60, 20),
-            Self::Totp => (5, 10, 10),
-            Self::Recovery | Self::Secret => (10, 20, 10),
-            Self::Password => (10, 50, 20),
-        };
-        Allowance {
-            network,
-            strangers,
-            known,
-        }
-    }
-
-    /// How long the next guess waits after so many.
-    const fn pause(self, pool: Pool, used: u32) -> Duration {
-        let secs = match (self, pool, used) {
-            (Self::Secret, Pool::Few | Pool::Strangers, 0..20) => 0,
-            (Self::Secret, Pool::Few, 20..80) => 60,
-            (Self::Secret, Pool::Few, _) => 300,
-            (Self::Secret, Pool::Strangers, _) => 600,
-            _ => 0,
-        };
-        Duration::from_secs(secs)
-    }
-
-    /// How many there may be in a day.
-    const fn most(self, pool: Pool) -> u32 {
-        match (self, pool) {
-            (_, Pool::Known) => self.allowance().known,
-            (Self::Secret, Pool::Few | Pool::Strangers) => u32::MAX,
-            (_, Pool::Few | Pool::Strangers) => self.allowance().strangers,
-        }
-    }
-
-    /// Whether it is guessed in the browser only that asked for it.
-    const fn is_bound(self) -> bool {
-        matches!(self, Self::MailCode | Self::PhoneCode)
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::MailCode => "mail-code",
-            Self::PhoneCode => "phone-code",
-            Self::Password => "password",
-            Self::Totp => "totp",
-            Self::Recovery => "recovery",
-            Self::Secret => "secret",
-        }
-    }
-}
-
-/// Who shares a count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pool {
-    /// Networks from which a right answer came lately.
-    Known,
-    /// Of a secret: networks that have hardly tried today.
-    Few,
-    /// All others.
-    Strangers,
-}
-
-impl Pool {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Known => "known",
-            Self::Few => "few",
-            Self::Strangers => "strangers",
-        }
-    }
-}
-
 /// A guess.
 #[derive(Debug, Clone, Copy)]
 pub struct Guess<'a> {
@@ -177,6 +80,15 @@ pub struct Guess<'a> {
     pub exists: bool,
     /// From where.
     pub network: Network,
+    /// In a session in which the address itself was proved.
+    pub holds: bool,
+}
+
+impl Guess<'_> {
+    /// Whether it is counted with those of whoever holds the address.
+    const fn by_holder(&self) -> bool {
+        self.holds && self.kind.allowance().holders > 0
+    }
 }
 
 /// A guess that may be looked at.
@@ -296,7 +208,7 @@ impl Guesses {
         if !pause.is_zero() {
             count.next = (now + pause).as_secs();
         }
-        let last = count.used == allowance_of(&guess, pool);
+        let last = count.used == guess.kind.told_at(pool);
         let row = match guess.exists {
             true => row,
             false => {
@@ -319,6 +231,9 @@ impl Guesses {
     }
 
     fn pool(&self, guess: &Guess<'_>, day: u64) -> Pool {
+        if guess.by_holder() {
+            return Pool::Holders;
+        }
         if self.is_known(guess.name, guess.network) {
             return Pool::Known;
         }
@@ -466,14 +381,6 @@ fn row_of(guess: &Guess<'_>, pool: Pool) -> Vec<u8> {
     format!("{}/{}/{}", guess.kind.as_str(), guess.name, pool.as_str()).into_bytes()
 }
 
-/// After how many guesses it is told.
-const fn allowance_of(guess: &Guess<'_>, pool: Pool) -> u32 {
-    match pool {
-        Pool::Known => guess.kind.allowance().known,
-        Pool::Few | Pool::Strangers => guess.kind.allowance().strangers,
-    }
-}
-
 fn lock_of_row(row: &[u8]) -> usize {
     let [first, ..] = hashed(&[row]);
     usize::from(first) % LOCKS
@@ -503,6 +410,10 @@ fn by_network(guess: &Guess<'_>) -> [Vec<u8>; 2] {
 fn counted<'a>(guess: &'a Guess<'_>, [network, wide]: &'a [Vec<u8>; 2]) -> Vec<Counted<'a>> {
     if guess.kind.is_bound() {
         return Vec::new();
+    }
+    if guess.by_holder() {
+        // Others in the same network cannot use up what its name has there.
+        return of_network(&guess.network);
     }
     let day = Duration::from_secs(DAY_SECS);
     let limit = Limit::new(guess.kind.allowance().network, day);

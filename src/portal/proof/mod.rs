@@ -26,7 +26,7 @@ pub mod webauthn;
 
 pub use accounts::{AccountError, AccountView, Accounts, PasskeyView, RecoveryCodes, Removed};
 pub use codes::{Channel, CodeText, Codes, Issued};
-pub use desk::{Asked, Caller, Desk, DeskOptions, Tried};
+pub use desk::{Asked, Caller, Desk, DeskOptions, Tried, Trying, Typed};
 pub use judge::{Closed, Means, Need, Step, Verdict, judge};
 pub use passwords::{Passwords, WeakPassword};
 pub use proofs::{AccountFacts, AccountProof, Proof, Proofs};
@@ -65,4 +65,4 @@ impl From<crate::journal::CryptError> for ProofError {
 }
 
 #[cfg(test)]
-mod tests_support;
+pub(super) mod tests_support;

@@ -6,12 +6,14 @@
 //! Invariants:
 //! - With each step of privilege there is a new token and the old one is worth nothing.
 //! - A session ends when it was idle, at its absolute end, by signing out, and with its account.
-//! - Both kinds are bounded, each by itself: a flood of visits never ends a session. Where there is
-//!   no room, the one that was idle longest goes.
+//! - Both kinds are bounded, each by itself: a flood of visits never ends a session, nor a visit that
+//!   waits for a code, to whose browser that code is bound. Where there is no room, the one that was
+//!   idle longest goes.
 //! - A token against forged requests is bound to the token of the session, and compared in
 //!   constant time.
 
-use std::collections::{BTreeSet, HashMap};
+mod shelf;
+
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +23,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
 use ring::{digest, hmac};
 use zeroize::Zeroizing;
+
+use shelf::{Shelf, Visits};
 
 use super::proofs::{Proof, Proofs};
 use super::totp::TotpSecret;
@@ -51,7 +55,7 @@ pub struct Bounds {
     pub absolute: Duration,
     /// A visit that was not used so long ends: mail may take its time.
     pub visit_idle: Duration,
-    /// Visits.
+    /// Visits, and as many again that wait for a code.
     pub visits: usize,
     /// Sessions.
     pub sessions: usize,
@@ -95,7 +99,7 @@ pub struct Visit {
     pub address: Option<Address>,
     /// The language that was chosen.
     pub language: Option<Language>,
-    /// A code was asked for: the page asks for it.
+    /// A code was asked for, and that was taken: see [`Sessions::asked`].
     pub code_asked: bool,
     /// It began where outsiders write: on to there.
     pub writes: bool,
@@ -145,77 +149,21 @@ pub enum Found {
 
 type Name = [u8; 32];
 
-struct Kept<T> {
-    value: T,
-    seat: Seat,
-    used: Timestamp,
-    began: Timestamp,
-    challenge: Option<(Challenge, Timestamp)>,
-}
-
-struct Shelf<T> {
-    kept: HashMap<Name, Kept<T>>,
-    by_use: BTreeSet<(Timestamp, Name)>,
-    idle: Duration,
-    absolute: Duration,
-    bound: usize,
-}
-
-impl<T> Shelf<T> {
-    fn new(idle: Duration, absolute: Duration, bound: usize) -> Self {
-        Self {
-            kept: HashMap::new(),
-            by_use: BTreeSet::new(),
-            idle,
-            absolute,
-            bound,
-        }
-    }
-
-    fn add(&mut self, name: Name, (value, seat): (T, Seat), began: Timestamp, now: Timestamp) {
-        while let Some(&(used, oldest)) = self.by_use.first() {
-            let over = self.kept.len() >= self.bound;
-            if !over && now.since(used) < self.idle {
-                break;
-            }
-            self.remove(&oldest);
-        }
-        self.by_use.insert((now, name));
-        let kept = Kept {
-            value,
-            seat,
-            used: now,
-            began,
-            challenge: None,
-        };
-        self.kept.insert(name, kept);
-    }
-
-    fn remove(&mut self, name: &Name) -> Option<Kept<T>> {
-        let kept = self.kept.remove(name)?;
-        self.by_use.remove(&(kept.used, *name));
-        Some(kept)
-    }
-
-    /// The one of this name, used now; what has ended goes.
-    fn touch(&mut self, name: &Name, now: Timestamp) -> Option<&mut Kept<T>> {
-        let kept = self.kept.get(name)?;
-        let alive = now.since(kept.used) < self.idle && now.since(kept.began) < self.absolute;
-        if !alive {
-            self.remove(name);
-            return None;
-        }
-        self.by_use.remove(&(kept.used, *name));
-        let kept = self.kept.get_mut(name)?;
-        kept.used = kept.used.max(now);
-        self.by_use.insert((kept.used, *name));
-        Some(kept)
-    }
-}
-
 struct State {
-    visits: Shelf<Visit>,
+    visits: Visits,
     sessions: Shelf<Session>,
+}
+
+impl State {
+    /// Takes away what a token stood for: the seat, and the visit if it was one.
+    fn leave(&mut self, name: &Name, now: Timestamp) -> Option<(Seat, Option<Visit>)> {
+        if self.sessions.touch(name, now).is_some() {
+            return self.sessions.remove(name).map(|kept| (kept.seat, None));
+        }
+        self.visits.touch(name, now)?;
+        let kept = self.visits.remove(name)?;
+        Some((kept.seat, Some(kept.value)))
+    }
 }
 
 /// Visits and sessions.
@@ -238,7 +186,7 @@ impl Sessions {
         let csrf = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| ProofError::Random)?;
         let state = State {
-            visits: Shelf::new(bounds.visit_idle, bounds.absolute, bounds.visits),
+            visits: Visits::new(bounds.visit_idle, bounds.absolute, bounds.visits),
             sessions: Shelf::new(bounds.idle, bounds.absolute, bounds.sessions),
         };
         Ok(Self {
@@ -260,7 +208,7 @@ impl Sessions {
     /// How many visits and sessions are kept.
     pub fn counts(&self) -> (usize, usize) {
         let state = self.state();
-        (state.visits.kept.len(), state.sessions.kept.len())
+        (state.visits.len(), state.sessions.kept.len())
     }
 
     /// Begins a visit.
@@ -268,20 +216,25 @@ impl Sessions {
         self.begin_after("", visit, now)
     }
 
-    /// Begins a visit in the place of what a token stood for; the browser keeps its seat.
+    /// Begins a visit in the place of what a token stood for; the browser keeps its seat, and for
+    /// the same mailbox it goes on waiting for a code.
     pub fn begin_after(
         &self,
         before: &str,
-        visit: Visit,
+        mut visit: Visit,
         now: Timestamp,
     ) -> Result<Token, ProofError> {
-        let seat = match self.seat(before, now) {
-            Some(seat) => seat,
-            None => new_seat()?,
-        };
+        let fresh = new_seat()?;
         let (token, name) = draw()?;
-        self.state().visits.add(name, (visit, seat), now, now);
-        self.end(before);
+        let mut state = self.state();
+        // In one step: of two requests with one token, one has its seat.
+        let left = name_of(before).and_then(|before| state.leave(&before, now));
+        let (seat, left) = left.unwrap_or((fresh, None));
+        if let Some(left) = left.filter(|left| left.code_asked) {
+            let both = visit.address.as_ref().zip(left.address.as_ref());
+            visit.code_asked |= both.is_some_and(|(one, other)| same_mailbox(one, other));
+        }
+        state.visits.add(name, (visit, seat), now);
         Ok(token)
     }
 
@@ -306,19 +259,14 @@ impl Sessions {
         Some(Found::Visit(kept.value.clone()))
     }
 
-    /// Changes a visit; `false` where there is none.
-    pub fn change_visit(
-        &self,
-        token: &str,
-        change: impl FnOnce(&mut Visit),
-        now: Timestamp,
-    ) -> bool {
+    /// A code was asked for in a visit, and that was taken: it waits, and visits that only begin
+    /// cannot displace it. To be called where there is a code, of which
+    /// there are few. `false` where there is none.
+    pub fn asked(&self, token: &str, now: Timestamp) -> bool {
         let Some(name) = name_of(token) else {
             return false;
         };
-        let mut state = self.state();
-        let kept = state.visits.touch(&name, now);
-        kept.map(|kept| change(&mut kept.value)).is_some()
+        self.state().visits.wait(&name, now)
     }
 
     /// Changes a session in what gives no privilege: language, a set-up under way.

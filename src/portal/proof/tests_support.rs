@@ -1,11 +1,17 @@
-//! Tables in a folder of their own, to be opened again.
+//! Tables in a folder of their own, to be opened again; a hook for text messages that fails.
 
 use std::sync::Arc;
 
 use crate::journal::{Journal, MasterKey, Options, OsDisk};
 use crate::mail::Timestamp;
+use crate::portal::proof::phone::Phones;
 use crate::tables::Tables;
 use crate::world::clock::Clock;
+use crate::world::dial::Dialer;
+use crate::world::dns_hickory::HickoryDns;
+use crate::world::fetch::Fetcher;
+use crate::world::net::TcpNetwork;
+use crate::world::url::Url;
 
 /// When the tests begin.
 pub const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -51,4 +57,13 @@ impl Home {
         self.journal = Some(journal);
         self.tables = tables;
     }
+}
+
+/// A hook that is configured in clear, so that it is never called: every text fails.
+pub fn failing_hook() -> Phones {
+    let dns = HickoryDns::new(&["127.0.0.1:53".parse().unwrap()]).unwrap();
+    let clock = Clock::starting_at(NOW);
+    let dialer = Dialer::new(Arc::new(dns), Arc::new(TcpNetwork), clock, true);
+    let fetcher = Fetcher::new(dialer, Arc::new(rustls::RootCertStore::empty()));
+    Phones::new(fetcher, Url::parse("http://sms.example/").unwrap(), None)
 }

@@ -10,7 +10,7 @@ use super::shell::Shell;
 use super::sign_in::{path_of, secret_field};
 use super::visitor::Visitor;
 use crate::portal::http::{Answer, Status};
-use crate::portal::proof::{AccountFacts, Step, Tried};
+use crate::portal::proof::{AccountFacts, Step, Tried, Typed};
 
 /// What is to be done.
 pub(super) struct Deed {
@@ -66,14 +66,12 @@ pub(super) async fn shown(visitor: &Visitor<'_>, deed: &Deed) -> Result<(), Box<
         return Err(Box::new(draw(Status::OK, visitor.shell())));
     }
     let (desk, address) = (&visitor.portal.desk, &session.address);
-    let client = visitor.head().client;
-    let tried = match step {
-        Step::Password => {
-            let typed = secret_field(visitor, name);
-            desk.try_password(address, &typed, client).await
-        }
-        _ => desk.try_totp(address, visitor.field(name), client).await,
+    let password = secret_field(visitor, name);
+    let typed = match step {
+        Step::Password => Typed::Password(&password),
+        _ => Typed::Totp(visitor.field(name)),
     };
+    let tried = desk.try_account(address, typed, visitor.trying()).await;
     if let Ok(Tried::Right(_)) = &tried {
         return Ok(());
     }

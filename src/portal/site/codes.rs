@@ -10,10 +10,12 @@ use super::portal::{Portal, Written};
 use super::routes::Page;
 use super::shell::{Problem, Shell};
 use super::visitor::{COOKIE, Visitor};
-use crate::mail::{Address, Language, Reference};
+use crate::mail::{Address, Language, PhoneNumber, Reference};
 use crate::portal::http::{Answer, Status};
 use crate::portal::proof::codes::DIGITS;
-use crate::portal::proof::{Asked, Caller, ProofError, Step, Token, TooOften, same_mailbox};
+use crate::portal::proof::{
+    Asked, Caller, Channel, ProofError, Step, Token, TooOften, same_mailbox,
+};
 use crate::proto::link::AskCode;
 
 /// Longest wait that a page says.
@@ -56,7 +58,7 @@ impl Portal {
                 author: None,
             });
             let Some(to) = written.or(outsider) else {
-                desk.codes.not_sent(issued.ticket);
+                desk.codes.lost(issued.ticket);
                 return;
             };
             let ask = AskCode {
@@ -68,7 +70,7 @@ impl Portal {
             };
             match mailer.send(ask).await {
                 Some(queue_id) => desk.codes.queued(issued.ticket, queue_id),
-                None => desk.codes.not_sent(issued.ticket),
+                None => desk.codes.lost(issued.ticket),
             }
         });
         Ok(Ok(()))
@@ -81,6 +83,16 @@ impl Visitor<'_> {
         let seat = self.portal.desk.sessions.seat(token, self.portal.now())?;
         let client = self.head().client;
         Some(Caller { client, seat })
+    }
+
+    /// A code was asked for, and that was taken. Where one was made, be it for nobody, the visit
+    /// waits for it: as many visits may wait as there are codes, and no more.
+    fn has_asked(&self, token: &str, address: &Address, caller: Caller) {
+        let (desk, now) = (&self.portal.desk, self.portal.now());
+        let channel = Channel::mailbox(address);
+        if desk.codes.is_live(&channel, caller.seat, now) {
+            desk.sessions.asked(token, now);
+        }
     }
 
     /// What is said where none was sent: how long one from before is good, and when to ask again.
@@ -108,7 +120,7 @@ pub(super) fn mail(visitor: &Visitor<'_>, reference: Reference, token: &Token) -
         let exists = (record.is_some(), false);
         let to = (caller, language);
         match portal.mail_code(&recipient, asked, exists, to) {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => visitor.has_asked(token.expose(), &recipient, caller),
             Ok(Err(often)) => {
                 let wait = often.until.since(portal.now());
                 path = path.with("soon", &wait.as_secs().max(1).to_string());
@@ -139,12 +151,7 @@ fn send(visitor: &Visitor<'_>) -> Answer {
     match portal.mail_code(address, (asked, target), exists, to) {
         Ok(Ok(())) => {
             let again = visitor.visit().is_some_and(|visit| visit.code_asked);
-            let sessions = &portal.desk.sessions;
-            sessions.change_visit(
-                visitor.token(),
-                |visit| visit.code_asked = true,
-                portal.now(),
-            );
+            visitor.has_asked(visitor.token(), address, caller);
             let mut path = visitor.path(&["sign-in", "code"]);
             if let (Some(_), Some(reference)) = (visitor.session(), target) {
                 path = path.with("for", &reference.to_string());
@@ -219,7 +226,7 @@ async fn code(visitor: &Visitor<'_>) -> Answer {
 }
 
 /// The number of the message that somebody wants to read, if it is theirs.
-fn number(visitor: &Visitor<'_>) -> Option<(Reference, crate::mail::PhoneNumber)> {
+fn number(visitor: &Visitor<'_>) -> Option<(Reference, PhoneNumber)> {
     let (reference, session) = (visitor.target()?, visitor.member()?);
     let record = visitor.portal.store.record(&reference)?;
     let own = same_mailbox(&record.recipient, &session.address);
@@ -227,19 +234,27 @@ fn number(visitor: &Visitor<'_>) -> Option<(Reference, crate::mail::PhoneNumber)
     Some((reference, phone))
 }
 
+/// The form for a code that was sent to a number.
+fn draw_phone(
+    visitor: &Visitor<'_>,
+    phone: &PhoneNumber,
+    status: Status,
+    shell: Shell<'_>,
+) -> Answer {
+    let ways = visitor.ways(Step::PhoneCode);
+    let mut page = forms::phone_code(shell, phone.ending(), ways);
+    page.action = visitor.for_target(&page.action);
+    if let Some(again) = page.ways.first_mut() {
+        again.href = visitor.for_target(&again.href);
+    }
+    visitor.page(status, page)
+}
+
 async fn phone(visitor: &Visitor<'_>) -> Answer {
     let Some((reference, phone)) = number(visitor) else {
         return visitor.error(Status::NOT_FOUND);
     };
-    let draw = |status, shell| {
-        let ways = visitor.ways(Step::PhoneCode);
-        let mut page = forms::phone_code(shell, phone.ending(), ways);
-        page.action = visitor.for_target(&page.action);
-        if let Some(again) = page.ways.first_mut() {
-            again.href = visitor.for_target(&again.href);
-        }
-        visitor.page(status, page)
-    };
+    let draw = |status, shell| draw_phone(visitor, &phone, status, shell);
     if !visitor.posts() {
         if visitor.head().query.get("sent").is_some() {
             return draw(Status::OK, visitor.shell());
@@ -280,6 +295,7 @@ async fn phone_send(visitor: &Visitor<'_>) -> Answer {
     let Some(caller) = visitor.caller(visitor.token()) else {
         return visitor.on(&[]);
     };
+    let channel = Channel::Phone(reference);
     let asked = desk.ask_phone(reference, &phone, caller, text);
     match asked.await {
         Ok(Ok(Some(()))) => {
@@ -292,6 +308,19 @@ async fn phone_send(visitor: &Visitor<'_>) -> Answer {
             let ways = visitor.ways(Step::PhoneCode);
             let page = forms::phone_send(Shell { problem, ..shell }, phone.ending(), ways);
             visitor.page(Status::SERVICE_UNAVAILABLE, page)
+        }
+        // One from before is good still: the page asks for it.
+        Ok(Err(often))
+            if desk
+                .codes
+                .is_live(&channel, caller.seat, visitor.portal.now()) =>
+        {
+            let shell = visitor.shell();
+            let wait = often.until.since(visitor.portal.now());
+            let problem = Some(Problem::page(visitor.soon(wait)));
+            let shell = Shell { problem, ..shell };
+            draw_phone(visitor, &phone, Status::TOO_MANY_REQUESTS, shell)
+                .retry_after(wait.as_secs().max(1))
         }
         Ok(Err(often)) => visitor.locked(often),
         Err(error) => visitor.failed(&error),

@@ -17,6 +17,7 @@ mod codes;
 pub mod forms;
 mod mailer;
 mod messages;
+mod once;
 pub mod operator;
 pub mod pages;
 mod passkeys;

@@ -326,6 +326,8 @@ pub struct WritePage<'a> {
     pub from: String,
     /// Those who can be written to.
     pub choices: Vec<Choice>,
+    /// Which form this is.
+    pub number: String,
     /// Subject and text.
     pub fields: Vec<Field>,
     /// Most octets, for people.

@@ -11,6 +11,7 @@ use askama::Template;
 
 use super::forms::{self, Ended};
 use super::mailer::Mailer;
+use super::once::Once;
 use super::operator::Operator;
 use super::routes::{self, Needs, Page, Row};
 use super::say::{Say, accepted};
@@ -68,6 +69,8 @@ pub struct Portal {
     pub threads: Mutex<Threads>,
     /// How many messages an address has sent in which hour.
     pub(super) sent: Mutex<HashMap<String, (u64, u32)>>,
+    /// Which forms were sent.
+    pub(super) once: Once,
     /// What is being sent.
     pub(super) sending: Sending,
     clock: Clock,
@@ -95,6 +98,7 @@ impl Portal {
             options,
             threads: Mutex::default(),
             sent: Mutex::new(HashMap::new()),
+            once: Once::default(),
             sending: Sending::new(),
             clock,
         }

@@ -356,6 +356,7 @@ impl<'a> Painter<'a> {
             subject: format!("Re: {}", self.sample.subject),
             text: self.sample.text.to_owned(),
             to: "office@clinic.example".to_owned(),
+            number: "00".repeat(16),
         };
         let limit = 25 * 1024 * 1024;
         let inside = self.inside("/box/x/reply");

@@ -14,8 +14,8 @@ use crate::mail::{Address, Reference, SecretBytes};
 use crate::portal::http::{Answer, Status};
 use crate::portal::proof::passwords::MIN_CHARS;
 use crate::portal::proof::{
-    AccountError, Proof, ProofError, Step, Token, Tried, Verdict, Visit, WeakPassword, judge,
-    same_mailbox,
+    AccountError, Proof, ProofError, Step, Token, Tried, Typed, Verdict, Visit, WeakPassword,
+    judge, same_mailbox,
 };
 use crate::proto::link::{Access, Happening, PickupEvent};
 
@@ -230,11 +230,7 @@ fn waits(visitor: &Visitor<'_>) -> Answer {
         return visitor.error(Status::NOT_FOUND);
     };
     if visitor.posts() {
-        let visit = Visit {
-            code_asked: true,
-            ..visitor.portal.visit_of(reference)
-        };
-        return match visitor.begun(visit) {
+        return match visitor.begun(visitor.portal.visit_of(reference)) {
             Ok(token) => codes::mail(visitor, reference, &token),
             Err(error) => visitor.failed(&error),
         };
@@ -307,7 +303,7 @@ async fn password(visitor: &Visitor<'_>) -> Answer {
     };
     let typed = secret_field(visitor, "password");
     let desk = &visitor.portal.desk;
-    let tried = desk.try_password(address, &typed, visitor.head().client);
+    let tried = desk.try_account(address, Typed::Password(&typed), visitor.trying());
     let tried = tried.await;
     visitor
         .tried(address, tried, "password.wrong", |key| {
@@ -424,7 +420,11 @@ async fn totp(visitor: &Visitor<'_>) -> Answer {
         return draw(Status::OK, visitor.shell());
     };
     let desk = &visitor.portal.desk;
-    let tried = desk.try_totp(address, visitor.field("code"), visitor.head().client);
+    let tried = desk.try_account(
+        address,
+        Typed::Totp(visitor.field("code")),
+        visitor.trying(),
+    );
     let tried = tried.await;
     visitor
         .tried(address, tried, "totp.wrong", |key| {
@@ -443,7 +443,8 @@ async fn recovery(visitor: &Visitor<'_>) -> Answer {
         return draw(Status::OK, visitor.shell());
     };
     let desk = &visitor.portal.desk;
-    let tried = desk.try_recovery(address, visitor.field("recovery"), visitor.head().client);
+    let typed = Typed::Recovery(visitor.field("recovery"));
+    let tried = desk.try_account(address, typed, visitor.trying());
     let tried = tried.await;
     visitor
         .tried(address, tried, "recovery.wrong", |key| {

@@ -8,7 +8,7 @@ use super::shell::{Member, Shell};
 use crate::mail::{Address, Language, Reference};
 use crate::portal::http::{Answer, Head, Method, OwnPath, Request};
 use crate::portal::proof::sessions::Found;
-use crate::portal::proof::{AccountFacts, Session, Visit};
+use crate::portal::proof::{AccountFacts, Session, Trying, Visit};
 
 /// The cookie: `__Host-portal`.
 pub const COOKIE: &str = "portal";
@@ -100,6 +100,14 @@ impl<'a> Visitor<'a> {
     /// The session of somebody who proved the address itself.
     pub fn member(&self) -> Option<&Session> {
         self.session().filter(|it| it.proofs.holds_address())
+    }
+
+    /// As whom a factor is shown here.
+    pub fn trying(&self) -> Trying {
+        Trying {
+            client: self.head().client,
+            holds: self.member().is_some(),
+        }
     }
 
     /// The address that is to be proved, or was.

@@ -2,12 +2,18 @@
 //! lists.
 //!
 //! Invariants: a reply goes to the author of the message that it answers and to nobody else; what
-//! was typed is kept when it is refused; nothing is kept that was not looked at.
+//! was typed is kept when it is refused; nothing is kept that was not looked at, nor after it was
+//! answered that it was not; a form is sent once, however often it comes.
 
 use std::sync::PoisonError;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
 
 use super::forms::{self, TEXT_MAX, Writing};
 use super::messages::Gate;
+use super::once::{self, Mark, Turn};
 use super::pages::{Item, SentPage};
 use super::portal::Portal;
 use super::routes::Page;
@@ -30,6 +36,9 @@ const MAX_COUNTED: usize = 50_000;
 /// Replies on one page of the list.
 const PAGE_REPLIES: usize = 50;
 const HOUR_SECS: u64 = 3600;
+/// How long it may take to look at what was written, all files with the scanner and others' turns
+/// before. Less than HTTP waits for an answer: it knows nothing of what was typed.
+pub(super) const LOOKING: Duration = Duration::from_secs(45);
 
 pub(super) async fn show(visitor: &Visitor<'_>, page: Page) -> Answer {
     match page {
@@ -103,6 +112,16 @@ fn typed(visitor: &Visitor<'_>) -> Writing {
         // As forms send it: CRLF.
         text: text.replace("\r\n", "\n"),
         to: visitor.field("to").to_owned(),
+        number: once::number(visitor.field("number")),
+    }
+}
+
+/// A form in which nothing was typed yet.
+fn untyped(subject: &str) -> Writing {
+    Writing {
+        subject: subject.to_owned(),
+        number: once::number(""),
+        ..Writing::default()
     }
 }
 
@@ -190,6 +209,55 @@ async fn taken(visitor: &Visitor<'_>) -> Result<Vec<File>, NotSent> {
         }
     }
     Ok(taken)
+}
+
+/// The turn to send this form.
+async fn turn(visitor: &Visitor<'_>, letter: &Letter<'_>) -> Option<Turn> {
+    let (from, to) = (letter.from.clone(), letter.to.clone());
+    let (typed, files) = (letter.typed.clone(), visitor.request.body.files().to_vec());
+    let mark = tokio::task::spawn_blocking(move || Mark::of(&from, &to, &typed, &files));
+    let (once, now) = (&visitor.portal.once, visitor.portal.now());
+    Some(once.turn(mark.await.ok()?, now).await)
+}
+
+/// Sends what was written: it is looked at, made a message of and kept. What takes longer than
+/// there is time for is not kept.
+async fn send<K>(
+    visitor: &Visitor<'_>,
+    letter: Letter<'_>,
+    keep: impl FnOnce(Bytes) -> K,
+) -> Result<Answer, NotSent>
+where
+    K: Future<Output = Result<u64, StoreError>>,
+{
+    let late = || {
+        let (field, key) = match visitor.request.body.files() {
+            [] => ("text", "reply.later"),
+            _ => ("files", "reply.scan"),
+        };
+        NotSent::new(Status::SERVICE_UNAVAILABLE, field, visitor.say().t(key))
+    };
+    let until = visitor.portal.now() + LOOKING;
+    let looking = async {
+        let turn = turn(visitor, &letter).await.ok_or_else(late)?;
+        match turn.is_sent() {
+            true => Ok((turn, None)),
+            false => Ok((turn, Some(made(visitor, letter).await?))),
+        }
+    };
+    let looked = timeout(LOOKING, looking).await;
+    let (turn, content) = looked.map_err(|_| late())??;
+    let Some(content) = content else {
+        return Ok(visitor.on(&["replied"]));
+    };
+    // It may have been done in the moment in which time was up, or long after where the machine
+    // stood still: somebody was told to send it again.
+    if visitor.portal.now() > until {
+        return Err(late());
+    }
+    let answer = kept(visitor, keep(content.into()).await)?;
+    turn.sent();
+    Ok(answer)
 }
 
 /// Looks at what was written, and makes the message of it.
@@ -301,11 +369,7 @@ async fn reply(visitor: &Visitor<'_>) -> Answer {
         let store = &visitor.portal.store;
         let subject = store.subjects(&[record.reference]).await;
         let subject = subject.into_iter().flatten().next().unwrap_or_default();
-        let typed = Writing {
-            subject: bare(&subject).to_owned(),
-            ..Writing::default()
-        };
-        return draw((Status::OK, visitor.shell()), typed);
+        return draw((Status::OK, visitor.shell()), untyped(bare(&subject)));
     }
     let typed = typed(visitor);
     match send_reply(visitor, record, &typed).await {
@@ -326,13 +390,14 @@ async fn send_reply(
         answers: Some(visitor.portal.identifiers(record)),
         typed,
     };
-    let content = made(visitor, letter).await?;
-    let reply = NewReply {
-        answers: record.reference,
-        level: record.level,
-        content: content.into(),
+    let keep = |content| {
+        visitor.portal.store.reply(NewReply {
+            answers: record.reference,
+            level: record.level,
+            content,
+        })
     };
-    kept(visitor, visitor.portal.store.reply(reply).await)
+    send(visitor, letter, keep).await
 }
 
 /// What was replied. What an outsider began stands nowhere: it answers nothing that is kept.
@@ -396,7 +461,7 @@ async fn write(visitor: &Visitor<'_>) -> Answer {
         visitor.page(status, page)
     };
     if !visitor.posts() {
-        return draw((Status::OK, visitor.shell()), Writing::default());
+        return draw((Status::OK, visitor.shell()), untyped(""));
     }
     let typed = typed(visitor);
     let listed = options
@@ -429,10 +494,9 @@ async fn begin(
         answers: None,
         typed,
     };
-    let content = made(visitor, letter).await?.into();
     let store = &visitor.portal.store;
-    let begun = store.begin(from.clone(), to.clone(), Level::Protected, content);
-    kept(visitor, begun.await)
+    let keep = |content| store.begin(from.clone(), to.clone(), Level::Protected, content);
+    send(visitor, letter, keep).await
 }
 
 fn first(visitor: &Visitor<'_>, to: &[String]) -> Answer {

@@ -116,7 +116,8 @@ impl Connection<'_> {
     async fn respond(&mut self, request: ToPortal) -> Result<(), Ended> {
         let Resources { store, hears } = self.resources;
         let refusal = |error: StoreError| {
-            if matches!(error.code(), Code::Temporary | Code::Stopping) {
+            let early = matches!(error, StoreError::Early); // it will be known in a moment
+            if !early && matches!(error.code(), Code::Temporary | Code::Stopping) {
                 tracing::warn!(%error, "the portal cannot do what it was asked");
             }
             error.refusal()

@@ -187,6 +187,7 @@ async fn what_concerns_codes_and_accounts_is_passed_on() {
         queue_id: MessageId::new(3),
         ended: Final::Delivered,
         grade: None,
+        reply: false,
     };
     let request = ToPortal::Travelled(travelled.clone());
     assert_eq!(ask::<()>(&mut stream, &request, b"").await, Answer::Ok(()));

@@ -128,7 +128,8 @@ impl Shared {
             return Ok(before); // takes no more room than it has
         }
         let index = self.index();
-        if index.live() >= self.bounds.deposits {
+        // Ended ones take rows as well, until they are no longer listed.
+        if index.live() >= self.bounds.deposits || self.records.is_full() {
             return Err(StoreError::TooMany);
         }
         if index.live_in(&deposit.recipient) >= self.bounds.per_mailbox {
@@ -268,21 +269,35 @@ impl Shared {
         let slot = self.store_content(reference, key.clone(), sink).await?;
         let mut record = Record::new(deposit, secret, self.now(), slot);
         record.subject = subject;
-        if let Some(withdrawn) = &withdrawn {
-            record.take_openings(withdrawn);
-            record.open_untold = false;
-        }
-        if let Some(before) = &before {
-            record.take_over(before);
-        }
+        self.take_known(&mut record, before.as_ref());
         if let Err(error) = self.save(&record).await {
             // Should the row be durable after all, the next start finds it without its key.
             self.discard(reference, slot).await;
             return Err(error);
         }
         match before {
-            Some(before) => self.drop_record(&before).await,
+            Some(before) => {
+                self.give_way(before.reference, reference).await?;
+                self.shred(before.reference, before.slot).await
+            }
             None => Ok(()),
+        }
+    }
+
+    /// What is known of the same message for the same recipient under any reference: of `before`,
+    /// which lives, everything; of those that have ended who opened them. Each deposit knows that of
+    /// all before it, so whichever knows most knows all.
+    fn take_known(&self, record: &mut Record, before: Option<&Record>) {
+        let (id, recipient) = (record.queue_id, &record.recipient);
+        let references = self.index().message(id, Some(recipient));
+        let ended: Vec<Record> = (self.records_of(references))
+            .filter(|it| !it.is_live() && it.recipient == *recipient)
+            .collect();
+        for ended in &ended {
+            record.take_openings(ended);
+        }
+        if let Some(before) = before {
+            record.take_over(before);
         }
     }
 
@@ -341,12 +356,13 @@ impl Shared {
 }
 
 impl Record {
-    /// What was known of the same message under another reference.
+    /// What was known of the same message under another reference, which lives until now.
     fn take_over(&mut self, before: &Self) {
         self.take_openings(before);
+        self.open_untold = before.open_untold;
         self.deposited = before.deposited;
-        self.state = before.state;
         self.order.clone_from(&before.order);
+        self.extended.clone_from(&before.extended);
         self.shortened = before.shortened;
         let expires = std::mem::replace(&mut self.expires, before.expires);
         self.renew_expiry(before.shortened, expires);
@@ -361,16 +377,20 @@ impl Record {
         }
     }
 
-    /// Who opened it: what was once handed out is never said to be unread.
-    fn take_openings(&mut self, before: &Self) {
-        if before.was_opened() {
-            self.state = DepositState::Opened;
+    /// Who opened it: what was once handed out is never said to be unread. The news of that is owed
+    /// for the other one.
+    fn take_openings(&mut self, other: &Self) {
+        if other.openings <= self.openings {
+            return;
         }
-        self.opened = before.opened;
-        self.openings = before.openings;
-        self.first.clone_from(&before.first);
-        self.last.clone_from(&before.last);
-        self.open_untold = before.open_untold;
+        self.state = DepositState::Opened;
+        self.opened = match (self.opened, other.opened) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.openings = other.openings;
+        self.first.clone_from(&other.first);
+        self.last.clone_from(&other.last);
     }
 }
 

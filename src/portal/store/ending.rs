@@ -76,7 +76,7 @@ impl Shared {
         } else {
             // An earlier order may have failed after its row: nothing is answered before the key is gone.
             self.shred(reference, record.slot).await?;
-            if record.end_untold {
+            if record.is_untold() {
                 self.tell_when_room(record.clone()).await?;
             }
         }
@@ -85,6 +85,30 @@ impl Shared {
             item: record.item(),
             changed,
         })
+    }
+
+    /// Whether another expiry changes anything; an error where it may not be.
+    pub(super) fn may_extend(
+        &self,
+        record: &Record,
+        until: Timestamp,
+        may_shorten: bool,
+    ) -> Result<bool, StoreError> {
+        let now = self.now();
+        if until <= now {
+            return Err(StoreError::Expiry);
+        }
+        if until > now + MAX_AHEAD {
+            return Err(StoreError::TooFar);
+        }
+        let live = match record.state_at(now) {
+            DepositState::Waiting | DepositState::Opened => true,
+            DepositState::Retracted | DepositState::Expired | DepositState::Withdrawn => false,
+        };
+        if live && until < record.expires && !may_shorten {
+            return Err(StoreError::Shorter(record.expires));
+        }
+        Ok(live && until != record.expires)
     }
 
     async fn extend(
@@ -96,32 +120,21 @@ impl Shared {
     ) -> Result<Ordered, StoreError> {
         let _lock = self.locks.deposit(reference).await;
         let mut record = self.known(reference)?;
-        let now = self.now();
-        if until <= now {
-            return Err(StoreError::Expiry);
-        }
-        if until > now + MAX_AHEAD {
-            return Err(StoreError::TooFar);
-        }
-        let state = record.state_at(now);
-        let changed = !matches!(
-            state,
-            DepositState::Retracted | DepositState::Expired | DepositState::Withdrawn
-        ) && record.expires != until;
+        let changed = self.may_extend(&record, until, may_shorten)?;
         if changed {
-            if until < record.expires && !may_shorten {
-                return Err(StoreError::Shorter(record.expires));
+            if record.extended.is_some() {
+                self.tell_extension(&mut record).await?; // the one before
             }
-            self.outbox.room()?;
-            let mut event = record.event(Happening::Extended, now);
-            let order = lease(by, now);
-            event.actor = Some(order.actor.clone());
-            event.reasons = told(&order);
+            let order = lease(by, self.now());
+            record.extended = Some(order.clone());
             record.order = Some(order);
-            record.shortened = until < record.expires;
+            // What was once shortened stays under orders: no repeated deposit undoes them.
+            record.shortened |= until < record.expires;
             record.expires = until;
             self.save(&record).await?;
-            self.owe(Owed::Event(event)).await?;
+        }
+        if record.is_untold() {
+            self.tell_when_room(record.clone()).await?;
         }
         Ok(Ordered {
             opened_before: record.was_opened(),
@@ -193,6 +206,9 @@ impl Shared {
 
     /// Owes the line what it was not told of a deposit. For whoever holds its lock.
     pub(super) async fn tell_untold(&self, mut record: Record) -> Result<(), StoreError> {
+        if record.extended.is_some() {
+            self.tell_extension(&mut record).await?;
+        }
         if record.open_untold {
             self.tell_opening(&mut record).await?;
         }
@@ -200,6 +216,19 @@ impl Shared {
             true => self.tell_end(record).await,
             false => Ok(()),
         }
+    }
+
+    /// Owes the line the news of another expiry, then notes that it is owed.
+    async fn tell_extension(&self, record: &mut Record) -> Result<(), StoreError> {
+        let Some(order) = &record.extended else {
+            return Ok(());
+        };
+        let mut event = record.event(Happening::Extended, order.time);
+        event.actor = Some(order.actor.clone());
+        event.reasons = told(order);
+        self.owe(Owed::Event(event)).await?;
+        record.extended = None;
+        self.save(record).await
     }
 
     /// Owes the line the news of an end, then notes that it is owed.

@@ -50,10 +50,15 @@ impl Store {
         Ok(done)
     }
 
-    /// Gives the deposits that are named another expiry.
+    /// Gives the deposits that are named another expiry: all of them, or, where one may not have it,
+    /// none.
     pub async fn extend_named(&self, order: PickupOrder) -> Result<Vec<Ordered>, StoreError> {
         let until = order.until.ok_or(StoreError::Expiry)?;
         let references = self.shared.named(&order.name, order.recipient.as_deref())?;
+        for &reference in &references {
+            let record = self.shared.known(reference)?;
+            self.shared.may_extend(&record, until, order.may_shorten)?;
+        }
         let mut done = Vec::new();
         for reference in references {
             let ordered = self

@@ -20,16 +20,18 @@
 //! | deposit, key kept | and a slot without a row | slot overwritten, file removed |
 //! | deposit, content named | slot and file without a row | slot overwritten, file removed |
 //! | deposit, row durable | whole | there; the line's repetition finds it |
-//! | deposit again under another reference | rows of both | the newer stays, the older goes with slot and file |
+//! | deposit again under another reference | rows of both | the newer stays, with the replies to both; the older goes with slot and file |
 //! | opening, row durable | `opened` | counts as opened, though nobody may have seen it |
 //! | retracting, withdrawing or expiring, row durable | ended row, slot, file | slot overwritten, file removed, the line is told |
 //! | the same, slot overwritten | ended row, perhaps the file | file removed, the line is told |
 //! | the same, all but the mark that it was told | ended row, event owed | the line may be told twice |
 //! | opening, the line not told | `opened`, marked as untold | the line is told |
+//! | another expiry, the line not told | the expiry, marked as untold | the line is told |
 //! | reply, before its row | slot and file without a row | both removed; the writer was not told that it is sent |
 //! | reply, row durable | waiting row | sent |
 //! | reply, taken by the line, before the row says so | waiting row | sent again under the same ticket: the same reply |
 //! | reply, row says sent | sent row, slot, file | slot overwritten, file removed |
+//! | reply, the line says what became of it | sent row | the line says it again: it had no answer |
 //! | slot torn while written | wrong sum | overwritten: nothing that was answered is in it |
 //!
 //! A live row without its key or file is damage: it is told in [`Found`], stays listed, and opens

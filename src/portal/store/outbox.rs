@@ -19,7 +19,7 @@ use super::shared::{Shared, to_the_end};
 use super::{Store, StoreError};
 
 /// Rows that are owed at a time. Beyond it nothing is opened until the line takes some, and what
-/// ends is told when there is room.
+/// ends or is given another expiry is told when there is room.
 pub const MAX_OWED: usize = 200_000;
 
 /// Something that the line is to be told.

@@ -85,6 +85,8 @@ pub struct Record {
     pub(super) shortened: bool,
     /// The end is durable here, and the line has yet to be owed the news.
     pub(super) end_untold: bool,
+    /// The order that gave it another expiry, while the line has yet to be owed the news.
+    pub(super) extended: Option<Lease>,
 }
 
 impl std::fmt::Debug for Record {
@@ -133,6 +135,7 @@ impl Record {
             open_untold: false,
             shortened: false,
             end_untold: false,
+            extended: None,
         }
     }
 
@@ -162,6 +165,11 @@ impl Record {
     /// Whether it was ever opened.
     pub const fn was_opened(&self) -> bool {
         self.opened.is_some()
+    }
+
+    /// Whether the line has yet to be owed news of it.
+    pub(super) const fn is_untold(&self) -> bool {
+        self.end_untold || self.open_untold || self.extended.is_some()
     }
 
     pub(super) fn note(&mut self, mut access: Access) {
@@ -198,10 +206,11 @@ impl Record {
     pub(super) fn due(&self, reminders: &Reminders) -> (Timestamp, Chore) {
         let ended = self.ended.unwrap_or(self.deposited);
         let opened = || self.last_access().map_or(self.deposited, |it| it.time);
+        let extended = self.extended.as_ref().map(|order| order.time);
         let untold = match (self.end_untold, self.open_untold) {
             (true, _) => Some(ended),
             (false, true) => Some(opened()),
-            (false, false) => None,
+            (false, false) => extended,
         };
         let tell = untold.map(|since| (since + TELL_AGAIN, Chore::Tell));
         if !self.is_live() {

@@ -4,7 +4,7 @@
 //! Owns the table `replies`. To whom a reply goes is not for its writer to say: it is the author of
 //! what it answers.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -26,8 +26,6 @@ use super::{Store, StoreError};
 pub const MAX_REPLIES: usize = 100;
 /// Replies that wait to be taken by the line.
 pub const MAX_WAITING_REPLIES: usize = 10_000;
-/// Mails that are remembered without a row, of each kind.
-const MAX_REMEMBERED: usize = 4096;
 /// Octets that are sealed at once.
 const PIECE_OCTETS: usize = 1024 * 1024;
 
@@ -93,10 +91,6 @@ struct Sets {
     by_deposit: BTreeSet<(Reference, u64)>,
     waiting: BTreeSet<u64>,
     by_message: HashMap<MessageId, u64>,
-    /// How mails ended that may be replies whose queue ids have not come yet.
-    early: VecDeque<(MessageId, ReplyState)>,
-    /// Mails of rows that are gone, so that the news of them is known to be nobody's.
-    gone: VecDeque<MessageId>,
 }
 
 /// The rows, and where to find them.
@@ -174,15 +168,8 @@ impl Replies {
         }
         if let Some(id) = row.queue_id {
             sets.by_message.remove(&id);
-            remember(&mut sets.gone, id);
         }
         Ok(())
-    }
-
-    fn take_early(&self, id: MessageId) -> Option<ReplyState> {
-        let early = &mut self.sets().early;
-        let at = early.iter().position(|(early, _)| *early == id)?;
-        early.remove(at).map(|(_, state)| state)
     }
 
     /// Rows whose news is not owed yet.
@@ -190,14 +177,6 @@ impl Replies {
         let rows = self.table.rows()?.into_iter().map(|(_, row)| row);
         Ok(rows.filter(|row| row.untold).collect())
     }
-}
-
-/// Keeps the last [`MAX_REMEMBERED`].
-fn remember<T>(them: &mut VecDeque<T>, one: T) {
-    if them.len() >= MAX_REMEMBERED {
-        them.pop_front();
-    }
-    them.push_back(one);
 }
 
 impl Store {
@@ -318,16 +297,18 @@ impl Store {
         to_the_end(taken).await
     }
 
-    /// How a mail of ours ended. Whether it was a reply.
+    /// How a mail of ours ended. Whether it was a reply. An error where it may be one that the line
+    /// has taken and we do not know yet: the line then tells it again.
     pub async fn reply_travelled(&self, travelled: &Travelled) -> Result<bool, StoreError> {
-        let (shared, id) = (Arc::clone(&self.shared), travelled.queue_id);
+        let shared = Arc::clone(&self.shared);
+        let (id, reply) = (travelled.queue_id, travelled.reply);
         let state = match travelled.ended {
             Final::Delivered | Final::Deposited => ReplyState::Sent,
             Final::Bounced | Final::Expired | Final::Cancelled | Final::Suppressed => {
                 ReplyState::Failed
             }
         };
-        to_the_end(async move { shared.reply_travelled(id, state).await }).await
+        to_the_end(async move { shared.reply_travelled(id, state, reply).await }).await
     }
 }
 
@@ -371,17 +352,25 @@ impl Shared {
             untold: answers.is_some(),
             queue_id: None,
         };
-        if let Err(error) = self.replies.put(&row).await {
+        let ticket = row.reply.ticket;
+        if let Err(error) = self.add_reply(row).await {
             self.discard(name, slot).await;
             return Err(error);
         }
-        let ticket = row.reply.ticket;
         self.outbox.wake(Lane::Replies);
         // The reply is on its way, whatever becomes of the news of it.
         if let Err(error) = self.tell_reply_later(ticket).await {
             tracing::error!(%error, ticket, "the line is not told that a reply was written");
         }
         Ok(ticket)
+    }
+
+    async fn add_reply(&self, mut row: Row) -> Result<(), StoreError> {
+        let _changing = self.replies.changing.lock().await;
+        if let Some(answers) = row.answers {
+            row.answers = Some(self.answered(answers, &row.reply)?);
+        }
+        self.replies.put(&row).await
     }
 
     /// The same as [`Shared::tell_reply`]; where too much is owed, later.
@@ -425,10 +414,10 @@ impl Shared {
         self.tell_reply_later(ticket).await?;
         let changing = self.replies.changing.lock().await;
         let mut row = self.replies.get(ticket)?.ok_or(StoreError::Unknown)?;
-        // How it ended may have been told before the line's answer came.
-        let early = id.and_then(|id| self.replies.take_early(id));
-        row.state = early.unwrap_or(state);
-        row.queue_id = id;
+        if row.state == ReplyState::Waiting {
+            row.state = state;
+            row.queue_id = id;
+        }
         match row.answers {
             Some(_) => self.replies.put(&row).await?,
             // Nobody can ask for it any more.
@@ -438,22 +427,24 @@ impl Shared {
         self.shred(row.name, row.slot).await
     }
 
-    async fn reply_travelled(&self, id: MessageId, state: ReplyState) -> Result<bool, StoreError> {
+    async fn reply_travelled(
+        &self,
+        id: MessageId,
+        state: ReplyState,
+        reply: bool,
+    ) -> Result<bool, StoreError> {
         let _changing = self.replies.changing.lock().await;
-        let ticket = {
-            let mut sets = self.replies.sets();
-            if sets.gone.contains(&id) {
-                return Ok(true);
-            }
-            let ticket = sets.by_message.get(&id).copied();
-            if ticket.is_none() {
-                sets.early.retain(|(early, _)| *early != id);
-                remember(&mut sets.early, (id, state));
-            }
-            ticket
+        let (ticket, waiting) = {
+            let sets = self.replies.sets();
+            (sets.by_message.get(&id).copied(), !sets.waiting.is_empty())
         };
         let Some(ticket) = ticket else {
-            return Ok(false);
+            return match reply && waiting {
+                // One of those may be it: the line has it, and its answer is not noted yet.
+                true => Err(StoreError::Early),
+                // Its row is gone, and nobody can ask for it any more; or it is none.
+                false => Ok(reply),
+            };
         };
         if let Some(mut row) = self.replies.get(ticket)?.filter(|row| row.state != state) {
             self.failing.check()?;
@@ -461,6 +452,40 @@ impl Shared {
             self.replies.put(&row).await?;
         }
         Ok(true)
+    }
+
+    /// What answers a deposit answers `to` from now on, which has taken its place; then its row goes.
+    /// Both under one lock, so that nobody writes a reply to what is gone.
+    pub(super) async fn give_way(
+        &self,
+        before: Reference,
+        to: Reference,
+    ) -> Result<(), StoreError> {
+        let _changing = self.replies.changing.lock().await;
+        for ticket in self.replies.of(before) {
+            let Some(mut row) = self.replies.get(ticket)? else {
+                continue;
+            };
+            row.answers = Some(to);
+            self.replies.put(&row).await?;
+            self.replies.sets().by_deposit.remove(&(before, ticket));
+        }
+        self.records.delete(before.as_bytes()).await?;
+        self.index().forget(before);
+        Ok(())
+    }
+
+    /// The deposit that a reply answers: another one may have taken its place while it was written.
+    fn answered(&self, answers: Reference, reply: &Reply) -> Result<Reference, StoreError> {
+        if self.record(answers)?.is_some() {
+            return Ok(answers);
+        }
+        let id = reply.queue_id.ok_or(StoreError::Unknown)?;
+        let references = self.index().message(id, Some(&reply.from));
+        let mut records = self.records_of(references);
+        let now = records.find(|record| record.is_live() && record.recipient == reply.from);
+        now.map(|record| record.reference)
+            .ok_or(StoreError::Unknown)
     }
 
     /// Forgets the replies to a deposit that is forgotten; those that still wait are sent.

@@ -44,17 +44,21 @@ pub(super) async fn open(
     options: StoreOptions,
     clock: Clock,
 ) -> Result<Arc<Shared>, StoreError> {
-    let shared = blocking(move || read_back(&disk, options, clock)).await?;
+    let (shared, replaced) = blocking(move || read_back(&disk, options, clock)).await?;
     let shared = Arc::new(shared);
     for reference in &shared.found.damaged {
         tracing::error!(%reference, "the key or the content of a message in the portal is damaged");
+    }
+    for (older, newer) in replaced {
+        // Its slot and file are gone already: the row's deletion may be repeated at any start.
+        shared.give_way(older, newer).await?;
     }
     for row in shared.replies.untold()? {
         shared.tell_reply_later(row.reply.ticket).await?;
     }
     let untold: Vec<Record> = (shared.records.rows()?.into_iter())
         .map(|(_, record)| record)
-        .filter(|record| record.end_untold || record.open_untold)
+        .filter(Record::is_untold)
         .collect();
     for record in untold {
         shared.tell_when_room(record).await?;
@@ -65,11 +69,12 @@ pub(super) async fn open(
 /// What lives: what its content is called, and the slot of its key.
 type Live = HashSet<(Reference, Slot)>;
 
+/// The store, and the rows of deposits in whose place another one stands already.
 fn read_back(
     disk: &Arc<dyn Disk>,
     options: StoreOptions,
     clock: Clock,
-) -> Result<Shared, StoreError> {
+) -> Result<(Shared, Vec<(Reference, Reference)>), StoreError> {
     let StoreOptions {
         directory,
         master_key,
@@ -92,7 +97,7 @@ fn read_back(
             false => ended.insert((record.reference, record.slot)),
         };
     }
-    ended.extend(replaced.iter().map(|it| (it.reference, it.slot)));
+    ended.extend(replaced.iter().map(|(it, _)| (it.reference, it.slot)));
     let outbox = Outbox::open(&tables, clock)?;
     let replies = Replies::open(&tables, &mut |row| {
         generation = generation.max(row.slot.generation);
@@ -135,13 +140,9 @@ fn read_back(
         locks: Locks::new(),
         arrivals: Arrivals::default(),
     };
-    for record in replaced {
-        // Its slot and file are gone already: the row's deletion may be repeated at any start.
-        let deleted = shared.records.clone();
-        tokio::runtime::Handle::current()
-            .block_on(async move { deleted.delete(record.reference.as_bytes()).await })?;
-    }
-    Ok(shared)
+    let replaced = replaced.into_iter();
+    let replaced = replaced.map(|(older, newer)| (older.reference, newer));
+    Ok((shared, replaced.collect()))
 }
 
 fn open_journal(
@@ -176,8 +177,9 @@ fn open_journal(
     Ok((opened.journal, sound))
 }
 
-/// Of deposits of the same message and recipient that live, the newer one; and the others.
-fn one_each(records: impl Iterator<Item = Record>) -> (Vec<Record>, Vec<Record>) {
+/// Of deposits of the same message and recipient that live, the newer one; and the others, each with
+/// what has taken its place.
+fn one_each(records: impl Iterator<Item = Record>) -> (Vec<Record>, Vec<(Record, Reference)>) {
     let (mut kept, mut replaced) = (Vec::new(), Vec::new());
     let mut live = HashMap::new();
     for record in records {
@@ -194,8 +196,8 @@ fn one_each(records: impl Iterator<Item = Record>) -> (Vec<Record>, Vec<Record>)
                     true => (other, record),
                     false => (record, other),
                 };
+                replaced.push((older, newer.reference));
                 live.insert(name, newer);
-                replaced.push(older);
             }
         }
     }

@@ -85,6 +85,11 @@ pub struct Travelled {
     pub ended: Final,
     /// The grade of the connection that it was delivered on.
     pub grade: Option<Grade>,
+    /// It was a reply, or a message that somebody began in the portal; else a code. A reply is told
+    /// until the portal has answered: where it does not know yet whose mail this is, it refuses
+    /// for now.
+    #[serde(default)]
+    pub reply: bool,
 }
 
 /// Which deposits are meant. Every part that is given must match.

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::support::*;
+use crate::tables::Tables;
 
 /// Numbers of the segments that exist, once the keeper has done what it was asked.
 async fn segments(spool: &Spool, directory: &std::path::Path) -> Vec<u64> {
@@ -59,6 +60,54 @@ async fn a_live_message_keeps_its_segment_and_what_follows() {
     assert_eq!(recovery.messages, []);
     assert!(recovery.report.is_sound(), "{:?}", recovery.report);
     assert!(spool.next_id() > id);
+}
+
+/// Tables share the segments with mail: their rows wait beside a message that is held, and are
+/// carried on when it has gone.
+#[tokio::test]
+async fn rows_of_tables_keep_no_more_than_a_few_segments() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, _) = open(directory.path());
+    let tables = Tables::open(spool.journal()).unwrap();
+    let table = tables.table::<u64>("rows").unwrap();
+    let held = spool.next_id();
+    let content = vec![accept(held, 1, body(1, 10))];
+    spool.commit(content).await.unwrap();
+    for row in 0..100 {
+        table.put(&[row], &u64::from(row)).await.unwrap();
+    }
+    fill_segments(&spool, 6).await;
+    let before = segments(&spool, directory.path()).await;
+    assert!(before[0] == 1 && before.len() >= 7, "{before:?}");
+    drop((spool, tables, table));
+
+    let (spool, recovery) = open(directory.path());
+    assert_eq!(recovery.messages.len(), 1);
+    let tables = Tables::open(spool.journal()).unwrap();
+    let table = tables.table::<u64>("rows").unwrap();
+    assert_eq!(segments(&spool, directory.path()).await[0], 1);
+    spool.commit(vec![Change::Done { id: held }]).await.unwrap();
+    // The rows go on with the next batches, and then the segments behind them go.
+    fill_segments(&spool, 2).await;
+    let after = segments(&spool, directory.path()).await;
+    assert!(after[0] > 5 && after.len() <= 7, "{after:?}");
+    let written = *after.last().unwrap();
+    for _ in 0..3 {
+        let id = spool.next_id();
+        let changes = vec![accept(id, 1, body(1, 10)), Change::Done { id }];
+        spool.commit(changes).await.unwrap();
+        let now = segments(&spool, directory.path()).await;
+        assert!(*now.last().unwrap() <= written + 1, "{now:?}");
+    }
+    drop((spool, tables, table));
+
+    let (spool, recovery) = open(directory.path());
+    assert_eq!(recovery.messages, []);
+    let table = Tables::open(spool.journal()).unwrap();
+    let table = table.table::<u64>("rows").unwrap();
+    let rows = table.rows().unwrap();
+    assert_eq!(rows.len(), 100);
+    assert!(rows.iter().all(|(key, value)| u64::from(key[0]) == *value));
 }
 
 #[tokio::test]

@@ -160,6 +160,65 @@ fn archives_are_looked_into() {
     assert_eq!(why("a.zip", &zipped(&many)), Some(Why::OddArchive));
 }
 
+/// An archive whose directory names one file many times: opened, it would be one.
+fn repeated(entries: u16, zip64: Option<u64>) -> Vec<u8> {
+    let small = zipped(&[("a.txt", "x")]);
+    let at = memchr::memmem::find(&small, b"PK\x01\x02").unwrap();
+    let end = memchr::memmem::find(&small, b"PK\x05\x06").unwrap();
+    let (files, entry) = (&small[..at], &small[at..end]);
+    let mut octets = files.to_vec();
+    octets.extend_from_slice(&entry.repeat(usize::from(entries)));
+    let size = u32::try_from(octets.len() - at).unwrap();
+    if let Some(announced) = zip64 {
+        let large_end = octets.len() as u64;
+        octets.extend_from_slice(b"PK\x06\x06");
+        octets.extend_from_slice(&44_u64.to_le_bytes());
+        // Two versions, two numbers of disks.
+        octets.extend_from_slice(&[0x2d, 0, 0x2d, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        for number in [announced, announced, u64::from(size)] {
+            octets.extend_from_slice(&number.to_le_bytes());
+        }
+        octets.extend_from_slice(&(at as u64).to_le_bytes());
+        octets.extend_from_slice(b"PK\x06\x07\0\0\0\0");
+        octets.extend_from_slice(&large_end.to_le_bytes());
+        octets.extend_from_slice(&1_u32.to_le_bytes());
+    }
+    octets.extend_from_slice(b"PK\x05\x06\0\0\0\0");
+    let counted = if zip64.is_some() { u16::MAX } else { entries };
+    octets.extend_from_slice(&counted.to_le_bytes());
+    octets.extend_from_slice(&counted.to_le_bytes());
+    octets.extend_from_slice(&size.to_le_bytes());
+    octets.extend_from_slice(&u32::try_from(at).unwrap().to_le_bytes());
+    octets.extend_from_slice(&[0, 0]);
+    octets
+}
+
+#[test]
+fn an_archive_of_too_many_entries_is_not_opened() {
+    assert_eq!(why("a.zip", &repeated(2, None)), None);
+    assert_eq!(why("a.zip", &repeated(10_000, None)), None);
+    assert_eq!(why("a.zip", &repeated(2, Some(2))), None);
+    // Opened, each of these would be an archive of one file.
+    for many in [
+        repeated(10_001, None),
+        repeated(60_000, None),
+        repeated(10_001, Some(10_001)),
+    ] {
+        assert_eq!(why("a.zip", &many), Some(Why::OddArchive));
+        let behind = [PNG, many.as_slice()].concat();
+        assert_eq!(why("a.png", &behind), Some(Why::OddArchive));
+    }
+    // Announced are more than there are, or there are ends without end.
+    assert_eq!(
+        why("a.zip", &repeated(2, Some(1 << 40))),
+        Some(Why::OddArchive)
+    );
+    let end = &repeated(1, None);
+    let end = &end[end.len() - 22..];
+    let ends = [repeated(2, None), end.repeat(2000)].concat();
+    assert_eq!(why("a.zip", &ends), Some(Why::OddArchive));
+}
+
 #[test]
 fn number_size_and_the_operators_list_count() {
     let offered = |name: &str, octets: usize| Offered {

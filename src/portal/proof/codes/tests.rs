@@ -15,6 +15,7 @@ fn report(id: u64, ended: Final, grade: Option<Grade>) -> Travelled {
         queue_id: MessageId::new(id),
         ended,
         grade,
+        reply: false,
     }
 }
 
@@ -112,12 +113,56 @@ fn a_mail_that_did_not_arrive_leaves_no_code() {
         let code = issued(&codes, 1, NOW);
         codes.travelled(&report(1, ended, Some(Grade::Dane)));
         assert_eq!(codes.check(&mailbox(), SEAT, &code, NOW), Check::Wrong);
+        // The report may be the first to come.
+        codes.travelled(&report(2, ended, None));
+        let code = issued(&codes, 2, NOW);
+        assert_eq!(codes.check(&mailbox(), SEAT, &code, NOW), Check::Wrong);
     }
     let codes = Codes::new(LIFE).unwrap();
     let issued = codes.issue(&mailbox(), SEAT, NOW).unwrap().unwrap();
-    codes.not_sent(issued.ticket);
+    codes.lost(issued.ticket);
     let code = issued.code.expose();
     assert_eq!(codes.check(&mailbox(), SEAT, code, NOW), Check::Wrong);
+}
+
+/// D24: what is lost goes as what was made for nobody does: by tries, or in time.
+#[test]
+fn a_lost_code_keeps_its_place() {
+    let codes = Codes::new(LIFE).unwrap();
+    let (lost, nobodys) = (mailbox(), Channel::Mailbox("no@b.example".into()));
+    for round in 0..2_u64 {
+        let now = NOW + LIFE * u32::try_from(round).unwrap();
+        for number in 0..2 {
+            let issued = codes.issue(&lost, SEAT, now).unwrap().unwrap();
+            match number {
+                0 => codes.lost(issued.ticket),
+                _ => {
+                    codes.queued(issued.ticket, MessageId::new(round));
+                    codes.travelled(&report(round, Final::Bounced, None));
+                }
+            }
+            codes.issue(&nobodys, SEAT, now).unwrap().unwrap();
+        }
+        for _ in 0..TRIES {
+            for channel in [&lost, &nobodys] {
+                assert!(codes.is_live(channel, SEAT, now));
+                let until = codes.full_until(channel, SEAT, now);
+                assert_eq!(until, Some(now + LIFE));
+                assert!(codes.issue(channel, SEAT, now).unwrap().is_none());
+            }
+            if round > 0 {
+                for channel in [&lost, &nobodys] {
+                    codes.check(channel, SEAT, "00000000", now);
+                }
+            }
+        }
+        if round > 0 {
+            for channel in [&lost, &nobodys] {
+                assert!(!codes.is_live(channel, SEAT, now));
+            }
+        }
+    }
+    assert!(codes.state().mails.is_empty());
 }
 
 #[test]

@@ -64,6 +64,9 @@ const WRITING_TO_DOMAIN: [(&str, Limit); 2] = [
     ("writing/domain/hour", Limit::new(20, HOUR)),
     ("writing/domain/day", Limit::new(60, DAY)),
 ];
+/// Of a domain's, for one network; of IPv6 the /48. A provider's domain is shared by very many who
+/// write: whoever makes up names there must not have what is theirs.
+const WRITING_TO_DOMAIN_BY_NETWORK: Limit = Limit::new(3, DAY);
 /// Outsiders' codes from one network.
 const WRITING_BY_NETWORK: [(&str, Limit); 2] = [
     ("writing/network/hour", Limit::new(5, HOUR)),
@@ -82,7 +85,7 @@ const ASKED_OF_NOBODY: Limit = Limit::new(3000, HOUR);
 
 impl Desk {
     /// Makes a code to be mailed, where one may be: hand it to the courier, and tell
-    /// [`Codes::queued`] or [`Codes::not_sent`] what came of it. `Ok(None)`: there is nobody to
+    /// [`Codes::queued`] or [`Codes::lost`] what came of it. `Ok(None)`: there is nobody to
     /// mail to; to be answered like the rest. Where nobody is, a code is made all the same that
     /// nobody will ever know, so that what follows goes the same way.
     pub fn ask_mailbox(
@@ -126,7 +129,14 @@ impl Desk {
             }
         }
         let domain = mailbox.rsplit_once('@').map_or("", |(_, domain)| domain);
+        let widest = network.wide().unwrap_or_else(|| network.as_bytes());
+        let share = joined(widest, domain.as_bytes());
         if writes {
+            counted.push(one(
+                "writing/domain/share",
+                share.as_slice(),
+                WRITING_TO_DOMAIN_BY_NETWORK,
+            ));
             let to = WRITING_TO_DOMAIN.map(|(scope, limit)| one(scope, domain.as_bytes(), limit));
             let by = WRITING_BY_NETWORK.map(|it| one(it.0, network.as_bytes(), it.1));
             counted.extend(to);

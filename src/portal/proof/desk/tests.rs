@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::mail::{Final, Grade, MessageId};
-use crate::portal::proof::tests_support::{Home, NOW, home};
+use crate::portal::proof::tests_support::{Home, NOW, failing_hook, home};
 
 fn desk(home: &Home) -> Desk {
     let options = DeskOptions {
@@ -16,6 +16,13 @@ fn desk(home: &Home) -> Desk {
         phones: None,
     };
     Desk::cheap(&home.tables, options, Clock::starting_at(NOW)).unwrap()
+}
+
+fn trying(number: u32) -> Trying {
+    Trying {
+        client: from(number),
+        holds: false,
+    }
 }
 
 fn jo() -> Address {
@@ -49,6 +56,7 @@ fn mailed(desk: &Desk, client: Caller) -> String {
         queue_id: MessageId::new(issued.ticket),
         ended: Final::Delivered,
         grade: Some(Grade::Pkix),
+        reply: false,
     });
     issued.code.expose().to_owned()
 }
@@ -174,6 +182,34 @@ async fn codes_for_writing_are_few() {
     assert_eq!(network, 5);
 }
 
+/// A provider's domain is not used up by who makes up names there, from one network or one /48.
+#[tokio::test(start_paused = true)]
+async fn one_network_has_a_small_part_of_a_domain() {
+    let home = home();
+    let desk = desk(&home);
+    let mails = |name: u32, client: IpAddr| {
+        let mut seat = [0; 16];
+        seat[..4].copy_from_slice(&name.to_be_bytes());
+        let address = format!("jo{name}@provider.example").parse().unwrap();
+        let caller = Caller { client, seat };
+        let asked = desk.ask_mailbox(&address, Asked::ByWriting, true, caller);
+        usize::from(asked.unwrap().is_ok())
+    };
+    let of_48 =
+        |number: u32| IpAddr::from([0x2001, 0xdb8, 1, u16::try_from(number).unwrap(), 0, 0, 0, 1]);
+    let mut sent = 0;
+    for hour in 0..4 {
+        for number in 0..100 {
+            sent += mails(1000 * hour + number, from(1));
+            sent += mails(1000 * hour + 500 + number, of_48(number));
+        }
+        tokio::time::advance(HOUR).await;
+    }
+    assert_eq!(sent, 6);
+    let others: usize = (0..14).map(|it| mails(9000 + it, from(100 + it))).sum();
+    assert_eq!(others, 14);
+}
+
 /// D24: asking for nobody is throttled as asking for somebody is, and mails nothing.
 #[tokio::test(start_paused = true)]
 async fn nobody_is_asked_for_as_somebody() {
@@ -232,28 +268,124 @@ async fn a_password_by_the_desk() {
         .set_password(&jo(), &proofs, &password, NOW)
         .await
         .unwrap();
-    let right = desk.try_password(&jo(), &password, from(1)).await.unwrap();
+    let tried = async |address: &Address, typed: &SecretBytes, by| {
+        let typed = Typed::Password(typed);
+        desk.try_account(address, typed, by).await.unwrap()
+    };
+    let right = tried(&jo(), &password, trying(1)).await;
     assert_eq!(right, Tried::Right(Proof::Account(set)));
     assert_eq!(desk.standing(&jo()).registered, Some(NOW));
     let nobody = "kim@b.example".parse().unwrap();
-    let wrong = desk
-        .try_password(&nobody, &password, from(1))
-        .await
-        .unwrap();
+    let wrong = tried(&nobody, &password, trying(1)).await;
     assert_eq!(wrong, Tried::Wrong { last: false });
     let other = SecretBytes::new(b"grey heron at dusk".to_vec());
     let mut admitted = 0;
     for number in 0..200 {
-        let tried = desk
-            .try_password(&jo(), &other, from(100 + number))
-            .await
-            .unwrap();
+        let tried = tried(&jo(), &other, trying(100 + number)).await;
         admitted += u32::from(matches!(tried, Tried::Wrong { .. }));
     }
     assert_eq!(admitted, Kind::Password.allowance().strangers);
     // The owner's network is known.
-    let right = desk.try_password(&jo(), &password, from(1)).await.unwrap();
+    let right = tried(&jo(), &password, trying(1)).await;
     assert_eq!(right, Tried::Right(Proof::Account(set)));
+}
+
+/// D26: after a restart nobody's network is known, and five networks use up what strangers have.
+/// The owner shows the mailbox first and then the password, from another network each time.
+#[tokio::test(start_paused = true)]
+async fn strangers_do_not_lock_a_password_behind_the_mailbox() {
+    let home = home();
+    let desk = desk(&home);
+    let mut proofs = crate::portal::proof::Proofs::default();
+    proofs.add(Proof::Mailbox);
+    let password = SecretBytes::new(b"blue heron at noon".to_vec());
+    let accounts = &desk.accounts;
+    let set = accounts.set_password(&jo(), &proofs, &password, NOW).await;
+    let set = set.unwrap();
+    let other = SecretBytes::new(b"grey heron at dusk".to_vec());
+    for number in 0..60 {
+        let by = trying(100 + number / 12);
+        let guessed = desk.try_account(&jo(), Typed::Password(&other), by).await;
+        let looked_at = matches!(guessed.unwrap(), Tried::Wrong { .. });
+        assert_eq!(looked_at, number % 12 < 10, "{number}");
+    }
+    let typed = Typed::Password(&password);
+    let locked = desk.try_account(&jo(), typed, trying(1)).await.unwrap();
+    assert!(matches!(locked, Tried::Later(_)));
+    let code = mailed(&desk, by(1));
+    let right = desk.try_mailbox(&jo(), true, &code, by(1)).await.unwrap();
+    assert_eq!(right, Tried::Right(Proof::Mailbox));
+    // From where the code was typed, from anywhere else, and from where a stranger guessed.
+    for number in [1, 2, 100] {
+        let by = Trying {
+            holds: true,
+            ..trying(number)
+        };
+        let right = desk.try_account(&jo(), typed, by).await.unwrap();
+        assert_eq!(right, Tried::Right(Proof::Account(set)), "{number}");
+    }
+}
+
+/// D26: codes are bound to browsers, and there may be as many visits as anybody likes.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_visits_leaves_a_mailed_code_its_worth() {
+    let home = home();
+    let desk = desk(&home);
+    let visit = super::super::Visit {
+        address: Some(jo()),
+        ..Default::default()
+    };
+    let token = desk.sessions.begin(visit, NOW).unwrap();
+    let seat = desk.sessions.seat(token.expose(), NOW).unwrap();
+    let own = Caller { seat, ..by(1) };
+    let code = mailed(&desk, own);
+    assert!(desk.sessions.asked(token.expose(), NOW));
+    let bound = u64::try_from(desk.sessions.bounds().visits).unwrap();
+    for number in 0..bound + bound / 5 {
+        let now = NOW + Duration::from_millis(number);
+        desk.sessions.begin(Default::default(), now).unwrap();
+    }
+    let seat = desk.sessions.seat(token.expose(), NOW + MINUTE).unwrap();
+    let own = Caller { seat, ..own };
+    let right = desk.try_mailbox(&jo(), true, &code, own).await.unwrap();
+    assert_eq!(right, Tried::Right(Proof::Mailbox));
+}
+
+/// One who asks again while two codes are good takes nothing of what the number has.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_sent_to_a_number_is_not_counted() {
+    let home = home();
+    let desk = Desk {
+        phones: Some(failing_hook()),
+        ..desk(&home)
+    };
+    let reference = Reference::new([1; 10]);
+    let number = "+12025550123".parse().unwrap();
+    let ask = async || {
+        let asked = desk.ask_phone(reference, &number, by(1), |_, _| String::new());
+        asked.await.unwrap()
+    };
+    // Two that are good.
+    let channel = Channel::Phone(reference);
+    for _ in 0..2 {
+        let issued = desk
+            .codes
+            .issue(&channel, by(1).seat, NOW)
+            .unwrap()
+            .unwrap();
+        desk.codes.arrived(issued.ticket);
+    }
+    let until = NOW + Duration::from_secs(900);
+    for _ in 0..20 {
+        assert_eq!(ask().await, Err(TooOften { until }));
+    }
+    tokio::time::advance(Duration::from_secs(900)).await;
+    // All three of the hour are there still.
+    for _ in 0..3 {
+        assert_eq!(ask().await, Ok(None));
+        tokio::time::advance(MINUTE).await;
+    }
+    assert!(ask().await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ fn guess(name: &str, from: u32) -> Guess<'_> {
         name,
         exists: true,
         network: network(from),
+        holds: false,
     }
 }
 
@@ -104,6 +105,46 @@ async fn one_network_does_not_use_up_the_others() {
             .unwrap()
             .is_ok()
     );
+}
+
+/// D26: strangers use up all that strangers have, in the owner's network as well; whoever has shown
+/// the mailbox has guesses left, from wherever, and not for ever.
+#[tokio::test]
+async fn whoever_holds_the_address_has_guesses_of_their_own() {
+    let home = home();
+    let guesses = guesses(&home);
+    let now = midnight();
+    for kind in [Kind::Password, Kind::Totp, Kind::Recovery] {
+        let stranger = |from: u32| Guess {
+            kind,
+            ..guess("jo@b.example", from << 16)
+        };
+        for from in 0..100 {
+            drop(guesses.spend(stranger(from), now).await.unwrap());
+        }
+        assert!(guesses.spend(stranger(1000), now).await.unwrap().is_err());
+        let mut admitted = 0;
+        // From the network that was used up first, and from new ones.
+        for from in (0..kind.allowance().holders * 2).map(|it| it / 2 * 2000) {
+            let own = Guess {
+                holds: true,
+                ..stranger(from)
+            };
+            if let Ok(spent) = guesses.spend(own, now).await.unwrap() {
+                admitted += 1;
+                assert_eq!(spent.last, admitted == kind.allowance().holders);
+            }
+        }
+        assert_eq!(admitted, kind.allowance().holders, "{kind:?}");
+    }
+    // Whoever guesses at a password in all these ways has no more than is reckoned.
+    let Allowance {
+        strangers,
+        known,
+        holders,
+        ..
+    } = Kind::Password.allowance();
+    assert_eq!(strangers + known + holders, 80);
 }
 
 /// D26: twenty networks that guess the secret of a message all day. Whoever has not tried waits for

@@ -181,6 +181,62 @@ fn a_flood_of_visits_ends_no_session() {
     );
 }
 
+/// Codes are bound to browsers: whoever waits for one keeps the browser's place.
+#[test]
+fn a_flood_of_visits_ends_none_that_waits_for_a_code() {
+    let bounds = Bounds {
+        visits: 100,
+        ..Bounds::default()
+    };
+    let sessions = Sessions::new(bounds).unwrap();
+    let visit = || Visit {
+        address: Some(jo()),
+        ..Visit::default()
+    };
+    let first = sessions.begin(visit(), NOW).unwrap();
+    let seat = sessions.seat(first.expose(), NOW).unwrap();
+    assert!(sessions.asked(first.expose(), NOW));
+    let flood = |from: u64| {
+        for milli in from..from + 1000 {
+            let now = NOW + Duration::from_millis(milli);
+            sessions.begin(visit(), now).unwrap();
+        }
+    };
+    flood(1);
+    let later = NOW + minutes(1);
+    let Some(Found::Visit(found)) = sessions.find(first.expose(), later) else {
+        panic!("it waits no more");
+    };
+    assert!(found.code_asked);
+    // The link once more, in the same browser: it waits as before, in one place.
+    let second = sessions.begin_after(first.expose(), visit(), later);
+    let second = second.unwrap();
+    assert!(sessions.find(first.expose(), later).is_none());
+    let again = sessions.begin_after(first.expose(), visit(), later);
+    let again = again.unwrap();
+    assert_ne!(sessions.seat(again.expose(), later), Some(seat));
+    flood(60_001);
+    assert_eq!(sessions.seat(second.expose(), later), Some(seat));
+    assert!(sessions.find(again.expose(), later).is_none());
+    assert_eq!(sessions.counts(), (101, 0));
+    // For another mailbox nothing was asked.
+    let other = Visit {
+        address: Some("kim@b.example".parse().unwrap()),
+        ..Visit::default()
+    };
+    let third = sessions.begin_after(second.expose(), other, later).unwrap();
+    assert_eq!(sessions.seat(third.expose(), later), Some(seat));
+    flood(60_001);
+    assert!(sessions.find(third.expose(), later).is_none());
+    // Those that wait are bounded as well.
+    for milli in 0..200 {
+        let now = later + Duration::from_millis(milli);
+        let waits = sessions.begin(visit(), now).unwrap();
+        assert!(sessions.asked(waits.expose(), now));
+    }
+    assert!(sessions.counts().0 <= 200);
+}
+
 /// D30.
 #[test]
 fn forged_requests() {
@@ -229,6 +285,6 @@ fn a_change_gives_no_privilege() {
     let found = session(&sessions, &token, NOW).unwrap();
     assert_eq!((found.language, found.address), (Some(Language::Fr), jo()));
     assert!(!found.proofs.has_secret(&Reference::new([1; 10])));
-    assert!(!sessions.change_visit(token.expose(), |_| {}, NOW));
+    assert!(!sessions.asked(token.expose(), NOW));
     assert!(!format!("{token:?} {sessions:?}").contains(token.expose()));
 }

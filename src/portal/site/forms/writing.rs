@@ -19,6 +19,8 @@ pub struct Writing {
     pub text: String,
     /// To whom, where there is a choice.
     pub to: String,
+    /// Which form this is, so that it is sent once.
+    pub number: String,
 }
 
 fn subject(s: &Shell<'_>, value: String) -> Field {
@@ -60,6 +62,7 @@ pub fn reply<'a>(
         to,
         from,
         choices: Vec::new(),
+        number: typed.number,
         fields: vec![subject(&s, typed.subject), text(&s, typed.text)],
         size_limit: s.say.limit(limit),
         button: s.t("reply.button"),
@@ -87,6 +90,7 @@ pub fn write<'a>(
         to: String::new(),
         from: from.to_owned(),
         choices: choices.collect(),
+        number: typed.number,
         fields: vec![subject(&s, typed.subject), text(&s, typed.text)],
         size_limit: s.say.limit(limit),
         button: s.t("reply.button"),

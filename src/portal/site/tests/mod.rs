@@ -8,3 +8,4 @@ mod sending;
 mod spelling;
 mod support;
 mod walk;
+mod writing;

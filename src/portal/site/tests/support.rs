@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::portal::http::{
     Answer, Assets, Body, Cookies, Fetch, File, Head, Method, Pairs, Payload, Request, Site,
     Status, Upload,
 };
+use crate::portal::proof::phone::Phones;
 use crate::portal::proof::webauthn::RelyingParty;
 use crate::portal::proof::{Desk, DeskOptions, SessionBounds};
 use crate::portal::site::{Identity, Mailer, Operator, Portal, SiteOptions};
@@ -38,6 +40,8 @@ const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 
 #[derive(Debug, Default)]
 pub(super) struct Line {
     mailed: Mutex<Vec<(AskCode, MessageId)>>,
+    /// It takes nothing.
+    pub(super) down: AtomicBool,
 }
 
 impl Line {
@@ -48,6 +52,9 @@ impl Line {
 
 impl Mailer for Line {
     fn send(&self, ask: AskCode) -> BoxFuture<'_, Option<MessageId>> {
+        if self.down.load(Ordering::Relaxed) {
+            return Box::pin(async { None });
+        }
         let mut mailed = self.mailed.lock().unwrap();
         let id = MessageId::new(1000 + mailed.len() as u64);
         mailed.push((ask, id));
@@ -73,6 +80,11 @@ pub(super) fn reference(number: u8) -> Reference {
 
 impl World {
     pub(super) async fn new() -> Self {
+        Self::with_hook(None).await
+    }
+
+    /// With a hook for text messages.
+    pub(super) async fn with_hook(phones: Option<Phones>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let clock = Clock::starting_at(START);
         let key = STANDARD.encode([7; 32]);
@@ -91,7 +103,7 @@ impl World {
             },
             code_life: Duration::from_secs(900),
             sessions: SessionBounds::default(),
-            phones: None,
+            phones,
         };
         let desk = Arc::new(Desk::cheap(store.tables(), options, clock).unwrap());
         let identity = Identity {
@@ -186,6 +198,16 @@ impl World {
             queue_id,
             ended: Final::Delivered,
             grade,
+            reply: false,
+        });
+    }
+
+    /// The newest code's mail comes back.
+    pub(super) fn bounced(&self) {
+        self.portal.desk.travelled(&Travelled {
+            queue_id: self.newest().1,
+            ended: Final::Bounced,
+            grade: None,
         });
     }
 

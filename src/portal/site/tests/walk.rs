@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::support::{DAY, World, address, secret, settle};
-use crate::mail::{Grade, Level};
+use crate::mail::{Grade, Level, PickupWishes};
 use crate::portal::http::{Body, Method, Status};
+use crate::portal::proof::Channel;
+use crate::portal::proof::tests_support::failing_hook;
 use crate::portal::proof::totp::TotpSecret;
 use crate::portal::site::COOKIE;
 use crate::portal::store::ReplyState;
@@ -508,4 +510,42 @@ async fn codes_tokens_passwords_and_content_stand_in_no_log_line_and_no_address(
         let in_path = |path: &String| path.contains(secret.as_str()) || path.contains(&encoded);
         assert!(!browser.paths.iter().any(in_path));
     }
+}
+
+/// Asking for a third text while two codes are good: the page still asks for the code.
+#[tokio::test]
+async fn a_third_text_is_not_sent_and_the_codes_before_it_stay_good() {
+    let world = World::with_hook(Some(failing_hook())).await;
+    let wishes = PickupWishes {
+        phone: Some("+12025550123".parse().unwrap()),
+        ..PickupWishes::default()
+    };
+    let message = world.leave_with(1, KIM, Level::Restricted, wishes).await;
+    let mut browser = world.signed_in(KIM).await;
+    let send = format!("/sign-in/phone/send?for={message}");
+    let page = browser.post(&send, &[]).await;
+    assert_eq!(page.status, Status::SERVICE_UNAVAILABLE);
+    // As if the hook had taken two.
+    let (desk, now) = (&world.portal.desk, world.clock.now());
+    let seat = desk.sessions.seat(browser.cookie.as_deref().unwrap(), now);
+    let channel = Channel::Phone(message);
+    let mut codes = Vec::new();
+    for _ in 0..2 {
+        let issued = desk
+            .codes
+            .issue(&channel, seat.unwrap(), now)
+            .unwrap()
+            .unwrap();
+        desk.codes.arrived(issued.ticket);
+        codes.push(issued.code);
+    }
+    let page = browser.post(&send, &[]).await;
+    assert_eq!(page.status, Status::TOO_MANY_REQUESTS);
+    let text = page.text();
+    assert!(text.contains("it is still good in the browser"), "{text}");
+    assert!(text.contains(&format!("/sign-in/phone?for={message}")));
+    let path = format!("/sign-in/phone?for={message}");
+    let page = browser.post(&path, &[("code", codes[0].expose())]).await;
+    assert_eq!(page.path, format!("/box/{message}"));
+    assert!(world.opened(message));
 }

@@ -6,6 +6,7 @@ use super::super::*;
 use super::support::*;
 use crate::mail::{Level, MessageId};
 use crate::proto::link::{Code, DepositState, Happening};
+use crate::tables::TableError;
 
 #[tokio::test]
 async fn what_was_left_is_opened_and_says_so() {
@@ -196,6 +197,34 @@ async fn bounds_refuse_clearly_and_leave_nothing() {
     drop(store.deposit(other(6)).await.unwrap());
     assert_eq!(contents(directory.path()), 2);
     assert_eq!(store.shared.slots.in_use(), 2);
+}
+
+/// Ended deposits take rows for as long as they are listed: a full table is not a word for ever.
+#[tokio::test]
+async fn as_many_rows_as_there_may_be_is_temporary() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    leave(&store, deposit(1, 10)).await.unwrap();
+    leave(&store, deposit(2, 10)).await.unwrap();
+    store.retract(reference(1), by("kim")).await.unwrap();
+    let begun = store.deposit(deposit(4, 10)).await.unwrap();
+    store.tables().narrow(2);
+    let error = store.deposit(deposit(3, 10)).await.unwrap_err();
+    assert!(matches!(error, StoreError::TooMany));
+    assert_eq!(error.code(), Code::Temporary);
+    // What is there already is not one more, and what had begun leaves nothing.
+    assert!(leave(&store, deposit(2, 10)).await.unwrap().again);
+    let mut begun = begun;
+    begun
+        .write(bytes::Bytes::from(content(4, 10)))
+        .await
+        .unwrap();
+    let error = begun.finish().await.unwrap_err();
+    assert_eq!(error.code(), Code::Temporary);
+    let lost_the_race = StoreError::Table(TableError::Full("deposits".to_owned()));
+    assert_eq!(lost_the_race.code(), Code::Temporary);
+    assert_eq!(contents(directory.path()), 1);
+    assert_eq!(store.shared.slots.in_use(), 1);
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+
 use super::super::*;
 use super::support::*;
-use crate::mail::MessageId;
+use crate::mail::{Deposit, Level, MessageId};
 use crate::proto::link::{Code, DepositState, Happening, PickupOrder};
 
 #[tokio::test]
@@ -198,7 +200,7 @@ async fn a_withdrawal_means_what_is_still_arriving() {
     let (id, kim) = (MessageId::new(1), address("kim"));
     for other in [false, true] {
         let mut incoming = store.deposit(with_secret(deposit(1, 100))).await.unwrap();
-        let body = bytes::Bytes::from(content(1, 100));
+        let body = Bytes::from(content(1, 100));
         incoming.write(body).await.unwrap();
         let whom = if other { address("lee") } else { kim.clone() };
         store.withdraw(id, &whom).await.unwrap();
@@ -238,11 +240,92 @@ async fn an_order_outlives_the_next_deposit_and_shortens_only_by_name() {
     let mut again = deposit(1, 100);
     leave(&store, again.clone()).await.unwrap();
     assert_eq!(expires(), START + 20 * DAY);
+    // A later order does not undo that the time was ordered.
+    extend(START + 25 * DAY, false).await.unwrap();
+    leave(&store, again.clone()).await.unwrap();
+    assert_eq!(expires(), START + 25 * DAY);
     again.reference = reference(2);
     leave(&store, again).await.unwrap();
     let record = store.record(&reference(2)).unwrap();
-    assert_eq!(record.expires, START + 20 * DAY);
+    assert_eq!(record.expires, START + 25 * DAY);
     assert_eq!(record.order.as_ref().unwrap().actor, "ann");
+}
+
+#[tokio::test]
+async fn an_order_for_several_recipients_is_for_all_of_them_or_for_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    for (number, days) in [(1, 30), (2, 50), (3, 30)] {
+        let mut one = deposit(number, 100);
+        one.queue_id = MessageId::new(9);
+        one.recipient = address(&format!("kim{number}"));
+        one.expires = START + days * DAY;
+        leave(&store, one).await.unwrap();
+    }
+    let order = |may_shorten| PickupOrder {
+        name: MessageId::new(9).to_string(),
+        recipient: None,
+        until: Some(START + 40 * DAY),
+        may_shorten,
+        actor: "ann".to_owned(),
+        reason: String::new(),
+    };
+    let all = || [1, 2, 3].map(|number| store.record(&reference(number)).unwrap().expires);
+    let refused = store.extend_named(order(false)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Shorter(at) if at == START + 50 * DAY));
+    assert_eq!(all(), [30, 50, 30].map(|days| START + days * DAY));
+    assert!(events(&store).await.is_empty());
+    // What has ended does not stand in the way of the others.
+    store.retract(reference(2), by("ann")).await.unwrap();
+    events(&store).await;
+    let done = store.extend_named(order(false)).await.unwrap();
+    let changed: Vec<bool> = done.iter().map(|it| it.changed).collect();
+    assert_eq!(changed.iter().filter(|it| **it).count(), 2);
+    assert_eq!(all(), [40, 50, 40].map(|days| START + days * DAY));
+    assert_eq!(events(&store).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_opened_and_answered_under_another_name_is_not_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let (one, other) = (reference(1), reference(2));
+    let again = |name| Deposit {
+        reference: name,
+        ..deposit(1, 100)
+    };
+    leave(&store, again(one)).await.unwrap();
+    store.open_message(&one, access("read")).await.unwrap();
+    let kim = address("kim");
+    store.withdraw(MessageId::new(1), &kim).await.unwrap();
+    // Another policy, and its notice calls it otherwise.
+    leave(&store, again(other)).await.unwrap();
+    let record = store.record(&other).unwrap();
+    assert_eq!((record.openings, record.state), (1, DepositState::Opened));
+    store.open_message(&other, access("print")).await.unwrap();
+    let reply = NewReply {
+        answers: other,
+        level: Level::Protected,
+        content: Bytes::from(content(7, 500)),
+    };
+    let ticket = store.reply(reply).await.unwrap();
+    // The first name once more, whose row was taken back, in the place of the second, which lives.
+    leave(&store, again(one)).await.unwrap();
+    assert!(store.record(&other).is_none());
+    let record = store.record(&one).unwrap();
+    assert_eq!((record.openings, record.accesses().count()), (2, 2));
+    assert_eq!(store.replies(&one)[0].ticket, ticket);
+    assert!(store.replies(&other).is_empty());
+    let sent = store.settle_reply(ticket, ReplyState::Sent);
+    sent.await.unwrap();
+    let retracted = store.retract(one, by("ann")).await.unwrap();
+    assert!(retracted.opened_before);
+    let told = events(&store).await;
+    let opened = told.iter().filter(|it| it.event == Happening::Opened);
+    assert_eq!(opened.count(), 2, "each opening once");
+    // The reply goes when the deposit goes.
+    while store.shared.do_due(START + 100 * DAY).await > 0 {}
+    assert!(store.record(&one).is_none() && store.replies(&one).is_empty());
 }
 
 #[tokio::test]

@@ -111,28 +111,44 @@ async fn a_reply_that_fails_at_the_line_is_shown_as_failed() {
         queue_id: MessageId::new(id),
         ended,
         grade: None,
+        reply: true,
     };
     let mut tickets = Vec::new();
     for number in 1..=4 {
         tickets.push(store.reply(reply(number)).await.unwrap());
     }
-    // Told before the line's answer was noted.
-    let early = store.reply_travelled(&travelled(103, Final::Expired)).await;
-    assert!(!early.unwrap());
-    for (ticket, id) in tickets.iter().zip(101..) {
-        store
-            .reply_taken(*ticket, MessageId::new(id))
-            .await
-            .unwrap();
+    let taken = |store: &Store, at: usize| {
+        let (store, ticket) = (store.clone(), tickets[at]);
+        let id = MessageId::new(101 + at as u64);
+        async move { store.reply_taken(ticket, id).await.unwrap() }
+    };
+    for at in [0, 1, 3] {
+        taken(&store, at).await;
     }
+    // Told before the line's answer was noted: it has to be told again, also by another process.
+    let early = store.reply_travelled(&travelled(103, Final::Expired)).await;
+    assert!(matches!(early, Err(StoreError::Early)));
     store.close().await;
     let store = open(directory.path()).await;
-    for (id, ended) in [(101, Final::Delivered), (102, Final::Bounced)] {
+    let early = store.reply_travelled(&travelled(103, Final::Expired)).await;
+    assert!(matches!(early, Err(StoreError::Early)));
+    taken(&store, 2).await;
+    let news = [
+        (101, Final::Delivered),
+        (102, Final::Bounced),
+        (103, Final::Expired),
+        // None waits: it is nobody's that could be asked for.
+        (9, Final::Bounced),
+    ];
+    for (id, ended) in news {
         let heard = store.reply_travelled(&travelled(id, ended)).await;
         assert!(heard.unwrap());
     }
-    let code = store.reply_travelled(&travelled(7, Final::Bounced)).await;
-    assert!(!code.unwrap());
+    // The line's answer a second time takes nothing back.
+    taken(&store, 2).await;
+    let mut code = travelled(7, Final::Bounced);
+    code.reply = false;
+    assert!(!store.reply_travelled(&code).await.unwrap());
     let states = |store: &Store| {
         let views = store.replies(&reference(1)).into_iter();
         views.map(|view| view.state).collect::<Vec<_>>()

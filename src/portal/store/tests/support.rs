@@ -174,7 +174,9 @@ pub(super) struct Knobs {
     pub(super) fail_slots: AtomicBool,
     /// Nothing is made durable: for tests that count and do not crash.
     pub(super) lazy: AtomicBool,
-    /// Called before each durable step: `slot`, `content`, `rename`, `remove`.
+    /// Rows are steps, too.
+    pub(super) rows: AtomicBool,
+    /// Called before each durable step: `slot`, `content`, `rename`, `remove`, `row`.
     pub(super) step: std::sync::Mutex<Option<Step>>,
 }
 
@@ -207,6 +209,7 @@ impl fmt::Debug for TestFile {
 fn what(path: &Path) -> &'static str {
     let text = path.to_string_lossy();
     match () {
+        () if text.contains("/journal/") => "row",
         () if text.ends_with("/slots") => "slot",
         () if text.contains("/content/") => "content",
         () => "other",
@@ -224,7 +227,10 @@ impl Disk for TestDisk {
         Ok(Arc::new(TestFile {
             file: OsDisk.open(path, how)?,
             knobs: Arc::clone(&self.0),
-            what: what(path),
+            what: match (what(path), how) {
+                ("row", Open::Create | Open::Read) => "other",
+                (what, _) => what,
+            },
         }))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -265,8 +271,10 @@ impl DiskFile for TestFile {
         self.file.read_at(buffer, offset)
     }
     fn write_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
-        if self.what == "slot" {
-            self.knobs.tell("slot");
+        // A journal's file begins with a header, which is the keeper's.
+        let row = self.what == "row" && offset > 0 && self.knobs.rows.load(Ordering::SeqCst);
+        if self.what == "slot" || row {
+            self.knobs.tell(self.what);
         }
         self.file.write_at(parts, offset)
     }
