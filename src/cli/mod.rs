@@ -17,6 +17,7 @@ mod policy;
 mod queue;
 mod scan_worker;
 mod serve;
+mod unanswered;
 mod user;
 
 use std::ffi::OsString;

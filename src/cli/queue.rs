@@ -9,9 +9,10 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, Failure, output};
+use super::unanswered::{self, Why};
+use super::{Failure, output};
+use crate::admin::Request;
 use crate::admin::client::{AskError, ask};
-use crate::admin::{Code, Request};
 use crate::config;
 use crate::mail::Domain;
 use crate::queue::{Operation, QueueDetail, QueueEntry, QueueFilter, QueuePage, RecipientView};
@@ -282,27 +283,13 @@ fn describe_waiting(recipient: &RecipientView, lines: &mut Vec<(&'static str, St
 }
 
 pub(super) fn explain(error: &AskError) -> Failure {
-    let (exit, mend) = match error {
-        AskError::NoDaemon(..) => (
-            Exit::Failed,
-            "is `sealpost serve` running, and does --config name its configuration?",
-        ),
-        AskError::Forbidden(_) => (
-            Exit::Failed,
-            "run this as root or as the account of the daemon",
-        ),
-        AskError::Late => (
-            Exit::Temporary,
-            "what was asked for may still be carried out: look before you ask again",
-        ),
-        AskError::Broken(_) => (Exit::Temporary, "try again"),
-        AskError::Unknown(_) => (Exit::Failed, "restart the daemon after an upgrade"),
-        AskError::Refused(refusal) => match refusal.code {
-            Code::BadRequest => (Exit::Usage, ""),
-            Code::NotFound | Code::Refused => (Exit::Failed, ""),
-            Code::Temporary => (Exit::Temporary, "try again, or see the daemon's log"),
-            Code::Stopping => (Exit::Temporary, "ask again when it is up"),
-        },
+    let why = match error {
+        AskError::NoDaemon(..) => Why::Nobody,
+        AskError::Forbidden(_) => Why::Forbidden,
+        AskError::Late => Why::Late,
+        AskError::Broken(_) => Why::Broken,
+        AskError::Unknown(_) => Why::Unknown,
+        AskError::Refused(refusal) => Why::Refused(refusal.code),
     };
-    Failure::from_error(exit, error, mend)
+    unanswered::DAEMON.explain(error, why)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::crowd::TURN_TIME;
 use super::line::{Line, Machinery};
-use super::portal::deposit;
+use super::portal::{deposit, retracted};
 use super::prepare::NOT_PREPARED;
 use crate::mail::{
     CertificateFact, CertificateProblem, Decision, DeferReason, EnhancedCode, Fingerprint, Outcome,
@@ -58,6 +58,11 @@ async fn deliver(line: Arc<Line>, mut attempt: Attempt) -> Vec<RecipientOutcome>
     }
     if let Some(notice) = rendition.deposit() {
         outcomes.extend(deposit::leave(&line, &machinery, notice, &mut attempt).await);
+        if attempt.recipients.is_empty() {
+            return outcomes;
+        }
+    } else {
+        outcomes.extend(retracted::look(&line, &machinery, &mut attempt).await);
         if attempt.recipients.is_empty() {
             return outcomes;
         }

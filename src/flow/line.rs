@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::certificates::Smime;
 use super::contacts::{Contacts, Volumes};
@@ -15,7 +15,7 @@ use super::portal::withdraw::Withdrawals;
 use super::recorded::Recorder;
 use crate::mail::{Address, Domain};
 use crate::policy::Policy;
-use crate::queue::Input;
+use crate::queue::{Input, Order, Selection, Tally};
 use crate::relay::Relay;
 use crate::report::{Decisions, DeliveryLog};
 use crate::scan::Scanner;
@@ -164,6 +164,14 @@ impl Line {
     /// disk.
     pub(super) async fn tell(&self, input: Input) {
         drop(self.inbox.send(Message::Queue(input)).await);
+    }
+
+    /// Carries an order out; `None` once the line has ended.
+    pub(super) async fn operate(&self, selection: Selection, order: Order) -> Option<Tally> {
+        let (asker, answer) = oneshot::channel();
+        let order = Message::Operate(selection, Arc::new(order), asker);
+        self.inbox.send(order).await.ok()?;
+        answer.await.ok()
     }
 
     pub(super) async fn broken(&self) {

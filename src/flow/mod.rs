@@ -47,6 +47,7 @@ pub use contacts::Contacts;
 pub use line::Machinery;
 pub use ours::OursError;
 pub use portal::news::News;
+pub use portal::retracted::By;
 pub use portal::withdraw::Withdrawals;
 pub use portal::{PORTAL_ACCOUNT, Portal};
 
@@ -190,7 +191,12 @@ impl Handle {
 
     /// What is known of a message; also of one that ended a short while ago.
     pub async fn show(&self, id: MessageId) -> Option<QueueDetail> {
-        self.ask(|asker| Message::Show(id, asker)).await.flatten()
+        self.detail(id).await.flatten()
+    }
+
+    /// The same; the outer `None` once the line has ended.
+    async fn detail(&self, id: MessageId) -> Option<Option<QueueDetail>> {
+        self.ask(|asker| Message::Show(id, asker)).await
     }
 
     /// Why each recipient of a message goes the way it goes; also of one that ended a short while

@@ -51,8 +51,8 @@ pub(super) struct Office {
     line: Arc<Line>,
     queued: Arc<AtomicUsize>,
     draining: Vec<oneshot::Sender<()>>,
-    /// Who waits for what an order came to, by its ticket. As many as the administrative socket
-    /// has connections, at most.
+    /// Who waits for what an order came to, by its ticket. As many as the doors have
+    /// connections and as there are attempts, at most.
     ordered: HashMap<u64, oneshot::Sender<Tally>>,
     tickets: u64,
 }

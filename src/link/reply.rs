@@ -2,7 +2,8 @@
 //!
 //! Owns what is checked in it: one author, the very address that notices come from in the domain of
 //! whom it goes to; one address to reply to, that of whom the portal says has written it; one
-//! recipient, ours; a header and a MIME structure that can be read; CRLF alone; its size. Nothing
+//! recipient, ours; a header and a MIME structure that can be read; CRLF alone; its size. What hangs
+//! on the configuration is no refusal for good. Nothing
 //! is changed but that `Received` is put on top, and `Date` and `Message-ID` where they are missing.
 
 use ring::digest;
@@ -33,7 +34,7 @@ const ONCE: [&str; 7] = [
 /// Longest Message-ID that is taken.
 const MAX_MESSAGE_ID_OCTETS: usize = 998;
 
-/// Why a reply is not taken, and would not be another time.
+/// Why a reply is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Over the bound.
@@ -57,9 +58,12 @@ pub enum Refused {
     /// From cannot be read.
     #[error("the From field is {0}")]
     From(MailboxError),
-    /// Not one author, or not ours.
-    #[error("the reply must be from our own address in the domain that it goes to")]
+    /// Not one author.
+    #[error("the reply must have one author")]
     Author,
+    /// Not the address that such replies come from.
+    #[error("the reply must be from our own address in the domain that it goes to")]
+    NotFromUs,
     /// Reply-To is missing, or names somebody else than who wrote it.
     #[error("the Reply-To field must name who wrote the reply, and nobody else")]
     Writer,
@@ -82,9 +86,28 @@ impl From<Gone> for Failed {
     }
 }
 
+impl Refused {
+    /// Whether it would be the same another time. Who is ours, and by which address, is a matter of
+    /// configuration: a reply that waited while that changed is not to be lost by it.
+    const fn code(&self) -> Code {
+        match self {
+            Self::NotOurs | Self::NotFromUs => Code::Temporary,
+            Self::TooLarge
+            | Self::Header(_)
+            | Self::Mime(_)
+            | Self::EightBitHeader
+            | Self::Field(_)
+            | Self::From(_)
+            | Self::Author
+            | Self::Writer
+            | Self::LineEnd => Code::Refused,
+        }
+    }
+}
+
 impl From<Refused> for Failed {
     fn from(refused: Refused) -> Self {
-        Self::Refused(Refusal::new(Code::Refused, refused.to_string()))
+        Self::Refused(Refusal::new(refused.code(), refused.to_string()))
     }
 }
 
@@ -108,11 +131,7 @@ pub(super) async fn take(
     if reply.octets > options.reply_octets {
         return Err(Refused::TooLarge.into());
     }
-    if !options.ours.has(&reply.to) {
-        return Err(Refused::NotOurs.into());
-    }
     let flow = &services.flow;
-    let ours = flow.replies_from(&reply.to).ok_or(Refused::NotOurs)?;
     flow.admits()
         .map_err(|reason| Failed::Refused(Refusal::new(not_now(reason), reason.to_string())))?;
     let turn = services.tickets.turn(reply.ticket).await;
@@ -124,7 +143,6 @@ pub(super) async fn take(
         received.to_rfc5322()
     );
     let mut incoming = Incoming {
-        ours,
         writer_address: &reply.from,
         id,
         hostname: options.hostname.as_str(),
@@ -143,6 +161,14 @@ pub(super) async fn take(
     let taken = incoming.finish().await?;
     if let Some(known) = services.tickets.known(&turn, &taken.digest) {
         return Ok(known);
+    }
+    // After that: what was taken in before stays so, whatever is configured now.
+    if !options.ours.has(&reply.to) {
+        return Err(Refused::NotOurs.into());
+    }
+    let ours = flow.replies_from(&reply.to).ok_or(Refused::NotOurs)?;
+    if taken.head.author != ours {
+        return Err(Refused::NotFromUs.into());
     }
     let size = taken.writer.written();
     let body = taken.writer.finish().await?;
@@ -190,8 +216,6 @@ enum Stage {
 }
 
 struct Incoming<'a> {
-    /// The one that it may come from.
-    ours: Address,
     /// Who wrote it, as the portal says.
     writer_address: &'a Address,
     id: MessageId,
@@ -291,9 +315,6 @@ impl Incoming<'_> {
         let [author] = authors.as_slice() else {
             return Err(Refused::Author);
         };
-        if *author != self.ours {
-            return Err(Refused::Author);
-        }
         // Its recipient is told that it is from there (`flow::portal::writer`).
         let writer = header.first("Reply-To").ok_or(Refused::Writer)?;
         match mailboxes(writer.body()).as_deref() {

@@ -1,6 +1,8 @@
 //! Connections of the portal: requests in, answers out.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,12 +13,16 @@ use tokio::task::JoinSet;
 
 use super::tickets::Tickets;
 use super::{LinkError, LinkOptions, MAX_CONNECTIONS, PATIENCE, SOCKET_MODE, reply};
-use crate::flow::{AcceptError, Handle, NotNow, OursError};
+use crate::flow::{AcceptError, By, Handle, NotNow, OursError};
 use crate::mail::MessageId;
-use crate::proto::link::{Answer, Code, Decoder, Queued, Refusal, ToLine, encode};
+use crate::proto::link::{
+    Answer, Code, Decoder, Happening, PickupEvent, Queued, Refusal, ToLine, encode,
+};
 use crate::report::{DeliveryLog, events};
 use crate::world::unix::{Peer, Socket};
 
+/// Digits of a code.
+const CODE_DIGITS: RangeInclusive<usize> = 4..=12;
 /// Octets read at a time.
 const READ_OCTETS: usize = 16 * 1024;
 
@@ -46,7 +52,11 @@ impl LinkServer {
     /// Begins to answer.
     pub fn start(socket: Socket, options: LinkOptions, services: LinkServices) -> Self {
         let mut task = JoinSet::new();
-        let resources = Arc::new(Resources { options, services });
+        let resources = Arc::new(Resources {
+            options,
+            services,
+            log_fails: AtomicBool::new(false),
+        });
         task.spawn(accept(socket, resources));
         Self { _task: task }
     }
@@ -55,6 +65,47 @@ impl LinkServer {
 pub(super) struct Resources {
     pub(super) options: LinkOptions,
     pub(super) services: LinkServices,
+    /// The log could not be written the last time.
+    log_fails: AtomicBool,
+}
+
+impl Resources {
+    /// Puts what happened into the log, on disk before it is answered: the portal forgets it then.
+    /// What was retracted there is not sent any more.
+    async fn hear(&self, told: &PickupEvent) -> Result<(), Refusal> {
+        let LinkServices { flow, log, .. } = &self.services;
+        if let (Happening::Retracted, Some(id), Some(recipient)) =
+            (told.event, told.queue_id, &told.recipient)
+        {
+            let by = By {
+                actor: told.actor.clone(),
+                reasons: told.reasons.clone(),
+            };
+            if !flow.retracted(id, recipient, &by).await {
+                return Err(Refusal::new(Code::Stopping, "the line is stopping"));
+            }
+        }
+        // Told again and again, it would stand there as often.
+        if self.log_fails.load(Ordering::Acquire) {
+            self.write_log().await?;
+        }
+        log.record(events::picked_up(told)).await;
+        self.write_log().await
+    }
+
+    async fn write_log(&self) -> Result<(), Refusal> {
+        let written = self.services.log.flush().await;
+        self.log_fails.store(written.is_err(), Ordering::Release);
+        written.map_err(|error| {
+            let text = format!("the delivery log cannot be written: {error}");
+            Refusal::new(Code::Temporary, text)
+        })
+    }
+}
+
+/// Whether it can be a code: what the portal mails in our name is digits, and nothing else.
+fn is_code(text: &str) -> bool {
+    CODE_DIGITS.contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 async fn accept(socket: Socket, resources: Arc<Resources>) {
@@ -121,14 +172,16 @@ impl Connection {
     async fn carry_out(&mut self, request: ToLine, resources: &Resources) -> Result<(), Gone> {
         let flow = &resources.services.flow;
         match request {
-            ToLine::Code(asked) => self.answer(queued(flow.mail_code(&asked).await)).await,
+            ToLine::Code(asked) => {
+                let made = match is_code(&asked.code) {
+                    true => queued(flow.mail_code(&asked).await),
+                    false => Err(Refusal::new(Code::BadRequest, "that is no code")),
+                };
+                self.answer(made).await
+            }
             ToLine::Remind(remind) => self.answer(queued(flow.mail_reminder(&remind).await)).await,
             ToLine::Report(report) => self.answer(queued(flow.mail_report(&report).await)).await,
-            ToLine::Event(told) => {
-                let log = &resources.services.log;
-                log.record(events::picked_up(&told)).await;
-                self.answer(Ok(())).await
-            }
+            ToLine::Event(told) => self.answer(resources.hear(&told).await).await,
             ToLine::Reply(reply) => {
                 let octets = reply.octets;
                 let mut content = Content {
@@ -226,9 +279,9 @@ fn queued(made: Result<MessageId, OursError>) -> Result<Queued, Refusal> {
 
 fn not_made(error: &OursError) -> Refusal {
     let code = match error {
-        OursError::NoPortal => Code::Refused,
         OursError::NotNow(reason) => not_now(*reason),
-        OursError::Spool(_) | OursError::Accept(_) => Code::Temporary,
+        // It may be configured again.
+        OursError::NoPortal | OursError::Spool(_) | OursError::Accept(_) => Code::Temporary,
     };
     Refusal::new(code, error.to_string())
 }

@@ -53,6 +53,9 @@ pub enum PickupError {
     /// It says no, and would say so again.
     #[error("the portal refused: {0}")]
     Refused(String),
+    /// What it is about was retracted there: it is not to go any other way.
+    #[error("the message was retracted in the portal")]
+    Retracted,
     /// What was to be left there cannot be read.
     #[error("what was to be left in the portal cannot be read")]
     Content(#[source] SpoolError),
@@ -134,6 +137,20 @@ impl Pickup {
             None,
         )
         .await
+    }
+
+    /// Whether what was left for a recipient was retracted in the portal.
+    pub async fn was_retracted(
+        &self,
+        queue_id: MessageId,
+        recipient: &Address,
+    ) -> Result<bool, PickupError> {
+        let recipient = recipient.clone();
+        let request = ToPortal::WasRetracted {
+            queue_id,
+            recipient,
+        };
+        self.ask(&request, None).await
     }
 
     /// What the portal knows of an address.
@@ -218,6 +235,7 @@ impl Shared {
 fn refused(refusal: Refusal) -> PickupError {
     match refusal.code {
         Code::Refused | Code::NotFound => PickupError::Refused(refusal.text),
+        Code::Retracted => PickupError::Retracted,
         Code::Temporary | Code::Stopping => PickupError::Unavailable(refusal.text),
         Code::BadRequest => PickupError::Failed(refusal.text),
     }

@@ -149,11 +149,14 @@ async fn what_is_for_good_and_what_is_not() {
         Box::leak(line.into_boxed_str())
     };
     type Fits = fn(&PickupError) -> bool;
-    let cases: [(Does, Fits); 7] = [
+    let cases: [(Does, Fits); 8] = [
         (
             Does::Say(refusal("refused")),
             |it| matches!(it, PickupError::Refused(text) if text == "no"),
         ),
+        (Does::Say(refusal("retracted")), |it| {
+            matches!(it, PickupError::Retracted)
+        }),
         (Does::Say(refusal("temporary")), |it| {
             matches!(it, PickupError::Unavailable(_))
         }),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use sealpost::mail::{Deposit, Reference, Timestamp};
+use sealpost::mail::{Address, Deposit, Reference, Timestamp};
 use sealpost::proto::link::{ToPortal, Travelled};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -30,6 +30,8 @@ pub struct Heard {
     /// Every request, by its word and what it is about.
     pub requests: Vec<String>,
     pub travelled: Vec<Travelled>,
+    /// Recipients whose messages were retracted.
+    pub retracted: Vec<Address>,
 }
 
 pub struct FakePortal {
@@ -88,6 +90,14 @@ impl FakePortal {
         *self.registered.lock().unwrap() = Some(since);
     }
 
+    /// Nobody tells the line.
+    pub fn retract(&self, recipient: &str) {
+        let recipient = Address::parse(recipient).unwrap();
+        let mut heard = self.heard.lock().unwrap();
+        heard.deposits.retain(|it| it.0.recipient != recipient);
+        heard.retracted.push(recipient);
+    }
+
     pub fn deposits(&self) -> Vec<(Deposit, Vec<u8>)> {
         self.heard.lock().unwrap().deposits.clone()
     }
@@ -140,6 +150,9 @@ impl Served {
                     Mood::Dying => return None,
                     Mood::Good => {}
                 }
+                if heard.retracted.contains(&deposit.recipient) {
+                    return Some(error("retracted"));
+                }
                 let same = |it: &(Deposit, Vec<u8>)| {
                     it.0.queue_id == deposit.queue_id && it.0.recipient == deposit.recipient
                 };
@@ -157,10 +170,20 @@ impl Served {
                 if mood == Mood::Busy {
                     return Some(error("temporary"));
                 }
+                if heard.retracted.contains(&recipient) {
+                    return Some(error("retracted"));
+                }
                 heard
                     .deposits
                     .retain(|it| it.0.queue_id != queue_id || it.0.recipient != recipient);
                 r#"{"ok":null}"#.to_owned()
+            }
+            ToPortal::WasRetracted { recipient, .. } => {
+                if mood == Mood::Busy {
+                    return Some(error("temporary"));
+                }
+                let retracted = heard.retracted.contains(&recipient);
+                format!(r#"{{"ok":{retracted}}}"#)
             }
             ToPortal::Standing { recipient } => {
                 heard.requests.push(format!("standing {recipient}"));

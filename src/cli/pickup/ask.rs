@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::super::{Exit, Failure};
-use crate::proto::link::{Answer, Code, FrameError, MAX_LINE_OCTETS, Refusal, ToPortal, encode};
+use super::super::Failure;
+use super::super::unanswered::{self, Why};
+use crate::proto::link::{Answer, FrameError, MAX_LINE_OCTETS, Refusal, ToPortal, encode};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,28 +78,14 @@ fn spoken(mut stream: &UnixStream, line: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn explain(error: &AskError) -> Failure {
-    let (exit, mend) = match error {
-        AskError::NoPortal(..) => (
-            Exit::Failed,
-            "is the portal running, and does --config name its configuration?",
-        ),
-        AskError::Forbidden(_) => (
-            Exit::Failed,
-            "run this as root or as the account of the daemon",
-        ),
-        AskError::Late => (
-            Exit::Temporary,
-            "what was asked for may still be carried out: look before you ask again",
-        ),
-        AskError::Broken(_) => (Exit::Temporary, "try again"),
-        AskError::Unsaid(_) => (Exit::Usage, "shorten it"),
-        AskError::Unknown(_) => (Exit::Failed, "restart the portal after an upgrade"),
-        AskError::Refused(refusal) => match refusal.code {
-            Code::BadRequest => (Exit::Usage, ""),
-            Code::NotFound | Code::Refused => (Exit::Failed, ""),
-            Code::Temporary => (Exit::Temporary, "try again, or see the portal's log"),
-            Code::Stopping => (Exit::Temporary, "ask again when it is up"),
-        },
+    let why = match error {
+        AskError::NoPortal(..) => Why::Nobody,
+        AskError::Forbidden(_) => Why::Forbidden,
+        AskError::Late => Why::Late,
+        AskError::Broken(_) => Why::Broken,
+        AskError::Unsaid(_) => Why::Unsaid,
+        AskError::Unknown(_) => Why::Unknown,
+        AskError::Refused(refusal) => Why::Refused(refusal.code),
     };
-    Failure::from_error(exit, error, mend)
+    unanswered::PORTAL.explain(error, why)
 }

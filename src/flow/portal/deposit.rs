@@ -5,19 +5,33 @@
 
 use std::time::Duration;
 
+use tokio::sync::SemaphorePermit;
+
 use super::super::bounce::read_header;
 use super::super::line::{Line, Machinery};
-use super::{Portal, Writer, address, writer};
+use super::{Portal, Writer, address, retracted, writer};
 use crate::mail::{DeferReason, Deposit, EnhancedCode, Notice, Outcome, RecipientOutcome, Status};
 use crate::pickup::PickupError;
 use crate::queue::Attempt;
 
-/// How long an attempt waits for its turn to leave something in the portal.
+/// How long an attempt waits for its turn at the portal.
 const TURN_TIME: Duration = Duration::from_secs(5);
+/// There was no turn.
+pub(super) const BUSY: &str = "the portal has too much to do";
 /// Something of ours is missing or failed (RFC 3463 X.3.0), for now.
 const NOT_NOW: EnhancedCode = EnhancedCode::new(4, 3, 0);
 /// The same for good.
 const NEVER: EnhancedCode = EnhancedCode::new(5, 3, 0);
+
+/// A turn at the portal: one that does not answer must not take all attempts. `None`: not in time.
+pub(super) async fn turn(line: &Line) -> Option<SemaphorePermit<'_>> {
+    let limit = line.clock.now() + TURN_TIME;
+    tokio::select! {
+        biased;
+        turn = line.depositing.acquire() => turn.ok(),
+        () = line.clock.sleep_until(limit) => None,
+    }
+}
 
 /// Leaves the message for each recipient of the attempt, and takes those out for whom it is not
 /// there: their outcomes.
@@ -28,16 +42,9 @@ pub(in crate::flow) async fn leave(
     attempt: &mut Attempt,
 ) -> Vec<RecipientOutcome> {
     let recipients = std::mem::take(&mut attempt.recipients);
-    let limit = line.clock.now() + TURN_TIME;
-    // A portal that does not answer must not take all attempts.
-    let turn = tokio::select! {
-        biased;
-        turn = line.depositing.acquire() => turn.ok(),
-        () = line.clock.sleep_until(limit) => None,
-    };
-    let (Some(portal), Some(_turn)) = (&machinery.portal, turn) else {
+    let (Some(portal), Some(_turn)) = (&machinery.portal, turn(line).await) else {
         let text = match machinery.portal {
-            Some(_) => "the portal has too much to do",
+            Some(_) => BUSY,
             None => "no portal is configured",
         };
         let busy = |recipient| not_left(recipient, deferred(text));
@@ -108,6 +115,11 @@ async fn one(
             let text = format!("the portal did not take the message: {why}");
             Err(Outcome::NotDeposited(Status::local(NEVER, text)))
         }
+        Err(PickupError::Retracted) => {
+            // What this attempt came to gives way to the order; without it, it is asked again.
+            retracted::cancel(line, attempt.id, to, None).await;
+            Err(deferred(retracted::RETRACTED))
+        }
         Err(error @ PickupError::Unavailable(_)) => {
             tracing::warn!(queue_id = %attempt.id, %error, "a message waits for the portal");
             Err(deferred(&error.to_string()))
@@ -119,14 +131,14 @@ async fn one(
     }
 }
 
-fn deferred(text: &str) -> Outcome {
+pub(super) fn deferred(text: &str) -> Outcome {
     Outcome::Deferred {
         reason: DeferReason::Local,
         status: Status::local(NOT_NOW, text),
     }
 }
 
-const fn not_left(recipient: u32, outcome: Outcome) -> RecipientOutcome {
+pub(super) const fn not_left(recipient: u32, outcome: Outcome) -> RecipientOutcome {
     RecipientOutcome {
         recipient,
         outcome,

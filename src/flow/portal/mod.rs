@@ -2,11 +2,12 @@
 //!
 //! A recipient's rendition is then a notice; before each attempt the message is left in the portal
 //! ([`deposit`]), which is the same deposit every time. What must not stay there is taken back
-//! ([`withdraw`]). How codes travelled is told to the portal ([`travel`]), and what became of replies
-//! ([`news`]).
+//! ([`withdraw`]). What is retracted there is not sent any other way ([`retracted`]). How codes travelled
+//! is told to the portal ([`travel`]), and what became of replies ([`news`]).
 
 pub(super) mod deposit;
 pub(super) mod news;
+pub mod retracted;
 pub(super) mod travel;
 pub(super) mod withdraw;
 

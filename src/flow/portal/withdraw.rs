@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::super::line::Line;
+use super::retracted;
 use crate::mail::{Address, MessageId, Reference};
 use crate::pickup::PickupError;
 use crate::tables::{Table, TableError, Tables};
@@ -205,7 +206,16 @@ impl Withdrawals {
             if !self.row(id, &recipient).is_some_and(|row| row.due) {
                 continue; // It was claimed meanwhile.
             }
-            if let Err(error) = portal.client.withdraw(id, &recipient).await {
+            let taken_back = match portal.client.withdraw(id, &recipient).await {
+                Err(PickupError::Retracted) => {
+                    if !retracted::cancel(line, id, &recipient, None).await {
+                        return false;
+                    }
+                    Ok(())
+                }
+                taken_back => taken_back,
+            };
+            if let Err(error) = taken_back {
                 tracing::warn!(queue_id = %id, %error, "what lies in the portal could not be taken back yet");
                 if matches!(error, PickupError::Unavailable(_)) {
                     return false;

@@ -3,7 +3,8 @@
 //! Owns the way to the line's socket. What is owed stands in the store; here it is told in order, each
 //! [`Lane`] apart, again and again with growing pauses until the line has answered. A refusal that
 //! would be the same tomorrow ends it: a reply is marked as failed, the rest is dropped with a line
-//! in our own log. Codes are another matter: somebody waits for the answer, so they are asked for
+//! in our own log. A reply that the line goes on not taking fails after days; a reminder or report
+//! that is not true any more when its turn comes is not sent. Codes are another matter: somebody waits for the answer, so they are asked for
 //! directly and never kept.
 //!
 //! What fails again and again while the line is there is passed over for a while ([`aside`]).
@@ -22,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::portal::store::{Lane, Owed, OwedItem, ReplyState, Store, StoreError};
-use crate::proto::link::{AskCode, Queued, ToLine};
+use crate::proto::link::{AskCode, Code, Queued, ToLine};
 use crate::world::clock::Clock;
 
 use aside::Aside;
@@ -157,7 +158,12 @@ impl Serving {
         let Some(item) = self.store.next_owed_but(self.lane, &aside)? else {
             return Ok(Told::Nothing);
         };
-        let asked = match &item.owed {
+        let Some(owed) = self.store.still_owed(&item.owed) else {
+            self.store.settle_owed(&item).await?;
+            self.aside.done(item.ticket);
+            return Ok(Told::Done);
+        };
+        let asked = match &owed {
             Owed::Event(event) => {
                 let request = ToLine::Event(event.clone());
                 talk::ask::<()>(&self.socket, &request, None).await
@@ -184,6 +190,16 @@ impl Serving {
             .map(drop)
     }
 
+    /// Whether the line says no to a reply, for now, and has done so for long enough.
+    fn is_given_up(&self, ticket: u64, error: &AskError) -> bool {
+        let said = matches!(error, AskError::Refused(refusal) if refusal.code == Code::Temporary);
+        let written = self.store.reply_written(ticket).filter(|_| said);
+        written.is_some_and(|written| {
+            let now = self.clock.now();
+            self.aside.is_given_up(ticket, written, now)
+        })
+    }
+
     /// Replies.
     async fn hand_on(&mut self) -> Result<Told, StoreError> {
         let aside = self.aside.tickets(self.clock.now());
@@ -202,7 +218,12 @@ impl Serving {
                     }
                     Err(error) => {
                         tracing::debug!(%error, "the line does not take a reply");
-                        return Ok(self.not_yet(ticket, error.is_particular()));
+                        let told = self.not_yet(ticket, error.is_particular());
+                        if !self.is_given_up(ticket, &error) {
+                            return Ok(told);
+                        }
+                        tracing::warn!(%error, ticket, "the line has not taken a reply for days; it is given up");
+                        None
                     }
                 }
             }

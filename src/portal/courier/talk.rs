@@ -44,7 +44,7 @@ impl AskError {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Refused(refusal) => match refusal.code {
-                Code::BadRequest | Code::NotFound | Code::Refused => true,
+                Code::BadRequest | Code::NotFound | Code::Refused | Code::Retracted => true,
                 Code::Temporary | Code::Stopping => false,
             },
             Self::NoLine(_) | Self::Broken(_) | Self::Late | Self::NotUnderstood => false,

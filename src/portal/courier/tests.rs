@@ -10,9 +10,11 @@ use tokio::net::UnixListener;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::mail::{Address, Language, Level, MessageId, Timestamp};
+use crate::mail::{
+    Address, Deposit, Language, Level, MessageId, PickupWishes, Reference, Timestamp,
+};
 use crate::portal::store::{Bounds, Reminders, StoreOptions};
-use crate::proto::link::{Answer, Code, Decoder, Happening, PickupEvent, Refusal, encode};
+use crate::proto::link::{Access, Answer, Decoder, Happening, PickupEvent, Refusal, encode};
 
 /// What the line was asked, and what it is to say: `Ok` once nothing is left.
 #[derive(Default)]
@@ -71,12 +73,16 @@ impl Line {
 }
 
 async fn store(directory: &Path, clock: Clock) -> Store {
+    reminding(directory, clock, Reminders::default()).await
+}
+
+async fn reminding(directory: &Path, clock: Clock, reminders: Reminders) -> Store {
     let master_key = crate::journal::MasterKey::generate().unwrap();
     let options = StoreOptions {
         directory: directory.join("portal"),
         master_key: crate::journal::MasterKey::from_base64(&master_key).unwrap(),
         bounds: Bounds::default(),
-        reminders: Reminders::default(),
+        reminders,
     };
     Store::open(options, clock).await.unwrap()
 }
@@ -167,6 +173,107 @@ async fn a_reply_goes_with_its_content_and_a_refusal_is_marked() {
     line.asked(2).await;
     settled(&store).await;
     assert!(store.next_reply().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_reply_that_is_not_taken_for_now_is_given_up_after_days() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let store = store(directory.path(), clock).await;
+    let socket = directory.path().join("mail.sock");
+    let (line, _tasks) = Line::start(&socket);
+    let (out, ours) = (address("out@there.example"), address("in@here.example"));
+    let content = Bytes::from_static(b"x");
+    let begin = || store.begin(out.clone(), ours.clone(), Level::Protected, content.clone());
+    let ticket = begin().await.unwrap();
+    let mut serving = Serving {
+        store: store.clone(),
+        socket: Arc::new(socket),
+        clock,
+        lane: Lane::Replies,
+        aside: Aside::default(),
+    };
+    // Not now; and then it is taken.
+    line.answers.lock().unwrap().push_back(Code::Temporary);
+    assert!(matches!(serving.hand_on().await, Ok(Told::NotYet)));
+    assert_eq!(store.next_reply().unwrap().unwrap().ticket, ticket);
+    assert!(matches!(serving.hand_on().await, Ok(Told::Done)));
+    assert!(store.next_reply().unwrap().is_none());
+    // Not now, for as long as it may be.
+    begin().await.unwrap();
+    let mut refused = async |age: Duration| {
+        serving.clock = Clock::starting_at(clock.now() + age);
+        let answers = &line.answers;
+        answers.lock().unwrap().push_back(Code::Temporary);
+        let told = serving.hand_on().await.unwrap();
+        matches!(told, Told::Done)
+    };
+    assert!(!refused(Duration::ZERO).await);
+    assert!(!refused(aside::GIVEN_UP_AFTER / 2).await);
+    assert!(store.next_reply().unwrap().is_some());
+    assert!(refused(aside::GIVEN_UP_AFTER).await);
+    assert!(store.next_reply().unwrap().is_none(), "its writer is told");
+}
+
+#[tokio::test]
+async fn who_has_opened_a_message_is_not_reminded_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let reminders = Reminders {
+        remind_after: Some(Duration::ZERO),
+        unread_after: Some(Duration::ZERO),
+    };
+    let store = reminding(directory.path(), clock, reminders).await;
+    let deposit = |number: u8| Deposit {
+        reference: Reference::new([number; 10]),
+        queue_id: MessageId::new(number.into()),
+        recipient: address("kim@there.example"),
+        author: address("jo@here.example"),
+        answerable: true,
+        author_name: None,
+        message_id: "<1@here.example>".to_owned(),
+        accepted: clock.now(),
+        octets: 1,
+        level: Level::Protected,
+        factors: Level::Protected,
+        trusted_before: clock.now(),
+        wishes: PickupWishes::default(),
+        language: Language::En,
+        expires: clock.now() + Duration::from_secs(1000),
+    };
+    // While the line is away.
+    for number in 1..=2 {
+        let mut incoming = store.deposit(deposit(number)).await.unwrap();
+        incoming.write(Bytes::from_static(b"x")).await.unwrap();
+        incoming.finish().await.unwrap();
+    }
+    while store.owed() < 4 {
+        tokio::task::yield_now().await;
+    }
+    let access = Access {
+        time: clock.now(),
+        factors: Vec::new(),
+        client: String::new(),
+        automated: Vec::new(),
+        what: "read".to_owned(),
+    };
+    let first = Reference::new([1; 10]);
+    store.open_message(&first, access).await.unwrap();
+    let socket = directory.path().join("mail.sock");
+    let (line, _tasks) = Line::start(&socket);
+    let _courier = Courier::start(&store, socket, clock);
+    settled(&store).await;
+    let mut told: Vec<_> = line.asked(3).await.into_iter().map(|it| it.0).collect();
+    told.retain(|it| !matches!(it, ToLine::Event(_)));
+    let second = MessageId::new(2);
+    assert!(
+        matches!(
+            told.as_slice(),
+            [ToLine::Remind(remind), ToLine::Report(report)]
+                if remind.queue_id == second && report.queue_id == second
+        ),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]

@@ -134,6 +134,13 @@ impl Connection<'_> {
                 let withdrawn = store.withdraw(queue_id, &recipient).await;
                 self.answer(withdrawn.map_err(refusal)).await
             }
+            ToPortal::WasRetracted {
+                queue_id,
+                recipient,
+            } => {
+                let retracted = store.was_retracted(queue_id, &recipient);
+                self.answer(Ok(retracted)).await
+            }
             ToPortal::Standing { recipient } => {
                 let standing = hears.standing(&recipient);
                 self.answer(Ok(standing)).await

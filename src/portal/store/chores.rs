@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::mail::{Reference, Timestamp};
-use crate::proto::link::{Remind, ReportKind};
+use crate::mail::{Address, MessageId, Reference, Timestamp};
+use crate::proto::link::{DepositState, Remind, ReportKind};
 
-use super::StoreError;
 use super::outbox::Owed;
 use super::record::{Chore, Record};
 use super::shared::Shared;
+use super::{Store, StoreError};
 
 /// Deposits that are seen to at once.
 const AT_ONCE: usize = 32;
@@ -104,6 +104,34 @@ impl Shared {
                 self.save(&record).await
             }
         }
+    }
+}
+
+impl Store {
+    /// What is to be said now of something owed, which may have waited for long: `None` where it is
+    /// not true any more. Nobody is reminded of what was opened or has ended.
+    pub fn still_owed(&self, owed: &Owed) -> Option<Owed> {
+        let waits = |id, recipient| self.shared.waiting(id, recipient);
+        match owed {
+            Owed::Remind(remind) => waits(remind.queue_id, &remind.recipient)
+                .map(|record| Owed::Remind(record.reminder())),
+            Owed::Report(report) if report.kind == ReportKind::Unread => {
+                waits(report.queue_id, &report.recipient)
+                    .map(|record| Owed::Report(record.report(ReportKind::Unread)))
+            }
+            Owed::Report(_) | Owed::Event(_) => Some(owed.clone()),
+        }
+    }
+}
+
+impl Shared {
+    /// The deposit of a message for a recipient that nobody has opened yet. It may have another
+    /// reference by now.
+    fn waiting(&self, id: MessageId, recipient: &Address) -> Option<Record> {
+        let references = self.index().message(id, Some(recipient));
+        let now = self.now();
+        let mut records = self.records_of(references);
+        records.find(|it| it.recipient == *recipient && it.state_at(now) == DepositState::Waiting)
     }
 }
 

@@ -44,7 +44,15 @@ impl Store {
         to_the_end(async move { shared.extend(reference, until, may_shorten, by).await }).await
     }
 
-    /// Takes a deposit back for the line; one that is not there, or has ended, is no error.
+    /// Whether something of a message for this recipient was retracted.
+    pub fn was_retracted(&self, id: MessageId, recipient: &Address) -> bool {
+        let references = self.shared.index().message(id, Some(recipient));
+        let mut records = self.shared.records_of(references);
+        records.any(|it| it.recipient == *recipient && it.state == DepositState::Retracted)
+    }
+
+    /// Takes a deposit back for the line; one that is not there, or has ended, is no error, but one
+    /// that was retracted: the line is not to send it another way.
     pub async fn withdraw(&self, id: MessageId, recipient: &Address) -> Result<(), StoreError> {
         let (shared, recipient) = (Arc::clone(&self.shared), recipient.clone());
         to_the_end(async move { shared.withdraw(id, &recipient).await }).await
@@ -144,6 +152,7 @@ impl Shared {
         let _arriving = self.locks.arriving(hash).await; // one that arrives just now is meant, too
         self.arrivals.withdraw(id, recipient);
         let references = self.index().message(id, Some(recipient));
+        let mut retracted = false;
         for reference in references {
             let _lock = self.locks.deposit(reference).await;
             let Some(mut record) = self.record(reference)? else {
@@ -156,10 +165,14 @@ impl Shared {
                 record.end(DepositState::Withdrawn, self.now());
                 self.finish(record).await?;
             } else {
+                retracted |= record.state == DepositState::Retracted;
                 self.shred(reference, record.slot).await?;
             }
         }
-        Ok(())
+        match retracted {
+            true => Err(StoreError::Ended(DepositState::Retracted)),
+            false => Ok(()),
+        }
     }
 
     /// The time of a deposit is up. For whoever holds its lock.
@@ -236,7 +249,8 @@ impl Shared {
             }
             self.owe(Owed::Event(event)).await?;
         }
-        if record.state == DepositState::Expired && !record.was_opened() {
+        // Who wrote a reply is not of ours: there is nobody to be told.
+        if record.state == DepositState::Expired && !record.was_opened() && record.answerable {
             let report = record.report(ReportKind::ExpiredUnread);
             self.owe(Owed::Report(report)).await?;
         }

@@ -124,6 +124,7 @@ impl StoreError {
     pub fn code(&self) -> Code {
         match self {
             Self::Unknown => Code::NotFound,
+            Self::Ended(DepositState::Retracted) => Code::Retracted,
             Self::Ended(_)
             | Self::TooLarge { .. }
             | Self::Expiry

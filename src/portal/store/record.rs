@@ -220,9 +220,11 @@ impl Record {
         let mut next = (self.expires, Chore::Expire);
         next = tell.map_or(next, |tell| tell.min(next));
         let unopened = self.state == DepositState::Waiting;
+        // Who wrote a reply is not of ours: there is nobody to be told.
+        let nobody = self.unread_told || !self.answerable;
         for (after, done, chore) in [
             (reminders.remind_after, self.reminded, Chore::Remind),
-            (reminders.unread_after, self.unread_told, Chore::TellUnread),
+            (reminders.unread_after, nobody, Chore::TellUnread),
         ] {
             if let Some(after) = after.filter(|_| unopened && !done) {
                 next = next.min((self.deposited + after, chore));

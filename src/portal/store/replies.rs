@@ -262,6 +262,12 @@ impl Store {
         Ok(row.map(|row| row.reply))
     }
 
+    /// When a reply was written.
+    pub fn reply_written(&self, ticket: u64) -> Option<Timestamp> {
+        let row = self.shared.replies.get(ticket).ok().flatten()?;
+        Some(row.time)
+    }
+
     /// The content of a reply that waits.
     pub async fn reply_content(&self, ticket: u64) -> Result<Bytes, StoreError> {
         let shared = Arc::clone(&self.shared);

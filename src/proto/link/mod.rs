@@ -54,6 +54,8 @@ pub enum Code {
     NotFound,
     /// It is against a rule or over a bound, and will be tomorrow.
     Refused,
+    /// What it is about was retracted by order of the sender's side: it is not to go any other way.
+    Retracted,
     /// It cannot be done now.
     Temporary,
     /// The other end is stopping.

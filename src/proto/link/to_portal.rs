@@ -13,8 +13,17 @@ pub enum ToPortal {
     /// expiry become those of this request; the content must be sent all the same.
     Deposit(Box<Deposit>),
     /// Takes a deposit back because its notice failed for good, or another way was taken: its key
-    /// is overwritten when this is answered with `null`. One that is not there is no error.
+    /// is overwritten when this is answered with `null`. One that is not there is no error; one that
+    /// was retracted is refused as such, its key overwritten all the same.
     Withdraw {
+        /// The message.
+        queue_id: MessageId,
+        /// For whom it was.
+        recipient: Address,
+    },
+    /// Whether what was left was retracted; answered with `true` or `false`. Asked before content
+    /// goes another way.
+    WasRetracted {
         /// The message.
         queue_id: MessageId,
         /// For whom it was.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::*;
 use super::support::*;
 use crate::mail::{Deposit, Level, MessageId};
-use crate::proto::link::{DepositState, Happening, PickupOrder};
+use crate::proto::link::{Code, DepositState, Happening, PickupOrder};
 
 #[tokio::test]
 async fn a_retraction_proves_whether_it_was_opened() {
@@ -57,6 +57,15 @@ async fn a_retraction_proves_whether_it_was_opened() {
         Err(StoreError::Ended(DepositState::Retracted))
     ));
     assert!(events(&store).await.is_empty());
+    // Nor may it go another way: the line is told so whatever it asks.
+    let (id, kim) = (MessageId::new(2), address("kim"));
+    for _ in 0..2 {
+        let error = store.withdraw(id, &kim).await.unwrap_err();
+        assert_eq!(error.code(), Code::Retracted);
+        assert!(store.was_retracted(id, &kim));
+    }
+    assert!(!store.was_retracted(id, &address("lee")));
+    assert!(!store.was_retracted(MessageId::new(3), &kim));
 }
 
 #[tokio::test]

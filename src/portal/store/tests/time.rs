@@ -120,3 +120,65 @@ async fn what_is_due_happens_by_itself_also_what_became_due_while_nobody_ran() {
     let record = store.record(&reference(2)).unwrap();
     assert_eq!(record.state, DepositState::Expired);
 }
+
+#[tokio::test]
+async fn an_outsider_hears_nothing_of_who_does_not_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let mut reply = deposit(1, 100);
+    reply.answerable = false;
+    leave(&store, reply).await.unwrap();
+    at(&store, START + 9 * DAY).await;
+    assert_eq!(mails(&store).await, [None], "the reminder alone");
+    at(&store, START + 30 * DAY).await;
+    assert_eq!(mails(&store).await, []);
+    let told = events(&store).await;
+    assert_eq!(told[0].event, Happening::PortalExpired);
+}
+
+#[tokio::test]
+async fn what_is_not_true_any_more_is_not_owed_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    for number in 1..=4 {
+        leave(&store, deposit(number, 100)).await.unwrap();
+    }
+    at(&store, START + 9 * DAY).await;
+    let mut owed = Vec::new();
+    while let Some(item) = store.next_owed(Lane::Mails).unwrap() {
+        store.settle_owed(&item).await.unwrap();
+        owed.push(item.owed);
+    }
+    assert_eq!(owed.len(), 8);
+    store
+        .open_message(&reference(1), access("read"))
+        .await
+        .unwrap();
+    store.retract(reference(2), by("ann")).await.unwrap();
+    let mut again = deposit(3, 100);
+    again.reference = reference(9);
+    leave(&store, again).await.unwrap();
+    let later = START + 50 * DAY;
+    store
+        .extend(reference(9), later, false, by("ann"))
+        .await
+        .unwrap();
+    let mut told: Vec<_> = owed
+        .iter()
+        .filter_map(|owed| store.still_owed(owed))
+        .map(|owed| match owed {
+            Owed::Remind(it) => (it.queue_id.get(), Some(it.reference), it.expires),
+            Owed::Report(it) => (it.queue_id.get(), None, it.expires),
+            Owed::Event(event) => panic!("{event:?}"),
+        })
+        .collect();
+    told.sort_unstable();
+    let before = START + 30 * DAY;
+    let expected = [
+        (3, None, later),
+        (3, Some(reference(9)), later),
+        (4, None, before),
+        (4, Some(reference(4)), before),
+    ];
+    assert_eq!(told, expected);
+}
