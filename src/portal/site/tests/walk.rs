@@ -508,6 +508,10 @@ async fn codes_tokens_passwords_and_content_stand_in_no_log_line_and_no_address(
         ("password", "lamp heron river cobalt"),
         ("repeat", "lamp heron river cobalt"),
     ];
+    let typed = [("password", PASSWORD)];
+    let page = browser.post("/sign-in/password?to=password", &typed).await;
+    assert_eq!(page.path, "/account/password");
+    secrets.extend(browser.cookie.clone());
     let page = browser.post("/account/password", &fields).await;
     assert_eq!(page.path, "/account?done=password");
     secrets.push("lamp heron river cobalt".to_owned());
