@@ -153,7 +153,7 @@ pub enum Found {
     /// A visit.
     Visit(Visit),
     /// A session.
-    Session(Session),
+    Session(Box<Session>),
 }
 
 type Name = [u8; 32];
@@ -328,7 +328,7 @@ impl Sessions {
         if let Some(kept) = state.sessions.touch(&name, now) {
             let mut session = kept.value.clone();
             session.proofs.seen = Some(seen);
-            return Some(Found::Session(session));
+            return Some(Found::Session(Box::new(session)));
         }
         let kept = state.visits.touch(&name, now)?;
         Some(Found::Visit(kept.value.clone()))

@@ -19,7 +19,7 @@ fn sessions() -> Sessions {
 
 fn session(sessions: &Sessions, token: &Token, now: Timestamp) -> Option<Session> {
     match sessions.find(token.expose(), now)? {
-        Found::Session(session) => Some(session),
+        Found::Session(session) => Some(*session),
         Found::Visit(_) => None,
     }
 }

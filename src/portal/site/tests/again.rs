@@ -17,7 +17,7 @@ fn session(world: &World, browser: &Browser) -> Session {
     let Some(Found::Session(session)) = found else {
         panic!("no session");
     };
-    session
+    *session
 }
 
 async fn seconds(world: &World, seconds: u64) {
