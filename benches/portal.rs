@@ -36,7 +36,7 @@ use sealpost::mail::{Address, Deposit, Language, Level, MessageId, PickupWishes,
 use sealpost::portal::answer::FileRules;
 use sealpost::portal::http::{AccessLog, Assets, Limits, LogTarget, Options, Origin, Rate, Server};
 use sealpost::portal::proof::webauthn::RelyingParty;
-use sealpost::portal::proof::{Desk, DeskOptions, Proof, SessionBounds};
+use sealpost::portal::proof::{Desk, DeskOptions, Proof, SessionBounds, Visit};
 use sealpost::portal::site::{COOKIE, Identity, Mailer, Operator, Portal, SiteOptions};
 use sealpost::portal::store::{Bounds, Reminders, Store, StoreOptions};
 use sealpost::proto::link::AskCode;
@@ -233,7 +233,10 @@ impl Bench {
     async fn sign_in(&self) -> (String, String) {
         let owner = recipient(0);
         let now = self.clock.now();
-        let token = self.desk.sessions.prove("", &owner, Proof::Mailbox, now);
+        let sessions = &self.desk.sessions;
+        let visit = sessions.begin(Visit::default(), now).unwrap();
+        let shown = sessions.moment();
+        let token = sessions.prove(visit.expose(), &owner, Proof::Mailbox, shown, now);
         let record = self.store.mailbox(&owner).pop().unwrap();
         let path = format!("/box/{}", record.reference);
         (token.unwrap().expose().to_owned(), path)

@@ -337,10 +337,20 @@ checks["confidential: a password is registered, and opens the next message"] = a
   await two.end();
 };
 
-async function setUpApp(page) {
+// A change of the account takes the password once more, and leads back to where it began.
+async function confirmChange(page, password) {
+  await page.getByText(t("account.stronger")).waitFor();
+  await look(page, "stronger");
+  await page.getByRole("link", { name: t("ways.password"), exact: true }).first().click();
+  await field(page, "password.label").fill(password);
+  await button(page, "password.button").click();
+}
+
+async function setUpApp(page, password) {
   await page.getByRole("link", { name: t("nav.account"), exact: true }).first().click();
   const open = page.getByRole("link", { name: t("account.totp_setup"), exact: true }).or(button(page, "account.totp_setup"));
   await open.first().click();
+  await confirmChange(page, password);
   await page.getByRole("heading", { name: t("totp_setup.title") }).waitFor();
   await look(page, "totp-setup");
   const secret = (await page.locator("main").innerText()).match(/\b(?:[A-Z2-7]{4}[ \u00a0]?){8}/)[0];
@@ -355,7 +365,7 @@ checks["an authenticator app is set up, and opens what is restricted"] = async (
   const first = await leave(recipient, { subject: "Confidential case" });
   const one = await visit();
   await register(one.page, first, recipient, password);
-  const secret = await setUpApp(one.page);
+  const secret = await setUpApp(one.page, password);
   await one.end();
   const second = await leave(recipient, { subject: "Restricted case" });
   const two = await visit({ viewport: PHONE });
@@ -383,6 +393,8 @@ checks["a passkey is registered with a virtual authenticator, and opens what is 
   await register(page, first, recipient, password);
   await page.getByRole("link", { name: t("nav.account"), exact: true }).first().click();
   await page.getByRole("link", { name: t("account.passkey_add"), exact: true }).or(button(page, "account.passkey_add")).first().click();
+  await confirmChange(page, password);
+  await field(page, "passkey_add.name").waitFor();
   await look(page, "passkey-add");
   await field(page, "passkey_add.name").fill("my phone");
   await button(page, "passkey_add.button").click();

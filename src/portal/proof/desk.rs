@@ -158,10 +158,11 @@ impl Desk {
         passwords: Passwords,
     ) -> Result<Self, ProofError> {
         let passwords = Arc::new(passwords);
+        let sessions = Sessions::new(options.sessions)?;
         Ok(Self {
             codes: Codes::new(options.code_life)?,
-            accounts: Accounts::open(tables, Arc::clone(&passwords))?,
-            sessions: Sessions::new(options.sessions)?,
+            accounts: Accounts::open(tables, Arc::clone(&passwords))?.ending(sessions.ends()),
+            sessions,
             passwords,
             party: options.party,
             guesses: Guesses::open(tables)?,

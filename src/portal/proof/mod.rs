@@ -14,6 +14,7 @@
 pub mod accounts;
 pub mod codes;
 mod desk;
+mod ends;
 pub mod guesses;
 mod judge;
 pub mod passwords;
@@ -27,6 +28,7 @@ pub mod webauthn;
 pub use accounts::{AccountError, AccountView, Accounts, PasskeyView, RecoveryCodes, Removed};
 pub use codes::{Channel, CodeText, Codes, Issued};
 pub use desk::{Asked, Caller, Desk, DeskOptions, Tried, Trying, Typed};
+pub use ends::{Ends, Moment};
 pub use judge::{Closed, Means, Need, Step, Verdict, judge};
 pub use passwords::{Passwords, WeakPassword};
 pub use proofs::{AccountFacts, AccountProof, Proof, Proofs};
@@ -53,6 +55,9 @@ pub enum ProofError {
     /// Too many passwords wait to be checked.
     #[error("too many passwords wait to be checked")]
     Busy,
+    /// The session was ended before it was done.
+    #[error("the session was ended before it was done")]
+    Ended,
     /// A password could not be hashed.
     #[error("a password could not be hashed")]
     Hash,

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::ends::Moment;
 use crate::mail::{Reference, Timestamp};
 
 /// Messages for which one session keeps the proof of a secret or a number.
@@ -61,6 +62,8 @@ pub struct Proofs {
     pub account: Option<AccountProof>,
     secrets: BTreeSet<Reference>,
     phones: BTreeSet<Reference>,
+    /// When they were looked up in their session, which may have ended since.
+    pub(super) seen: Option<Moment>,
 }
 
 /// One thing that was just proved.

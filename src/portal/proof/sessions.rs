@@ -6,6 +6,7 @@
 //! Invariants:
 //! - With each step of privilege there is a new token and the old one is worth nothing.
 //! - A session ends when it was idle, at its absolute end, by signing out, and with its account.
+//!   What a request showed before that begins no other ([`Ends`]).
 //! - Both kinds are bounded, each by itself: a flood of visits never ends a session, nor a visit that
 //!   waits for a code, to whose browser that code is bound. Where there is no room, the one that was
 //!   idle longest goes.
@@ -15,7 +16,7 @@
 mod shelf;
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -26,6 +27,7 @@ use zeroize::Zeroizing;
 
 use shelf::{Shelf, Visits};
 
+use super::ends::{Ends, Moment};
 use super::proofs::{Proof, Proofs};
 use super::totp::TotpSecret;
 use super::{ProofError, same_mailbox};
@@ -39,6 +41,9 @@ pub const CHALLENGE_LIFE: Duration = Duration::from_secs(300);
 
 /// How long a factor that was shown once more is good for what cannot be undone.
 pub const AGAIN: Duration = Duration::from_secs(300);
+
+/// How long a code from the mailbox is good for a first factor, where there is no other to show.
+pub const FIRST: Duration = Duration::from_secs(15 * 60);
 
 /// A browser, from its first visit until it signs out: random, never shown. Codes are bound to it.
 pub type Seat = [u8; 16];
@@ -122,6 +127,8 @@ pub struct Session {
     pub writes: bool,
     /// When a factor of the account was shown once more, after one had been shown before.
     pub again: Option<Timestamp>,
+    /// When a code from the mailbox was typed last.
+    pub mailbox_shown: Option<Timestamp>,
     /// An authenticator app that is being set up, and not confirmed yet.
     pub new_totp: Option<TotpSecret>,
 }
@@ -136,6 +143,12 @@ impl Session {
     pub fn shown_again(&self, now: Timestamp) -> bool {
         self.again.is_some_and(|shown| now.since(shown) < AGAIN)
     }
+
+    /// Whether a code from the mailbox was typed within this time.
+    pub fn mailbox_within(&self, time: Duration, now: Timestamp) -> bool {
+        self.mailbox_shown
+            .is_some_and(|shown| now.since(shown) < time)
+    }
 }
 
 /// What a token stands for.
@@ -144,7 +157,7 @@ pub enum Found {
     /// A visit.
     Visit(Visit),
     /// A session.
-    Session(Session),
+    Session(Box<Session>),
 }
 
 type Name = [u8; 32];
@@ -170,6 +183,7 @@ impl State {
 pub struct Sessions {
     bounds: Bounds,
     csrf: hmac::Key,
+    ends: Arc<Ends>,
     state: Mutex<State>,
 }
 
@@ -192,6 +206,7 @@ impl Sessions {
         Ok(Self {
             bounds,
             csrf,
+            ends: Arc::default(),
             state: Mutex::new(state),
         })
     }
@@ -199,6 +214,16 @@ impl Sessions {
     /// How long and how many.
     pub const fn bounds(&self) -> &Bounds {
         &self.bounds
+    }
+
+    /// The ends, for who else has to look at them.
+    pub fn ends(&self) -> Arc<Ends> {
+        Arc::clone(&self.ends)
+    }
+
+    /// Where the order of ends has come to: to be asked when a request begins.
+    pub fn moment(&self) -> Moment {
+        self.ends.now()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -251,9 +276,12 @@ impl Sessions {
     /// What a token stands for; to be called with every request, which keeps it from being idle.
     pub fn find(&self, token: &str, now: Timestamp) -> Option<Found> {
         let name = name_of(token)?;
+        let seen = self.moment();
         let mut state = self.state();
         if let Some(kept) = state.sessions.touch(&name, now) {
-            return Some(Found::Session(kept.value.clone()));
+            let mut session = kept.value.clone();
+            session.proofs.seen = Some(seen);
+            return Some(Found::Session(Box::new(session)));
         }
         let kept = state.visits.touch(&name, now)?;
         Some(Found::Visit(kept.value.clone()))
@@ -293,16 +321,22 @@ impl Sessions {
 
     /// Adds what somebody has just proved for an address: a new token, and the old one is worth
     /// nothing. What was proved for another address is not taken along.
+    ///
+    /// `shown` is when the request began. Where the sessions of the mailbox have been ended since,
+    /// or what the token stood for, nothing begins.
     pub fn prove(
         &self,
         token: &str,
         address: &Address,
         proof: Proof,
+        shown: Moment,
         now: Timestamp,
     ) -> Result<Token, ProofError> {
         let (fresh, name) = draw()?;
-        let fresh_seat = new_seat()?;
         let mut state = self.state();
+        if self.ends.ended(address, shown) {
+            return Err(ProofError::Ended);
+        }
         let old = name_of(token);
         let session = old.and_then(|old| {
             state.sessions.touch(&old, now)?;
@@ -314,7 +348,7 @@ impl Sessions {
         });
         let kept_seat = session.as_ref().map(|kept| kept.seat);
         let kept_seat = kept_seat.or(visit.as_ref().map(|kept| kept.seat));
-        let seat = kept_seat.unwrap_or(fresh_seat);
+        let seat = kept_seat.ok_or(ProofError::Ended)?;
         let mut next = match (session, visit) {
             (Some(kept), _) if same_mailbox(&kept.value.address, address) => kept.value,
             (Some(kept), _) => {
@@ -324,10 +358,16 @@ impl Sessions {
                 writes: kept.value.writes,
                 ..Session::new(address, kept.value.reference, kept.value.language, now)
             },
-            (None, None) => Session::new(address, None, None, now),
+            (None, None) => return Err(ProofError::Ended),
         };
-        if matches!(proof, Proof::Account(_)) {
-            next.again = next.proofs.account.map(|_| now);
+        match proof {
+            Proof::Account(proof) => {
+                let before = next.proofs.account;
+                let before = before.filter(|it| it.generation == proof.generation);
+                next.again = before.map(|_| now);
+            }
+            Proof::Mailbox => next.mailbox_shown = Some(now),
+            Proof::Secret(_) | Proof::Phone(_) => {}
         }
         next.proofs.add(proof);
         let began = next.began;
@@ -344,8 +384,10 @@ impl Sessions {
         }
     }
 
-    /// Ends every session of a mailbox, however its address was written, but that of `except`: its factors have changed.
-    pub fn end_all(&self, address: &Address, except: Option<&str>) {
+    /// Ends every session of a mailbox, however its address was written, but that of `except`: its
+    /// factors have changed. What is shown from then on counts from the moment that is returned.
+    pub fn end_all(&self, address: &Address, except: Option<&str>) -> Moment {
+        let ended = self.ends.end(address);
         let except = except.and_then(name_of);
         let mut state = self.state();
         let of_address = state.sessions.kept.iter();
@@ -358,6 +400,7 @@ impl Sessions {
         for name in names {
             state.sessions.remove(&name);
         }
+        ended
     }
 
     /// A new challenge for a passkey, in the place of the one before; `None` where the token stands
@@ -421,6 +464,7 @@ impl Session {
             began: now,
             writes: false,
             again: None,
+            mailbox_shown: None,
             new_totp: None,
         }
     }

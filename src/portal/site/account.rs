@@ -1,13 +1,13 @@
 //! The account: what is registered, and changing it.
 //!
-//! Invariants: a change needs a factor of the account itself ([`crate::portal::proof`] decides);
-//! with each change of a factor every other session of the mailbox ends. What cannot be undone asks
-//! for a factor once more ([`super::again`]).
+//! Invariants: a change needs a factor of the account itself ([`crate::portal::proof`] decides),
+//! shown once more and just now ([`super::again`]); with each change of a factor every other session
+//! of the mailbox ends.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::again::{self, Deed};
+use super::again::{self, Deed, Onward};
 use super::forms;
 use super::pages::{AccountPage, CodesPage, Key, TotpPage};
 use super::qr;
@@ -46,6 +46,11 @@ pub(super) fn key_name(id: &[u8]) -> String {
 impl Visitor<'_> {
     /// First a factor of the account.
     pub(super) fn stronger(&self) -> Answer {
+        self.stronger_for(Onward::Account)
+    }
+
+    /// The same; it leads on to a page.
+    pub(super) fn stronger_for(&self, onward: Onward) -> Answer {
         let facts = self.facts().ok().flatten().unwrap_or_default();
         let ways = [
             (Step::Passkey, facts.passkey, "ways.passkey"),
@@ -57,7 +62,9 @@ impl Visitor<'_> {
         let ways = ways
             .into_iter()
             .filter(|(_, since, _)| since.is_some())
-            .map(|(step, _, key)| super::pages::Way::link(path_of(step), shell.t(key)))
+            .map(|(step, _, key)| {
+                super::pages::Way::link(onward.after(path_of(step)), shell.t(key))
+            })
             .collect();
         let page = forms::stronger(shell, ways);
         self.page(Status::FORBIDDEN, page)
@@ -66,7 +73,9 @@ impl Visitor<'_> {
     /// The account could not be changed.
     pub(super) fn account_failed(&self, error: &AccountError) -> Answer {
         match error {
-            AccountError::Proof(ProofError::Busy) => self.error(Status::SERVICE_UNAVAILABLE),
+            AccountError::Proof(error @ (ProofError::Busy | ProofError::Ended)) => {
+                self.failed(error)
+            }
             AccountError::Unknown => self.error(Status::NOT_FOUND),
             error => {
                 tracing::error!(%error, "an account of the portal cannot be changed");
@@ -78,15 +87,16 @@ impl Visitor<'_> {
     /// A factor was changed: other sessions end, this one has a new token.
     pub(super) fn changed(&self, address: &Address, proof: Option<Proof>, told: &str) -> Answer {
         let (sessions, now) = (&self.portal.desk.sessions, self.portal.now());
-        sessions.end_all(address, Some(self.token()));
+        let ended = sessions.end_all(address, Some(self.token()));
         let on = Answer::see_other(&self.path(&["account"]).with("done", told));
         let Some(proof) = proof else {
             return on;
         };
-        match sessions.prove(self.token(), address, proof, now) {
+        match sessions.prove(self.token(), address, proof, ended, now) {
             Ok(token) => {
                 // What was only just registered is no factor that was shown once more.
-                sessions.change_session(token.expose(), |it| it.again = None, now);
+                let again = self.session().and_then(|it| it.again);
+                sessions.change_session(token.expose(), |it| it.again = again, now);
                 on.cookie(COOKIE, token.expose())
             }
             Err(error) => self.failed(&error),
@@ -104,6 +114,7 @@ impl Visitor<'_> {
             title,
             button: say.t("account.remove"),
             lead,
+            danger: true,
             action,
         }
     }
@@ -167,15 +178,8 @@ async fn password(visitor: &Visitor<'_>) -> Answer {
         let page = forms::new_password(shell, action, MIN_CHARS, "newpass.account");
         visitor.page(status, page)
     };
-    let facts = match visitor.facts() {
-        Ok(facts) => facts.unwrap_or_default(),
-        Err(error) => return visitor.failed(&error),
-    };
-    let may = visitor
-        .session()
-        .is_some_and(|it| it.proofs.may_change(&facts));
-    if !may {
-        return visitor.stronger();
+    if let Err(answer) = again::recent(visitor, Onward::Password) {
+        return *answer;
     }
     if !visitor.posts() {
         return draw(Status::OK, visitor.shell());
@@ -194,10 +198,8 @@ async fn totp(visitor: &Visitor<'_>) -> Answer {
     let Some(session) = visitor.member() else {
         return visitor.on(&[]);
     };
-    match visitor.facts() {
-        Ok(Some(facts)) if session.proofs.may_change(&facts) => {}
-        Ok(_) => return visitor.stronger(),
-        Err(error) => return visitor.failed(&error),
+    if let Err(answer) = again::recent(visitor, Onward::Totp) {
+        return *answer;
     }
     if !visitor.posts() {
         let secret = match &session.new_totp {
@@ -288,10 +290,22 @@ async fn recovery(visitor: &Visitor<'_>) -> Answer {
     let Some(session) = visitor.member() else {
         return visitor.on(&[]);
     };
-    let (accounts, now) = (&visitor.portal.desk.accounts, visitor.portal.now());
-    let made = accounts.new_recovery_codes(&session.address, &session.proofs, now);
-    match made.await {
+    let say = visitor.say();
+    let deed = Deed {
+        title: say.t("account.recovery"),
+        button: say.t("account.recovery_make"),
+        lead: Vec::new(),
+        danger: false,
+        action: "/account/recovery".to_owned(),
+    };
+    if let Err(answer) = again::shown(visitor, &deed).await {
+        return *answer;
+    }
+    let (desk, now) = (&visitor.portal.desk, visitor.portal.now());
+    let (address, proofs) = (&session.address, &session.proofs);
+    match desk.accounts.new_recovery_codes(address, proofs, now).await {
         Ok(codes) => {
+            desk.sessions.end_all(address, Some(visitor.token()));
             let page = CodesPage {
                 s: visitor.shell(),
                 codes: codes.expose().map(str::to_owned).collect(),
@@ -341,6 +355,7 @@ async fn delete(visitor: &Visitor<'_>) -> Answer {
         title: say.t("account.delete"),
         button: say.t("account.delete_yes"),
         lead: vec![say.t("account.delete_what"), say.t("account.delete_sure")],
+        danger: true,
         action: "/account/delete".to_owned(),
     };
     if let Err(answer) = again::shown(visitor, &deed).await {

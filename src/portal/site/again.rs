@@ -1,8 +1,12 @@
-//! A factor once more, before what cannot be undone: a factor removed, the account deleted.
+//! A factor once more, before a factor of the account is added, changed or removed, and before the
+//! account is deleted.
 //!
-//! An open browser on a desk is enough to read; it is not enough for this. The password is typed
-//! into the very form, or the app's code where there is no password; any other factor that the
-//! account has can be shown first, and is good for [`AGAIN`](crate::portal::proof::sessions::AGAIN).
+//! An open browser on a desk is enough to read; it is not enough for this. For what is one button,
+//! the password is typed into the very form, or the app's code where there is no password. Any
+//! factor that the account has can be shown first, and is good for [`AGAIN`]. Where it has none yet,
+//! a code from the mailbox stands for it, for as long as [`FIRST`].
+
+use std::time::Duration;
 
 use super::forms;
 use super::pages::{StepPage, Way};
@@ -10,7 +14,110 @@ use super::shell::Shell;
 use super::sign_in::{path_of, secret_field};
 use super::visitor::Visitor;
 use crate::portal::http::{Answer, Status};
+use crate::portal::proof::sessions::{AGAIN, FIRST};
 use crate::portal::proof::{AccountFacts, Step, Tried, Typed};
+
+/// The page to which a factor leads that is shown for a change of the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Onward {
+    /// The account.
+    Account,
+    /// Its password.
+    Password,
+    /// Its app.
+    Totp,
+    /// A passkey more.
+    Passkey,
+    /// Beginning it anew.
+    Anew,
+}
+
+impl Onward {
+    const ALL: [Self; 5] = [
+        Self::Account,
+        Self::Password,
+        Self::Totp,
+        Self::Passkey,
+        Self::Anew,
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name)
+    }
+
+    /// Its name in a link.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Password => "password",
+            Self::Totp => "totp",
+            Self::Passkey => "passkey",
+            Self::Anew => "anew",
+        }
+    }
+
+    /// Its path.
+    pub const fn segments(self) -> &'static [&'static str] {
+        match self {
+            Self::Account => &["account"],
+            Self::Password => &["account", "password"],
+            Self::Totp => &["account", "totp"],
+            Self::Passkey => &["account", "passkey"],
+            Self::Anew => &["sign-in", "anew"],
+        }
+    }
+
+    /// The link of a step that leads to it.
+    pub fn after(self, step: &str) -> String {
+        format!("{step}?to={}", self.name())
+    }
+}
+
+/// Whether a first factor may be registered: a code from the mailbox was typed not long ago. The
+/// page that has one mailed otherwise.
+pub(super) fn first(visitor: &Visitor<'_>, onward: Option<Onward>) -> Result<(), Box<Answer>> {
+    mailbox(visitor, FIRST, onward)
+}
+
+fn mailbox(
+    visitor: &Visitor<'_>,
+    within: Duration,
+    onward: Option<Onward>,
+) -> Result<(), Box<Answer>> {
+    let (session, now) = (visitor.member(), visitor.portal.now());
+    if session.is_some_and(|session| session.mailbox_within(within, now)) {
+        return Ok(());
+    }
+    let path = "/sign-in/send";
+    let path = match onward {
+        Some(onward) => onward.after(path),
+        None => visitor.for_target(path),
+    };
+    let ways = vec![Way::form(path, visitor.say().t("ways.mail"))];
+    let page = forms::stronger(visitor.shell(), ways);
+    Err(Box::new(visitor.page(Status::FORBIDDEN, page)))
+}
+
+/// Whether enough was shown, just now, for a change that has a page of its own; the page that asks
+/// for it otherwise, and leads back.
+pub(super) fn recent(visitor: &Visitor<'_>, onward: Onward) -> Result<(), Box<Answer>> {
+    let facts = match visitor.facts() {
+        Ok(facts) => facts.unwrap_or_default(),
+        Err(error) => return Err(Box::new(visitor.failed(&error))),
+    };
+    if facts.is_empty() {
+        return first(visitor, Some(onward));
+    }
+    let now = visitor.portal.now();
+    let enough = visitor
+        .member()
+        .is_some_and(|it| it.proofs.may_change(&facts) && it.shown_again(now));
+    match enough {
+        true => Ok(()),
+        false => Err(Box::new(visitor.stronger_for(onward))),
+    }
+}
 
 /// What is to be done.
 pub(super) struct Deed {
@@ -20,6 +127,8 @@ pub(super) struct Deed {
     pub button: String,
     /// What comes of it.
     pub lead: Vec<String>,
+    /// Whether it cannot be undone.
+    pub danger: bool,
     /// Where its form goes.
     pub action: String,
 }
@@ -43,6 +152,9 @@ pub(super) async fn shown(visitor: &Visitor<'_>, deed: &Deed) -> Result<(), Box<
     };
     let fresh = session.shown_again(visitor.portal.now());
     let draw = |status, shell| visitor.page(status, page(visitor, shell, deed, &facts, step));
+    if facts.is_empty() {
+        mailbox(visitor, AGAIN, Some(Onward::Account))?;
+    }
     if facts.is_empty() || fresh {
         return match visitor.posts() {
             true => Ok(()),
@@ -112,7 +224,9 @@ fn page<'a>(
         .into_iter()
         .filter(|(other, since, _)| since.is_some() && Some(*other) != step);
     let mut ways: Vec<Way> = others
-        .map(|(other, _, key)| Way::link(path_of(other), visitor.say().t(key)))
+        .map(|(other, _, key)| {
+            Way::link(Onward::Account.after(path_of(other)), visitor.say().t(key))
+        })
         .collect();
     ways.push(Way::link("/account", shell.t("account.back")));
     StepPage {
@@ -121,6 +235,7 @@ fn page<'a>(
         action: deed.action.clone(),
         fields,
         button: deed.button.clone(),
+        danger: deed.danger,
         ways,
         ..forms::delete(shell)
     }

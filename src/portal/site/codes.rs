@@ -156,6 +156,9 @@ fn send(visitor: &Visitor<'_>) -> Answer {
             if let (Some(_), Some(reference)) = (visitor.session(), target) {
                 path = path.with("for", &reference.to_string());
             }
+            if let Some(onward) = visitor.onward() {
+                path = path.with("to", onward.name());
+            }
             if again {
                 path = path.with("again", "1");
             }
@@ -180,6 +183,9 @@ fn draw(visitor: &Visitor<'_>, status: Status, shell: Shell<'_>) -> Answer {
     let minutes = visitor.portal.desk.codes.life().as_secs() / 60;
     let mut page = forms::code(shell, minutes, visitor.ways(Step::MailboxCode));
     page.action = visitor.for_target(&page.action);
+    if let Some(again) = page.ways.first_mut() {
+        again.href = visitor.for_target(&again.href);
+    }
     visitor.page(status, page)
 }
 

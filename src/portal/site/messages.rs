@@ -3,9 +3,10 @@
 //!
 //! Invariants: the name of what is read is (reference, recipient of the session's address,
 //! generation of the account); what is another's and what does not exist are the same page. Each
-//! view judges the proofs anew and is recorded before the content is read. Only GET of a view by
-//! a person opens: see [`super::routes::Needs::Message`].
+//! view judges the proofs anew and is recorded before the content is read; the list judges them for
+//! each subject. Only GET of a view by a person opens: see [`super::routes::Needs::Message`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -202,13 +203,30 @@ async fn list(visitor: &Visitor<'_>) -> Answer {
         .skip((page - 1) * PAGE_MESSAGES)
         .take(PAGE_MESSAGES)
         .collect();
-    let names: Vec<Reference> = records.iter().map(|record| record.reference).collect();
+    // A subject is part of the message: it takes what the message takes, each time anew.
+    let means = visitor.portal.desk.means();
+    let opens = |record: &&Arc<Record>| {
+        let judged = judge(&need_of(record), &session.proofs, Some(&facts), means);
+        matches!(judged, Verdict::Open(_))
+    };
+    let names: Vec<Reference> = records
+        .iter()
+        .filter(opens)
+        .map(|record| record.reference)
+        .collect();
     let subjects = store.subjects(&names).await;
+    let mut subjects: HashMap<Reference, String> = names
+        .into_iter()
+        .zip(subjects)
+        .filter_map(|(name, subject)| subject.map(|subject| (name, subject)))
+        .collect();
     let (shell, now) = (visitor.shell(), visitor.portal.now());
     let items: Vec<_> = records
         .iter()
-        .zip(subjects)
-        .map(|(record, subject)| view::item(&shell.say, record, subject, now))
+        .map(|record| {
+            let subject = subjects.remove(&record.reference);
+            view::item(&shell.say, record, subject, now)
+        })
         .collect();
     let threads = visitor.portal.conversations(&records);
     let threads = threads.into_iter().map(|members| {

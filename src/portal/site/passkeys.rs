@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::again::{self, Onward};
 use super::forms;
 use super::routes::Page;
 use super::shell::{Problem, Shell};
@@ -100,16 +101,13 @@ async fn used(visitor: &Visitor<'_>) -> Answer {
     }
 }
 
-/// The account that a passkey is added to, if enough was shown for that.
+/// The account that a passkey is added to, if enough was shown for that just now.
 fn owner<'v>(visitor: &'v Visitor<'_>) -> Result<&'v Address, Box<Answer>> {
     let Some(session) = visitor.member() else {
         return Err(Box::new(visitor.on(&[])));
     };
-    match visitor.facts() {
-        Ok(Some(facts)) if session.proofs.may_change(&facts) => Ok(&session.address),
-        Ok(_) => Err(Box::new(visitor.stronger())),
-        Err(error) => Err(Box::new(visitor.failed(&error))),
-    }
+    again::recent(visitor, Onward::Passkey)?;
+    Ok(&session.address)
 }
 
 fn ask_new(visitor: &Visitor<'_>, shell: Shell<'_>, status: Status) -> Answer {
@@ -132,6 +130,9 @@ fn ask_new(visitor: &Visitor<'_>, shell: Shell<'_>, status: Status) -> Answer {
 }
 
 async fn add(visitor: &Visitor<'_>) -> Answer {
+    if let Err(answer) = owner(visitor) {
+        return *answer;
+    }
     let (desk, now) = (&visitor.portal.desk, visitor.portal.now());
     let again = |key: &str| {
         let shell = visitor.shell();
@@ -194,7 +195,7 @@ async fn remove(visitor: &Visitor<'_>) -> Answer {
     );
     let title = format!("{}: {}", visitor.say().t("account.remove"), key.name);
     let deed = visitor.removing(title, last, action);
-    if let Err(answer) = super::again::shown(visitor, &deed).await {
+    if let Err(answer) = again::shown(visitor, &deed).await {
         return *answer;
     }
     let (address, proofs) = (&session.address, &session.proofs);

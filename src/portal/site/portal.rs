@@ -24,7 +24,7 @@ use crate::portal::answer::FileRules;
 use crate::portal::answer::clamd::Clamd;
 use crate::portal::http::{Answer, Head, Method, Problem, Request, Route, Site, Status};
 use crate::portal::proof::sessions::Found;
-use crate::portal::proof::{Desk, Proof, ProofError, TooOften, same_mailbox};
+use crate::portal::proof::{Desk, Moment, Proof, ProofError, Session, TooOften, same_mailbox};
 use crate::portal::store::{Record, Store};
 use crate::world::BoxFuture;
 use crate::world::clock::Clock;
@@ -186,7 +186,7 @@ impl Portal {
             | Page::SignOutEverywhere
             | Page::AccountDelete => account::show(visitor, row.page).await,
             Page::SignedOut => visitor.page(Status::OK, forms::signed_out(visitor.shell())),
-            Page::Ended => visitor.page(Status::OK, forms::ended(visitor.shell(), Ended::Idle)),
+            Page::Ended => visitor.ended(),
             Page::Deleted => visitor.page(Status::OK, forms::deleted(visitor.shell())),
             Page::Help => visitor.page(Status::OK, forms::help(visitor.shell())),
             Page::Imprint => match visitor.shell().imprint() {
@@ -264,7 +264,8 @@ impl Visitor<'_> {
             (Needs::Message, Some(reference)) => self.on(&["m", &reference.to_string()]),
             (Needs::Message, None) => self.error(Status::NOT_FOUND),
             _ if self.token.is_some() && self.found.is_none() => {
-                self.on(&["ended"]).without_cookie(COOKIE)
+                // The cookie stays: another one may have taken its place while this was asked.
+                self.on(&["ended"])
             }
             _ => self.on(&[]),
         }
@@ -314,6 +315,9 @@ impl Visitor<'_> {
 
     /// The page where proof cannot be looked at.
     pub fn failed(&self, error: &ProofError) -> Answer {
+        if matches!(error, ProofError::Ended) {
+            return self.on(&["ended"]);
+        }
         match error {
             ProofError::Busy => self.busy(),
             error => {
@@ -323,32 +327,49 @@ impl Visitor<'_> {
         }
     }
 
+    /// The session is no more; unless this browser has another by now, as after a form that was sent
+    /// twice.
+    fn ended(&self) -> Answer {
+        match (self.session().and_then(|it| it.reference), self.member()) {
+            (Some(reference), _) => self.on(&["box", &reference.to_string()]),
+            (None, Some(_)) => self.on(&["box"]),
+            (None, None) => self.page(Status::OK, forms::ended(self.shell(), Ended::Idle)),
+        }
+    }
+
     /// Something was proved: a new cookie, and on.
     pub fn proved(&self, address: &Address, proof: Proof) -> Answer {
-        let sessions = &self.portal.desk.sessions;
+        self.proved_since(address, proof, self.began)
+    }
+
+    /// The same, for what was shown at this moment.
+    pub(super) fn proved_since(&self, address: &Address, proof: Proof, shown: Moment) -> Answer {
+        let (sessions, now) = (&self.portal.desk.sessions, self.portal.now());
         // From here on the address is the one that mail goes to, not the one that was typed: an
         // account that begins in this session keeps it.
         let spelling = self.portal.spelling(address, self.target());
         let address = spelling.as_ref().unwrap_or(address);
-        let token = match sessions.prove(self.token(), address, proof, self.portal.now()) {
+        let token = match sessions.prove(self.token(), address, proof, shown, now) {
             Ok(token) => token,
             Err(error) => return self.failed(&error),
         };
-        if let Some(reference) = self.target() {
-            sessions.change_session(
-                token.expose(),
-                |session| session.reference = Some(reference),
-                self.portal.now(),
-            );
-        }
+        let (onward, target) = (self.onward(), self.target());
+        let confirms = onward.is_some() && matches!(proof, Proof::Account(_));
+        let change = |session: &mut Session| {
+            session.reference = target.or(session.reference);
+            // It was shown for a change of the account, and for nothing else.
+            session.again = confirms.then_some(now).or(session.again);
+        };
+        sessions.change_session(token.expose(), change, now);
         let writes = match &self.found {
             Some(Found::Visit(visit)) => visit.writes,
             _ => self.session().is_some_and(|session| session.writes),
         };
-        let on = match self.target() {
-            Some(reference) => self.on(&["box", &reference.to_string()]),
-            None if writes => self.on(&["write"]),
-            None => self.on(&["box"]),
+        let on = match (onward, target) {
+            (Some(onward), _) => self.on(onward.segments()),
+            (None, Some(reference)) => self.on(&["box", &reference.to_string()]),
+            (None, None) if writes => self.on(&["write"]),
+            (None, None) => self.on(&["box"]),
         };
         on.cookie(COOKIE, token.expose())
     }

@@ -3,16 +3,18 @@
 //! Invariant: to somebody who has proved nothing every answer is the same, whether there is such an
 //! address, message or account or not.
 
+use super::again::Onward;
 use super::forms;
-use super::pages::Way;
+use super::pages::{StepPage, Way};
 use super::portal::Portal;
 use super::routes::Page;
 use super::shell::{Problem, Shell};
 use super::visitor::{COOKIE, Visitor};
-use super::{automated, codes};
+use super::{again, automated, codes};
 use crate::mail::{Address, Reference, SecretBytes};
 use crate::portal::http::{Answer, Status};
 use crate::portal::proof::passwords::MIN_CHARS;
+use crate::portal::proof::sessions::AGAIN;
 use crate::portal::proof::{
     AccountError, Proof, ProofError, Step, Token, Tried, Typed, Verdict, Visit, WeakPassword,
     judge, same_mailbox,
@@ -324,11 +326,24 @@ async fn new_password(visitor: &Visitor<'_>) -> Answer {
         let page = forms::new_password(shell, &action, MIN_CHARS, "newpass.lead");
         visitor.page(status, page)
     };
+    // Only the first one is set here: another one is changed in the account.
+    match visitor.facts() {
+        Ok(facts) if facts.unwrap_or_default().is_empty() => {}
+        Ok(_) => return visitor.stronger(),
+        Err(error) => return visitor.failed(&error),
+    }
+    if let Err(answer) = again::first(visitor, None) {
+        return *answer;
+    }
     if !visitor.posts() {
         return draw(Status::OK, visitor.shell());
     }
     match (set_password(visitor).await, visitor.address()) {
-        (PasswordSet::Done(proof), Some(address)) => visitor.proved(address, proof),
+        (PasswordSet::Done(proof), Some(address)) => {
+            let sessions = &visitor.portal.desk.sessions;
+            let ended = sessions.end_all(address, Some(visitor.token()));
+            visitor.proved_since(address, proof, ended)
+        }
         (PasswordSet::Done(_), None) => visitor.on(&[]),
         (PasswordSet::Again(shell), _) => draw(Status::UNPROCESSABLE_ENTITY, *shell),
         (PasswordSet::Other(answer), _) => *answer,
@@ -345,7 +360,8 @@ pub(super) enum PasswordSet<'a> {
     Other(Box<Answer>),
 }
 
-/// Sets the password that was typed twice.
+/// Sets the password that was typed twice. Other sessions are to be ended: who knew the old one is
+/// out.
 pub(super) async fn set_password<'a>(visitor: &'a Visitor<'_>) -> PasswordSet<'a> {
     let Some(session) = visitor.session() else {
         return PasswordSet::Other(Box::new(visitor.on(&[])));
@@ -368,11 +384,7 @@ pub(super) async fn set_password<'a>(visitor: &'a Visitor<'_>) -> PasswordSet<'a
         PasswordSet::Again(Box::new(Shell { problem, ..shell }))
     };
     match set.await {
-        Ok(proof) => {
-            // Who knew the old password is out.
-            portal.desk.sessions.end_all(address, Some(visitor.token()));
-            PasswordSet::Done(Proof::Account(proof))
-        }
+        Ok(proof) => PasswordSet::Done(Proof::Account(proof)),
         Err(AccountError::Weak(WeakPassword::Short)) => problem("newpass.short"),
         Err(AccountError::Weak(WeakPassword::Long | WeakPassword::NotText)) => {
             problem("newpass.long")
@@ -455,12 +467,25 @@ async fn recovery(visitor: &Visitor<'_>) -> Answer {
 }
 
 /// Nothing that was registered is at hand: the account begins again, and does not see what came
-/// before.
+/// before. An open browser is not enough for that: the code is of just now.
 async fn anew(visitor: &Visitor<'_>) -> Answer {
-    let (true, Some(session)) = (visitor.posts(), visitor.session()) else {
-        return visitor.page(Status::OK, forms::anew(visitor.shell()));
+    let now = visitor.portal.now();
+    let session = visitor.member();
+    let session = session.filter(|session| session.mailbox_within(AGAIN, now));
+    let Some(session) = session else {
+        let page = StepPage {
+            lead: vec![visitor.say().t("anew.lead")],
+            button: visitor.say().t("ways.mail"),
+            action: Onward::Anew.after("/sign-in/send"),
+            danger: false,
+            ..forms::anew(visitor.shell())
+        };
+        return visitor.page(Status::OK, page);
     };
-    let (address, now) = (&session.address, visitor.portal.now());
+    if !visitor.posts() {
+        return visitor.page(Status::OK, forms::anew(visitor.shell()));
+    }
+    let address = &session.address;
     let accounts = &visitor.portal.desk.accounts;
     match accounts.begin_anew(address, &session.proofs, now).await {
         Ok(()) => {

@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use super::again::Onward;
 use super::portal::Portal;
 use super::routes;
 use super::say::{Say, accepted};
@@ -9,7 +10,7 @@ use super::shell::{Member, Shell};
 use crate::mail::{Address, Language, Reference};
 use crate::portal::http::{Answer, Head, Method, OwnPath, Request};
 use crate::portal::proof::sessions::Found;
-use crate::portal::proof::{AccountFacts, Session, Trying, Visit};
+use crate::portal::proof::{AccountFacts, Moment, Session, Trying, Visit};
 
 /// The cookie: `__Host-portal`.
 pub const COOKIE: &str = "portal";
@@ -24,6 +25,8 @@ pub struct Visitor<'a> {
     pub token: Option<Zeroizing<String>>,
     /// What stands behind it.
     pub found: Option<Found>,
+    /// When the request began, in the order in which sessions end.
+    pub began: Moment,
     /// The language of the link.
     pub asked: Option<Language>,
     /// The language.
@@ -34,6 +37,7 @@ impl<'a> Visitor<'a> {
     /// Looks the cookie up.
     pub fn new(portal: &'a Portal, request: &'a Request) -> Self {
         let head = &request.head;
+        let began = portal.desk.sessions.moment();
         let cookie = head.cookies.get(COOKIE);
         let found = cookie.and_then(|token| portal.desk.sessions.find(token, portal.now()));
         let asked = head.query.get("lang").and_then(Language::of_tag);
@@ -42,6 +46,7 @@ impl<'a> Visitor<'a> {
             request,
             token: cookie.map(|token| Zeroizing::new(token.to_owned())),
             found,
+            began,
             asked,
             language: portal.options.language,
         };
@@ -128,6 +133,12 @@ impl<'a> Visitor<'a> {
         }
     }
 
+    /// To where a step leads that is a step towards a change of the account.
+    pub(super) fn onward(&self) -> Option<Onward> {
+        self.session()?;
+        Onward::named(self.head().query.get("to")?)
+    }
+
     /// The reference in the path.
     pub fn reference(&self) -> Option<Reference> {
         self.head().path.get(1)?.parse().ok()
@@ -194,11 +205,15 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    /// A link with the message that it is for.
+    /// A link with the message that it is for, or the change.
     pub fn for_target(&self, path: &str) -> String {
-        match (self.session(), self.target()) {
-            (Some(_), Some(reference)) => format!("{path}?for={reference}"),
-            _ => path.to_owned(),
+        let target = self.session().and_then(|_| self.target());
+        let target = target.map(|reference| format!("for={reference}"));
+        let onward = self.onward().map(|onward| format!("to={}", onward.name()));
+        let query: Vec<String> = target.into_iter().chain(onward).collect();
+        match query.is_empty() {
+            true => path.to_owned(),
+            false => format!("{path}?{}", query.join("&")),
         }
     }
 }

@@ -10,7 +10,9 @@
 //!   nothing of what was left before it began. A recovery code keeps the generation.
 //! - An account whose factors were not used for [`IDLE_END`] has ended: what comes next is a new
 //!   generation too.
-//! - Changes of one account come one after the other, and are durable before they are seen.
+//! - Changes of one account come one after the other, and are durable before they are seen. With a
+//!   change of its factors ends what was shown for it before, and what a session had shown that
+//!   was ended changes nothing ([`Ends`]).
 
 mod passkeys;
 mod record;
@@ -24,6 +26,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use self::record::{Account, Password, Recovery, Stored, Totp};
 use super::ProofError;
+use super::ends::Ends;
 use super::passwords::{Passwords, WeakPassword, weakness};
 use super::proofs::{AccountFacts, AccountProof, Proofs};
 use super::totp::TotpSecret;
@@ -117,6 +120,7 @@ pub struct Accounts {
     /// Whose passkey which credential is.
     owners: Mutex<HashMap<Vec<u8>, Address>>,
     passwords: Arc<Passwords>,
+    ends: Arc<Ends>,
     locks: Vec<AsyncMutex<()>>,
 }
 
@@ -140,8 +144,15 @@ impl Accounts {
             table,
             owners: Mutex::new(owners),
             passwords,
+            ends: Arc::default(),
             locks: (0..LOCKS).map(|_| AsyncMutex::new(())).collect(),
         })
+    }
+
+    /// The same, with the ends that the sessions look at.
+    #[must_use]
+    pub fn ending(self, ends: Arc<Ends>) -> Self {
+        Self { ends, ..self }
     }
 
     fn owners(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Address>> {
@@ -203,6 +214,17 @@ impl Accounts {
         now: Timestamp,
         change: impl FnOnce(&mut Account) -> Result<T, AccountError>,
     ) -> Result<T, AccountError> {
+        self.change_and(address, now, change, || {}).await
+    }
+
+    /// The same; `then` is done before anybody else changes it.
+    async fn change_and<T>(
+        &self,
+        address: &Address,
+        now: Timestamp,
+        change: impl FnOnce(&mut Account) -> Result<T, AccountError>,
+        then: impl FnOnce(),
+    ) -> Result<T, AccountError> {
         let key = key_of(address);
         let lock = self.locks.get(lock_of(&key));
         let held = match lock {
@@ -232,11 +254,23 @@ impl Accounts {
             }
             owners.extend(after.into_iter().map(|id| (id, owner.clone())));
         }
+        then();
         drop(held);
         Ok(changed)
     }
 
-    /// The same, by somebody who has proved enough for it.
+    /// Whether a session in which something was proved has not been ended since.
+    fn stands(&self, address: &Address, proofs: &Proofs) -> Result<(), AccountError> {
+        match proofs
+            .seen
+            .is_some_and(|seen| self.ends.ended(address, seen))
+        {
+            true => Err(ProofError::Ended.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// A change of factors, by somebody who has proved enough for it.
     async fn change_by<T>(
         &self,
         address: &Address,
@@ -244,14 +278,18 @@ impl Accounts {
         now: Timestamp,
         change: impl FnOnce(&mut Account) -> Result<T, AccountError>,
     ) -> Result<T, AccountError> {
-        self.change(address, now, |account| {
+        let change = |account: &mut Account| {
+            self.stands(address, proofs)?;
             if !proofs.may_change(&account.facts()) {
                 return Err(AccountError::NotAllowed);
             }
             account.used = now;
             change(account)
-        })
-        .await
+        };
+        let then = || {
+            self.ends.end(address);
+        };
+        self.change_and(address, now, change, then).await
     }
 
     /// Sets or changes the password. Whoever had proved the old one keeps its age; else it counts
@@ -455,17 +493,21 @@ impl Accounts {
         proofs: &Proofs,
         now: Timestamp,
     ) -> Result<(), AccountError> {
-        if !proofs.mailbox && !proofs.may_change(&self.facts(address, now)?) {
+        if !proofs.mailbox {
             return Err(AccountError::NotAllowed);
         }
-        self.change(address, now, |account| {
+        let change = |account: &mut Account| {
+            self.stands(address, proofs)?;
             if account.facts().is_empty() {
                 return Ok(()); // nothing to lose: it stays as it is
             }
             *account = account.next(now);
             Ok(())
-        })
-        .await
+        };
+        let then = || {
+            self.ends.end(address);
+        };
+        self.change_and(address, now, change, then).await
     }
 
     /// Ends an account by its owner's wish: as [`Self::begin_anew`], but the mailbox alone will not
@@ -494,8 +536,12 @@ impl Accounts {
         if self.get(address, now)?.is_none() {
             return Err(AccountError::Unknown);
         }
-        self.change_by(address, proofs, now, |account| {
-            account.language = Some(language);
+        self.change(address, now, |account| {
+            self.stands(address, proofs)?;
+            if !proofs.may_change(&account.facts()) {
+                return Err(AccountError::NotAllowed);
+            }
+            (account.used, account.language) = (now, Some(language));
             Ok(())
         })
         .await

@@ -43,6 +43,38 @@ async fn registered(accounts: &Accounts) -> Proofs {
     proofs(&[Proof::Mailbox, Proof::Account(set.unwrap())])
 }
 
+/// Two requests under way: what the later one had shown is worth nothing once the first is done.
+#[tokio::test]
+async fn what_was_shown_before_a_change_changes_nothing_after_it() {
+    let home = home();
+    let accounts = accounts(&home);
+    let mut own = registered(&accounts).await;
+    own.seen = Some(accounts.ends.now());
+    let other = own.clone();
+    let (jo, later) = (jo(), NOW + DAY);
+    let second = secret(SECOND);
+    let set = accounts.set_password(&jo, &own, &second, later);
+    set.await.unwrap();
+    let ended = |changed: Result<(), AccountError>| {
+        assert!(matches!(
+            changed,
+            Err(AccountError::Proof(ProofError::Ended))
+        ));
+    };
+    let third = secret("white heron at dawn");
+    let set = accounts.set_password(&jo, &other, &third, later).await;
+    ended(set.map(|_| ()));
+    let made = accounts.new_recovery_codes(&jo, &other, later).await;
+    ended(made.map(|_| ()));
+    ended(accounts.begin_anew(&jo, &other, later).await);
+    ended(accounts.remove(&jo, &other, later).await);
+    let checked = accounts.check_password(&jo, &second, later);
+    assert!(checked.await.unwrap().is_some());
+    // What is shown after it counts.
+    own.seen = Some(accounts.ends.now());
+    accounts.remove(&jo, &own, later).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_password_from_the_first_visit_to_the_next() {
     let mut home = home();

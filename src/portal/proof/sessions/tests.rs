@@ -19,7 +19,7 @@ fn sessions() -> Sessions {
 
 fn session(sessions: &Sessions, token: &Token, now: Timestamp) -> Option<Session> {
     match sessions.find(token.expose(), now)? {
-        Found::Session(session) => Some(session),
+        Found::Session(session) => Some(*session),
         Found::Visit(_) => None,
     }
 }
@@ -27,7 +27,13 @@ fn session(sessions: &Sessions, token: &Token, now: Timestamp) -> Option<Session
 fn signed_in(sessions: &Sessions, now: Timestamp) -> Token {
     let visit = sessions.begin(Visit::default(), now).unwrap();
     sessions
-        .prove(visit.expose(), &jo(), Proof::Mailbox, now)
+        .prove(
+            visit.expose(),
+            &jo(),
+            Proof::Mailbox,
+            sessions.moment(),
+            now,
+        )
         .unwrap()
 }
 
@@ -51,7 +57,8 @@ fn each_step_of_privilege_has_a_new_token() {
         Proof::Secret(reference),
     ] {
         let last = tokens.last().unwrap().expose();
-        tokens.push(sessions.prove(last, &jo(), proof, NOW).unwrap());
+        let shown = sessions.moment();
+        tokens.push(sessions.prove(last, &jo(), proof, shown, NOW).unwrap());
     }
     let last = tokens.pop().unwrap();
     for old in &tokens {
@@ -73,10 +80,9 @@ fn each_step_of_privilege_has_a_new_token() {
 fn a_made_up_token_stands_for_nothing() {
     let sessions = sessions();
     let planted = URL_SAFE_NO_PAD.encode([7; 32]);
-    let token = sessions
-        .prove(&planted, &jo(), Proof::Mailbox, NOW)
-        .unwrap();
-    assert_ne!(token.expose(), planted);
+    let proved = sessions.prove(&planted, &jo(), Proof::Mailbox, sessions.moment(), NOW);
+    assert!(matches!(proved, Err(ProofError::Ended)));
+    let token = signed_in(&sessions, NOW);
     for text in [
         planted.as_str(),
         "",
@@ -97,7 +103,9 @@ fn another_address_takes_nothing_along() {
     let token = signed_in(&sessions, NOW);
     let other: Address = "kim@b.example".parse().unwrap();
     let secret = Proof::Secret(Reference::new([1; 10]));
-    let token = sessions.prove(token.expose(), &other, secret, NOW).unwrap();
+    let shown = sessions.moment();
+    let token = sessions.prove(token.expose(), &other, secret, shown, NOW);
+    let token = token.unwrap();
     let found = session(&sessions, &token, NOW).unwrap();
     assert_eq!(found.address, other);
     assert!(!found.proofs.mailbox && !found.proofs.holds_address());
@@ -128,7 +136,13 @@ fn idle_and_absolute_ends() {
         assert!(session(&sessions, &token, now).is_some());
     }
     let token = sessions
-        .prove(token.expose(), &jo(), Proof::Mailbox, now)
+        .prove(
+            token.expose(),
+            &jo(),
+            Proof::Mailbox,
+            sessions.moment(),
+            now,
+        )
         .unwrap();
     assert!(session(&sessions, &token, now + minutes(9)).is_some());
     assert!(session(&sessions, &token, now + minutes(10)).is_none());
@@ -150,6 +164,54 @@ fn signing_out_and_changed_factors() {
     assert!(session(&sessions, &three, NOW).is_some());
     sessions.end_all(&jo(), None);
     assert_eq!(sessions.counts(), (0, 0));
+}
+
+/// What a request under way had shown when the sessions of its mailbox were ended.
+#[test]
+fn a_session_that_was_ended_does_not_come_back() {
+    let sessions = sessions();
+    let account = Proof::Account(AccountProof::default());
+    // By a session that is no more.
+    let (one, own) = (signed_in(&sessions, NOW), signed_in(&sessions, NOW));
+    let shown = sessions.moment();
+    let ended = sessions.end_all(&jo(), Some(own.expose()));
+    for shown in [shown, sessions.moment()] {
+        let proved = sessions.prove(one.expose(), &jo(), account, shown, NOW);
+        assert!(matches!(proved, Err(ProofError::Ended)));
+    }
+    // By a visit that lives, with a password that is no more.
+    let visit = sessions.begin(Visit::default(), NOW).unwrap();
+    let proved = sessions.prove(visit.expose(), &jo(), account, shown, NOW);
+    assert!(matches!(proved, Err(ProofError::Ended)));
+    let kim: Address = "kim@b.example".parse().unwrap();
+    assert_eq!(sessions.counts(), (1, 1));
+    // Who ended them goes on, and so does who shows a factor afterwards.
+    let own = sessions.prove(own.expose(), &jo(), account, ended, NOW);
+    assert!(session(&sessions, &own.unwrap(), NOW).is_some());
+    let now = sessions.moment();
+    assert!(
+        sessions
+            .prove(visit.expose(), &jo(), account, now, NOW)
+            .is_ok()
+    );
+    // Other mailboxes have nothing to do with it; but for one in some thousand, by chance.
+    let other = sessions.begin(Visit::default(), NOW).unwrap();
+    let shares = sessions.ends().ended(&kim, shown);
+    let proved = sessions.prove(other.expose(), &kim, account, shown, NOW);
+    assert_eq!(proved.is_err(), shares);
+}
+
+#[test]
+fn how_long_ago_a_code_was_typed() {
+    let sessions = sessions();
+    let token = signed_in(&sessions, NOW);
+    let later = NOW + minutes(6);
+    let found = session(&sessions, &token, later).unwrap();
+    assert!(!found.mailbox_within(AGAIN, later) && found.mailbox_within(FIRST, later));
+    let shown = sessions.moment();
+    let token = sessions.prove(token.expose(), &jo(), Proof::Mailbox, shown, later);
+    let found = session(&sessions, &token.unwrap(), later).unwrap();
+    assert!(found.mailbox_within(AGAIN, later));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The site as a whole, in one process without sockets: a real store, real proof, a line that is
 //! played.
 
+mod again;
 mod enumeration;
 mod languages;
 mod limits;

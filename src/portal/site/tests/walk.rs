@@ -238,6 +238,30 @@ async fn the_senders_secret_opens_its_message_and_no_other_and_shows_no_list() {
 }
 
 #[tokio::test]
+async fn the_list_shows_a_subject_to_whom_its_message_would_open_and_nobody_else() {
+    let world = World::new().await;
+    let wishes = secret("blue heron");
+    let closed = world.leave_with(1, KIM, Level::Restricted, wishes).await;
+    let open = world.leave(2, KIM, Level::Protected).await;
+    let mut owner = world.browser();
+    owner.post(&format!("/m/{closed}/secret"), &[]).await;
+    let typed = [("secret", "blue heron")];
+    owner.post("/sign-in/secret", &typed).await;
+    assert!(world.opened(closed));
+    // Somebody who reads the mailbox, and has nothing else.
+    let mut holder = world.signed_in(KIM).await;
+    holder.get(&format!("/box/{open}")).await;
+    let list = holder.get("/box").await.text();
+    assert!(list.contains(&closed.to_string()) && !list.contains("Results 1"));
+    assert!(list.contains("Results 2"), "this one a code opens");
+    let typed = [("secret", "blue heron")];
+    let path = format!("/sign-in/secret?for={closed}");
+    holder.post(&path, &typed).await;
+    let list = holder.get("/box").await.text();
+    assert!(list.contains("Results 1") && list.contains("Results 2"));
+}
+
+#[tokio::test]
 async fn a_code_whose_mail_others_could_read_is_not_taken() {
     let world = World::new().await;
     let message = world.leave(1, KIM, Level::Protected).await;
@@ -486,6 +510,10 @@ async fn codes_tokens_passwords_and_content_stand_in_no_log_line_and_no_address(
         ("password", "lamp heron river cobalt"),
         ("repeat", "lamp heron river cobalt"),
     ];
+    let typed = [("password", PASSWORD)];
+    let page = browser.post("/sign-in/password?to=password", &typed).await;
+    assert_eq!(page.path, "/account/password");
+    secrets.extend(browser.cookie.clone());
     let page = browser.post("/account/password", &fields).await;
     assert_eq!(page.path, "/account?done=password");
     secrets.push("lamp heron river cobalt".to_owned());
