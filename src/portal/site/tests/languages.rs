@@ -100,6 +100,8 @@ async fn recovery_codes_lead_nowhere_that_loses_them() {
     let mut browser = world.signed_in(KIM).await;
     let set = [("password", PASSWORD), ("repeat", PASSWORD)];
     browser.post("/account/password", &set).await;
+    let typed = [("password", PASSWORD)];
+    browser.post("/sign-in/password?to=account", &typed).await;
     let drawn = drawn(&mut browser, Method::Post, "/account/recovery").await;
     let (status, page) = drawn.unwrap();
     assert_eq!(status, Status::OK);
