@@ -7,6 +7,7 @@ import html.parser
 import http.client
 import re
 import ssl
+import time
 import urllib.parse
 
 import world
@@ -195,9 +196,15 @@ class Visitor:
         seen = mailbox.codes(recipient)
         answer = self.ask_code(reference)
         code = mailbox.next_code(recipient, seen)
-        form = next(each for each in answer.page.forms
-                    if any(field["autocomplete"] == "one-time-code" for field in each["fields"]))
-        return self.submit(form, answer.path, one_time_code=code)
+        for _ in range(10):
+            form = next(each for each in answer.page.forms
+                        if any(field["autocomplete"] == "one-time-code" for field in each["fields"]))
+            answer = self.submit(form, answer.path, one_time_code=code)
+            # Whoever is faster than the report of how the code's mail travelled is asked once more.
+            if answer.status != 422 or "in a moment" not in answer.page.text():
+                break
+            time.sleep(0.3)
+        return answer
 
 
 class Portal:
