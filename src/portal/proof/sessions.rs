@@ -25,7 +25,7 @@ use ring::rand::SystemRandom;
 use ring::{digest, hmac};
 use zeroize::Zeroizing;
 
-use shelf::{Shelf, Visits};
+use shelf::{Left, Shelf, Visits};
 
 use super::ends::{Ends, Moment};
 use super::proofs::{Proof, Proofs};
@@ -165,6 +165,7 @@ type Name = [u8; 32];
 struct State {
     visits: Visits,
     sessions: Shelf<Session>,
+    left: Left,
 }
 
 impl State {
@@ -202,6 +203,7 @@ impl Sessions {
         let state = State {
             visits: Visits::new(bounds.visit_idle, bounds.absolute, bounds.visits),
             sessions: Shelf::new(bounds.idle, bounds.absolute, bounds.sessions),
+            left: Left::default(),
         };
         Ok(Self {
             bounds,
@@ -252,9 +254,17 @@ impl Sessions {
         let fresh = new_seat()?;
         let (token, name) = draw()?;
         let mut state = self.state();
-        // In one step: of two requests with one token, one has its seat.
-        let left = name_of(before).and_then(|before| state.leave(&before, now));
-        let (seat, left) = left.unwrap_or((fresh, None));
+        // In one step: of two requests with one token, one is its visit. The other has the seat.
+        let (seat, left) = match name_of(before) {
+            Some(before) => match state.leave(&before, now) {
+                Some((seat, visit)) => {
+                    state.left.add(before, seat, now);
+                    (seat, visit)
+                }
+                None => (state.left.seat(&before, now).unwrap_or(fresh), None),
+            },
+            None => (fresh, None),
+        };
         if let Some(left) = left.filter(|left| left.code_asked) {
             let both = visit.address.as_ref().zip(left.address.as_ref());
             visit.code_asked |= both.is_some_and(|(one, other)| same_mailbox(one, other));

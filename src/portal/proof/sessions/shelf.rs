@@ -3,7 +3,7 @@
 //! Where there is no room, the one that was idle longest goes. Invariant: visits that wait for a
 //! code stand apart ([`Visits`]), so that those that have merely begun never displace one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use super::{Challenge, Name, Seat, Visit};
@@ -86,6 +86,43 @@ impl<T> Shelf<T> {
         kept.used = kept.used.max(now);
         self.by_use.insert((kept.used, *name));
         Some(kept)
+    }
+}
+
+/// The seats of tokens that were replaced a moment ago. A browser that presses a button twice drops
+/// the answer to the first request, with the new token in it: by the old one it is known again, and
+/// a code that the first request had mailed is good in it.
+#[derive(Default)]
+pub(super) struct Left {
+    seats: HashMap<Name, Seat>,
+    by_time: VecDeque<(Timestamp, Name)>,
+}
+
+impl Left {
+    /// Replaced tokens that are remembered.
+    const BOUND: usize = 10_000;
+    /// How long: as long as somebody waits before pressing once more.
+    const LIFE: Duration = Duration::from_secs(60);
+
+    pub(super) fn add(&mut self, name: Name, seat: Seat, now: Timestamp) {
+        self.forget(now, Self::BOUND - 1);
+        if self.seats.insert(name, seat).is_none() {
+            self.by_time.push_back((now, name));
+        }
+    }
+
+    pub(super) fn seat(&mut self, name: &Name, now: Timestamp) -> Option<Seat> {
+        self.forget(now, Self::BOUND);
+        self.seats.get(name).copied()
+    }
+
+    fn forget(&mut self, now: Timestamp, most: usize) {
+        while let Some((left, name)) = self.by_time.front().copied()
+            && (self.by_time.len() > most || now.since(left) >= Self::LIFE)
+        {
+            self.by_time.pop_front();
+            self.seats.remove(&name);
+        }
     }
 }
 

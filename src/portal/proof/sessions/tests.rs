@@ -276,7 +276,8 @@ fn a_flood_of_visits_ends_none_that_waits_for_a_code() {
     assert!(sessions.find(first.expose(), later).is_none());
     let again = sessions.begin_after(first.expose(), visit(), later);
     let again = again.unwrap();
-    assert_ne!(sessions.seat(again.expose(), later), Some(seat));
+    // It is the same browser, but only one of them waits.
+    assert_eq!(sessions.seat(again.expose(), later), Some(seat));
     flood(60_001);
     assert_eq!(sessions.seat(second.expose(), later), Some(seat));
     assert!(sessions.find(again.expose(), later).is_none());
@@ -297,6 +298,42 @@ fn a_flood_of_visits_ends_none_that_waits_for_a_code() {
         assert!(sessions.asked(waits.expose(), now));
     }
     assert!(sessions.counts().0 <= 200);
+}
+
+#[test]
+fn a_button_pressed_twice_is_one_browser_for_a_minute() {
+    let sessions = sessions();
+    let first = sessions.begin(Visit::default(), NOW).unwrap();
+    let seat = sessions.seat(first.expose(), NOW).unwrap();
+    let begin = |seconds| {
+        let now = NOW + Duration::from_secs(seconds);
+        let token = sessions.begin_after(first.expose(), Visit::default(), now);
+        sessions.seat(token.unwrap().expose(), now).unwrap()
+    };
+    assert_eq!([begin(1), begin(2), begin(60)], [seat; 3]);
+    assert_ne!(begin(61), seat);
+}
+
+#[test]
+fn tokens_of_a_moment_ago_are_bounded() {
+    let sessions = sessions();
+    let replaced = |milli: u64| {
+        let now = NOW + Duration::from_millis(milli);
+        let first = sessions.begin(Visit::default(), now).unwrap();
+        let seat = sessions.seat(first.expose(), now).unwrap();
+        let next = sessions.begin_after(first.expose(), Visit::default(), now);
+        drop(next.unwrap());
+        (first, seat)
+    };
+    let made: Vec<_> = (0..10_001).map(|milli| replaced(milli)).collect();
+    let later = NOW + Duration::from_millis(10_001);
+    let known = |at: usize| {
+        let token = sessions.begin_after(made[at].0.expose(), Visit::default(), later);
+        sessions.seat(token.unwrap().expose(), later) == Some(made[at].1)
+    };
+    assert!(known(10_000));
+    assert!(known(1));
+    assert!(!known(0));
 }
 
 /// D30.
