@@ -131,6 +131,16 @@ pub struct SaysPage<'a> {
     pub ways: Vec<Way>,
 }
 
+impl SaysPage<'_> {
+    /// The text above the ways: they are others only where there is one before them.
+    pub const fn ways_title(&self) -> &'static str {
+        match self.main_way {
+            Some(_) => "ways.title",
+            None => "ways.next",
+        }
+    }
+}
+
 /// A passkey is used or made: the only pages with a script.
 #[derive(Template)]
 #[template(path = "portal/passkey.html")]
