@@ -107,6 +107,8 @@ pub struct Pins {
     left: AtomicU64,
     /// Whether the owner has pinned what it read at start: before that, everything may live.
     complete: AtomicBool,
+    /// Whether the keeper is to look already: however often it is asked for, it looks once.
+    looks: AtomicBool,
     keeper: Sender<Job>,
 }
 
@@ -122,6 +124,7 @@ impl Pins {
             counts: Mutex::default(),
             left: AtomicU64::new(0),
             complete: AtomicBool::new(false),
+            looks: AtomicBool::new(false),
             keeper,
         })
     }
@@ -156,7 +159,9 @@ impl Pins {
 
     /// Has the keeper look again whether the oldest segment may go.
     pub fn look_again(&self) {
-        self.ask(Job::Collect);
+        if !self.looks.swap(true, Ordering::AcqRel) {
+            self.ask(Job::Collect);
+        }
     }
 
     /// Runs `chore` on the keeper's thread; not at all once the journal is closed.
@@ -167,14 +172,14 @@ impl Pins {
     /// The writer goes on in `segment` and has published all that lies before.
     pub(super) fn left_for(&self, segment: u64) {
         if self.left.swap(segment, Ordering::AcqRel) != segment {
-            self.ask(Job::Collect);
+            self.look_again();
         }
     }
 
     /// Everything that lives is pinned from now on: the rest may go.
     pub(super) fn completed(&self) {
         self.complete.store(true, Ordering::Release);
-        self.ask(Job::Collect);
+        self.look_again();
     }
 
     /// Segments below this one may go unless they are pinned.
@@ -232,7 +237,7 @@ impl Drop for Pin {
         }
         drop(counts);
         if changed {
-            self.pins.ask(Job::Collect);
+            self.pins.look_again();
         }
     }
 }
@@ -411,8 +416,11 @@ impl Keeper {
             match job {
                 Job::Prepare => self.prepare(),
                 Job::Collect => {
-                    self.collect();
-                    self.prepare(); // what was missing for want of room may fit now
+                    self.pins.looks.store(false, Ordering::Release);
+                    // What was missing for want of room may fit once something is gone.
+                    if self.collect() || self.slot.is_wanting() {
+                        self.prepare();
+                    }
                 }
                 Job::Chore(chore) => chore(),
                 Job::Stop => break,
@@ -436,7 +444,9 @@ impl Keeper {
         }
     }
 
-    fn collect(&mut self) {
+    /// Whether any segment was removed.
+    fn collect(&mut self) -> bool {
+        let mut removed = false;
         while let Some(oldest) = self.segments.first().copied() {
             let left = self.pins.left();
             if oldest >= left {
@@ -461,7 +471,9 @@ impl Keeper {
                 tracing::warn!(error = %Chain(&error), "cannot remove a segment of the spool");
                 break;
             }
+            removed = true;
         }
+        removed
     }
 
     /// Durable one by one and oldest first, so that no crash leaves an older one without its ends.

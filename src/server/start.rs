@@ -151,6 +151,15 @@ fn mail_socket(config: &Config) -> Option<&Path> {
     Some(&section.mail_socket)
 }
 
+/// What the flow remembers in tables.
+fn remembered(tables: &Tables) -> Result<(Contacts, Withdrawals, News), StartError> {
+    Ok((
+        Contacts::open(tables)?,
+        Withdrawals::open(tables)?,
+        News::open(tables)?,
+    ))
+}
+
 pub(super) async fn start(
     config: Config,
     credentials: Credentials,
@@ -162,9 +171,7 @@ pub(super) async fn start(
     let (spool, recovery) = open_spool(&config, &credentials, clock).await?;
     tell_recovery(&recovery.report);
     let tables = Tables::open(spool.journal())?;
-    let contacts = Contacts::open(&tables)?;
-    let withdrawals = Withdrawals::open(&tables)?;
-    let news = News::open(&tables)?;
+    let (contacts, withdrawals, news) = remembered(&tables)?;
     let tickets = Tickets::open(&tables)?;
     let certificates = Certificates::open(&tables, rebuilt.directory)?;
     let decisions = open_decisions(&config, &credentials, clock).await?;

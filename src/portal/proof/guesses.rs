@@ -408,12 +408,10 @@ fn by_network(guess: &Guess<'_>) -> [Vec<u8>; 2] {
 }
 
 fn counted<'a>(guess: &'a Guess<'_>, [network, wide]: &'a [Vec<u8>; 2]) -> Vec<Counted<'a>> {
-    if guess.kind.is_bound() {
+    if guess.kind.is_bound() || guess.by_holder() {
+        // Others in the same network use up nothing of it. What a name has for a day stands in its
+        // row.
         return Vec::new();
-    }
-    if guess.by_holder() {
-        // Others in the same network cannot use up what its name has there.
-        return of_network(&guess.network);
     }
     let day = Duration::from_secs(DAY_SECS);
     let limit = Limit::new(guess.kind.allowance().network, day);

@@ -397,9 +397,10 @@ impl Sessions {
     /// Ends every session of a mailbox, however its address was written, but that of `except`: its
     /// factors have changed. What is shown from then on counts from the moment that is returned.
     pub fn end_all(&self, address: &Address, except: Option<&str>) -> Moment {
-        let ended = self.ends.end(address);
         let except = except.and_then(name_of);
+        // Under the lock, so that nobody finds a session after its end and before it is gone.
         let mut state = self.state();
+        let ended = self.ends.end(address);
         let of_address = state.sessions.kept.iter();
         let names: Vec<Name> = of_address
             .filter(|(name, kept)| {

@@ -257,6 +257,34 @@ async fn a_full_volume_is_survived_for_as_long_as_segments_are_ready() {
 }
 
 #[tokio::test]
+async fn what_ends_on_a_full_volume_does_not_try_to_fill_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, knobs) = open_knobs(directory.path());
+    let id = spool.next_id();
+    spool
+        .commit(vec![accept(id, 1, body(1, 50_000))])
+        .await
+        .unwrap();
+    keeper_rests(&spool).await;
+    knobs.refuse_new.store(true, Ordering::SeqCst);
+    // One of the prepared files is used up, so that there is one to make.
+    let refused = || knobs.refused.load(Ordering::SeqCst);
+    while refused() == 0 {
+        let id = spool.next_id();
+        let kept = accept(id, 1, body(1, 50_000));
+        spool.commit(vec![kept]).await.unwrap();
+        keeper_rests(&spool).await;
+    }
+    let before = refused();
+    for _ in 0..100 {
+        spool.journal().pins().look_again();
+        keeper_rests(&spool).await;
+    }
+    assert_eq!(refused(), before);
+    spool.close().await;
+}
+
+#[tokio::test]
 async fn the_queue_is_bounded_and_gives_its_room_back() {
     let directory = tempfile::tempdir().unwrap();
     let (spool, _) = open(directory.path());

@@ -161,6 +161,8 @@ pub(super) struct Knobs {
     pub(super) fail_write: AtomicBool,
     /// No file can be made: the volume is full.
     pub(super) refuse_new: AtomicBool,
+    /// Files that were refused.
+    pub(super) refused: AtomicU64,
     pub(super) available: AtomicU64,
 }
 
@@ -180,6 +182,7 @@ impl Disk for TestDisk {
     }
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn DiskFile>> {
         if how == Open::Create && self.0.refuse_new.load(Ordering::SeqCst) {
+            self.0.refused.fetch_add(1, Ordering::SeqCst);
             return Err(io::ErrorKind::StorageFull.into());
         }
         let file = OsDisk.open(path, how)?;

@@ -65,8 +65,9 @@ const WRITING_TO_DOMAIN: [(&str, Limit); 2] = [
     ("writing/domain/day", Limit::new(60, DAY)),
 ];
 /// Of a domain's, for one network; of IPv6 the /48. A provider's domain is shared by very many who
-/// write: whoever makes up names there must not have what is theirs.
-const WRITING_TO_DOMAIN_BY_NETWORK: Limit = Limit::new(3, DAY);
+/// write: whoever makes up names there must not have what is theirs. Names that were proved from a
+/// network do not count there, so that an office is not stopped by how many it is.
+const WRITING_TO_DOMAIN_BY_NETWORK: Limit = Limit::new(6, DAY);
 /// Outsiders' codes from one network.
 const WRITING_BY_NETWORK: [(&str, Limit); 2] = [
     ("writing/network/hour", Limit::new(5, HOUR)),
@@ -131,15 +132,17 @@ impl Desk {
         let domain = mailbox.rsplit_once('@').map_or("", |(_, domain)| domain);
         let widest = network.wide().unwrap_or_else(|| network.as_bytes());
         let share = joined(widest, domain.as_bytes());
-        if writes {
+        if writes && !self.guesses.is_known(&mailbox, network) {
             counted.push(one(
                 "writing/domain/share",
                 share.as_slice(),
                 WRITING_TO_DOMAIN_BY_NETWORK,
             ));
             let to = WRITING_TO_DOMAIN.map(|(scope, limit)| one(scope, domain.as_bytes(), limit));
-            let by = WRITING_BY_NETWORK.map(|it| one(it.0, network.as_bytes(), it.1));
             counted.extend(to);
+        }
+        if writes {
+            let by = WRITING_BY_NETWORK.map(|it| one(it.0, network.as_bytes(), it.1));
             counted.extend(by);
             if let Some(wide) = network.wide() {
                 counted.extend(WRITING_BY_NETWORK.map(|(scope, limit)| one(scope, wide, limit)));

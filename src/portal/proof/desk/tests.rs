@@ -205,9 +205,43 @@ async fn one_network_has_a_small_part_of_a_domain() {
         }
         tokio::time::advance(HOUR).await;
     }
-    assert_eq!(sent, 6);
+    assert_eq!(sent, 12);
     let others: usize = (0..14).map(|it| mails(9000 + it, from(100 + it))).sum();
     assert_eq!(others, 14);
+}
+
+/// An office behind one address: who typed a right code there is served again.
+#[tokio::test(start_paused = true)]
+async fn an_office_is_not_stopped_by_how_many_it_is() {
+    let home = home();
+    let desk = desk(&home);
+    let ask = |name: u32| {
+        let mut seat = [0; 16];
+        seat[..4].copy_from_slice(&name.to_be_bytes());
+        let address: Address = format!("jo{name}@insurer.example").parse().unwrap();
+        let caller = Caller {
+            client: from(1),
+            seat,
+        };
+        let asked = desk.ask_mailbox(&address, Asked::ByWriting, true, caller);
+        (address, caller, asked.unwrap())
+    };
+    for name in 0..5 {
+        let (address, caller, asked) = ask(name);
+        let issued = asked.unwrap().unwrap();
+        desk.codes.arrived(issued.ticket);
+        let tried = desk.try_mailbox(&address, true, issued.code.expose(), caller);
+        assert_eq!(tried.await.unwrap(), Tried::Right(Proof::Mailbox));
+    }
+    tokio::time::advance(2 * HOUR).await;
+    // As often again as a stranger's network has in a day.
+    for name in 0..5 {
+        assert!(ask(name).2.is_ok(), "{name}");
+    }
+    tokio::time::advance(2 * HOUR).await;
+    // One of six has come back meanwhile.
+    let newcomers = [100, 101, 102].map(|name| ask(name).2.is_ok());
+    assert_eq!(newcomers, [true, true, false]);
 }
 
 /// D24: asking for nobody is throttled as asking for somebody is, and mails nothing.
@@ -315,6 +349,12 @@ async fn strangers_do_not_lock_a_password_behind_the_mailbox() {
     let code = mailed(&desk, by(1));
     let right = desk.try_mailbox(&jo(), true, &code, by(1)).await.unwrap();
     assert_eq!(right, Tried::Right(Proof::Mailbox));
+    // Somebody in the owner's network tries what they can.
+    let mut refused = false;
+    for _ in 0..500 {
+        refused |= desk.guesses.aimless(Network::of(from(1)), NOW).is_err();
+    }
+    assert!(refused);
     // From where the code was typed, from anywhere else, and from where a stranger guessed.
     for number in [1, 2, 100] {
         let by = Trying {

@@ -325,7 +325,7 @@ fn tokens_of_a_moment_ago_are_bounded() {
         drop(next.unwrap());
         (first, seat)
     };
-    let made: Vec<_> = (0..10_001).map(|milli| replaced(milli)).collect();
+    let made: Vec<_> = (0..10_001).map(replaced).collect();
     let later = NOW + Duration::from_millis(10_001);
     let known = |at: usize| {
         let token = sessions.begin_after(made[at].0.expose(), Visit::default(), later);
