@@ -6,8 +6,9 @@
 //! row is written over, and the last word counts. One between the telling and the row's deletion
 //! has the same told twice, which changes nothing.
 //!
-//! The portal may know a reply's name later than we know its end. It refuses for now then, and other
-//! news need not wait for that: what failed is passed over until the next round.
+//! The portal may know a reply's name later than we know its end. It keeps the end until then. Where
+//! it refuses something for now, other news need not wait for that: it is passed over until the next
+//! round.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -116,8 +116,7 @@ impl Connection<'_> {
     async fn respond(&mut self, request: ToPortal) -> Result<(), Ended> {
         let Resources { store, hears } = self.resources;
         let refusal = |error: StoreError| {
-            let early = matches!(error, StoreError::Early); // it will be known in a moment
-            if !early && matches!(error.code(), Code::Temporary | Code::Stopping) {
+            if matches!(error.code(), Code::Temporary | Code::Stopping) {
                 tracing::warn!(%error, "the portal cannot do what it was asked");
             }
             error.refusal()

@@ -80,6 +80,11 @@ impl Shared {
             self.show(&record); // it was changed in the meantime
             return Ok(());
         }
+        if record.is_live() && now >= record.expires {
+            // Before anything else that is due: there may be no room for news, and no key outlives
+            // its time for that.
+            return self.expire(record, now).await;
+        }
         match chore {
             Chore::Tell => {
                 if !record.is_live() {

@@ -89,9 +89,6 @@ pub enum StoreError {
     /// The line took it back while it arrived, or it ended then.
     #[error("the message was taken back while it arrived")]
     Overtaken,
-    /// News of a reply whose name is not known yet.
-    #[error("it is not known yet which reply that was")]
-    Early,
     /// Too much is being read at once.
     #[error("the portal is busy")]
     Busy,
@@ -146,7 +143,6 @@ impl StoreError {
             | Self::MailboxFull
             | Self::Backlog
             | Self::Overtaken
-            | Self::Early
             | Self::Busy
             | Self::Secret => Code::Temporary,
         }

@@ -32,6 +32,7 @@
 //! | reply, taken by the line, before the row says so | waiting row | sent again under the same ticket: the same reply |
 //! | reply, row says sent | sent row, slot, file | slot overwritten, file removed |
 //! | reply, the line says what became of it | sent row | the line says it again: it had no answer |
+//! | reply, the line says that it failed before its answer is noted | waiting row, the end under the line's id | sent again under the same ticket, and marked as failed |
 //! | slot torn while written | wrong sum | overwritten: nothing that was answered is in it |
 //!
 //! A live row without its key or file is damage: it is told in [`Found`], stays listed, and opens
@@ -41,6 +42,7 @@ mod chores;
 mod content;
 mod depositing;
 mod ending;
+mod ends;
 mod error;
 mod failing;
 mod index;

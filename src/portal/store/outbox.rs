@@ -98,7 +98,7 @@ impl Outbox {
         })
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Lane, BTreeSet<u64>>> {
+    pub(super) fn waiting(&self) -> MutexGuard<'_, HashMap<Lane, BTreeSet<u64>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

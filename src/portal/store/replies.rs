@@ -17,6 +17,7 @@ use crate::mail::{Address, Final, Level, MessageId, Reference, Timestamp};
 use crate::proto::link::{Happening, Reply, Travelled};
 use crate::tables::{Table, Tables};
 
+use super::ends::{Ends, MAX_ENDS};
 use super::outbox::{Lane, Owed};
 use super::shared::{Shared, blocking, to_the_end};
 use super::slots::Slot;
@@ -98,6 +99,7 @@ struct Sets {
 pub(super) struct Replies {
     table: Table<Row>,
     sets: Mutex<Sets>,
+    pub(super) ends: Ends,
     /// For whoever changes a row that is there.
     changing: AsyncMutex<()>,
 }
@@ -109,6 +111,7 @@ impl Replies {
         let replies = Self {
             table,
             sets: Mutex::default(),
+            ends: Ends::open(tables)?,
             changing: AsyncMutex::default(),
         };
         for (_, row) in replies.table.rows()? {
@@ -297,8 +300,8 @@ impl Store {
         to_the_end(taken).await
     }
 
-    /// How a mail of ours ended. Whether it was a reply. An error where it may be one that the line
-    /// has taken and we do not know yet: the line then tells it again.
+    /// How a mail of ours ended; durable when this returns whether it was a reply. One that the line
+    /// has taken while we do not know it yet takes its end up when we do.
     pub async fn reply_travelled(&self, travelled: &Travelled) -> Result<bool, StoreError> {
         let shared = Arc::clone(&self.shared);
         let (id, reply) = (travelled.queue_id, travelled.reply);
@@ -415,7 +418,11 @@ impl Shared {
         let changing = self.replies.changing.lock().await;
         let mut row = self.replies.get(ticket)?.ok_or(StoreError::Unknown)?;
         if row.state == ReplyState::Waiting {
-            row.state = state;
+            let has_failed = id.map_or(Ok(false), |id| self.replies.ends.has_failed(id))?;
+            row.state = match has_failed {
+                true => ReplyState::Failed,
+                false => state,
+            };
             row.queue_id = id;
         }
         match row.answers {
@@ -423,8 +430,22 @@ impl Shared {
             // Nobody can ask for it any more.
             None => self.replies.delete(&row).await?,
         }
+        let tidied = self.forget_ends(id).await;
         drop(changing);
-        self.shred(row.name, row.slot).await
+        self.shred(row.name, row.slot).await?;
+        tidied
+    }
+
+    /// A reply waits no longer, or is called `id` from now on.
+    async fn forget_ends(&self, id: Option<MessageId>) -> Result<(), StoreError> {
+        let ends = &self.replies.ends;
+        if self.replies.sets().waiting.is_empty() {
+            return ends.clear().await;
+        }
+        match id {
+            Some(id) => ends.forget(id).await,
+            None => Ok(()),
+        }
     }
 
     async fn reply_travelled(
@@ -439,12 +460,13 @@ impl Shared {
             (sets.by_message.get(&id).copied(), !sets.waiting.is_empty())
         };
         let Some(ticket) = ticket else {
-            return match reply && waiting {
-                // One of those may be it: the line has it, and its answer is not noted yet.
-                true => Err(StoreError::Early),
-                // Its row is gone, and nobody can ask for it any more; or it is none.
-                false => Ok(reply),
-            };
+            // Its row is gone, and nobody can ask for it any more; or it is none. Or it is one of
+            // those that wait: the line has it, and its answer is not noted yet.
+            if reply && waiting {
+                self.failing.check()?;
+                self.replies.ends.note(id, state, MAX_ENDS).await?;
+            }
+            return Ok(reply);
         };
         if let Some(mut row) = self.replies.get(ticket)?.filter(|row| row.state != state) {
             self.failing.check()?;

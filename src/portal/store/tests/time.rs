@@ -182,3 +182,52 @@ async fn what_is_not_true_any_more_is_not_owed_any_more() {
     ];
     assert_eq!(told, expected);
 }
+
+#[tokio::test]
+async fn no_key_outlives_its_time_because_too_much_is_owed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    for number in 1..=2 {
+        leave(&store, deposit(number, 100)).await.unwrap();
+    }
+    let full = |full: bool| {
+        let mut waiting = store.shared.outbox.waiting();
+        let events = waiting.entry(Lane::Events).or_default();
+        match full {
+            true => events.extend(1..=MAX_OWED as u64),
+            false => events.clear(),
+        }
+    };
+    full(true);
+    let hour = Duration::from_secs(3600);
+    let shortened = store.extend(reference(1), START + 2 * hour, true, by("ann"));
+    assert!(shortened.await.unwrap().changed);
+    // The news of the order is due and cannot be owed; nor can, later, reminder and report.
+    at(&store, START + hour).await;
+    assert_eq!((store.len(), store.shared.slots.in_use()), (2, 2));
+    at(&store, START + 3 * hour).await;
+    assert_eq!((store.len(), store.shared.slots.in_use()), (1, 1));
+    for days in [8, 9, 30] {
+        at(&store, START + days * DAY).await;
+    }
+    assert_eq!((store.len(), store.shared.slots.in_use()), (0, 0));
+    assert_eq!(contents(directory.path()), 0);
+    let state = |number| store.record(&reference(number)).unwrap().state;
+    assert_eq!([1, 2].map(state), [DepositState::Expired; 2]);
+
+    // When there is room again, all of it is told, in order.
+    full(false);
+    at(&store, START + 31 * DAY).await;
+    let mut told: Vec<_> = (events(&store).await.iter())
+        .map(|event| (event.queue_id.unwrap().get(), event.event))
+        .collect();
+    told.sort_by_key(|(id, _)| *id);
+    let expected = [
+        (1, Happening::Extended),
+        (1, Happening::PortalExpired),
+        (2, Happening::PortalExpired),
+    ];
+    assert_eq!(told, expected);
+    let unread = Some(ReportKind::ExpiredUnread);
+    assert_eq!(mails(&store).await, [unread, unread]);
+}
