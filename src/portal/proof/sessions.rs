@@ -13,6 +13,7 @@
 //! - A token against forged requests is bound to the token of the session, and compared in
 //!   constant time.
 
+mod csrf;
 mod shelf;
 
 use std::fmt;
@@ -21,10 +22,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
-use ring::{digest, hmac};
+use ring::digest;
 use zeroize::Zeroizing;
 
+use csrf::Csrf;
 use shelf::{Left, Shelf, Visits};
 
 use super::ends::{Ends, Moment};
@@ -131,6 +132,10 @@ pub struct Session {
     pub mailbox_shown: Option<Timestamp>,
     /// An authenticator app that is being set up, and not confirmed yet.
     pub new_totp: Option<TotpSecret>,
+    /// How often new recovery codes were asked for.
+    pub codes_wanted: u32,
+    /// When the other sessions of its mailbox were ended last, and this one was not.
+    spared: Option<Moment>,
 }
 
 impl Session {
@@ -183,7 +188,7 @@ impl State {
 /// Visits and sessions.
 pub struct Sessions {
     bounds: Bounds,
-    csrf: hmac::Key,
+    csrf: Csrf,
     ends: Arc<Ends>,
     state: Mutex<State>,
 }
@@ -198,8 +203,6 @@ impl fmt::Debug for Sessions {
 impl Sessions {
     /// None yet.
     pub fn new(bounds: Bounds) -> Result<Self, ProofError> {
-        let csrf = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| ProofError::Random)?;
         let state = State {
             visits: Visits::new(bounds.visit_idle, bounds.absolute, bounds.visits),
             sessions: Shelf::new(bounds.idle, bounds.absolute, bounds.sessions),
@@ -207,7 +210,7 @@ impl Sessions {
         };
         Ok(Self {
             bounds,
-            csrf,
+            csrf: Csrf::new()?,
             ends: Arc::default(),
             state: Mutex::new(state),
         })
@@ -240,18 +243,22 @@ impl Sessions {
 
     /// Begins a visit.
     pub fn begin(&self, visit: Visit, now: Timestamp) -> Result<Token, ProofError> {
-        self.begin_after("", visit, now)
+        self.begin_after(("", ""), visit, now)
     }
 
     /// Begins a visit in the place of what a token stood for; the browser keeps its seat, and for
-    /// the same mailbox it goes on waiting for a code.
+    /// the same mailbox it goes on waiting for a code. Where there was no token, what stood in the
+    /// form against forged requests says which browser it is.
     pub fn begin_after(
         &self,
-        before: &str,
+        (before, form): (&str, &str),
         mut visit: Visit,
         now: Timestamp,
     ) -> Result<Token, ProofError> {
-        let fresh = new_seat()?;
+        let fresh = match self.csrf.seat(form) {
+            Some(seat) => seat,
+            None => new_seat()?,
+        };
         let (token, name) = draw()?;
         let mut state = self.state();
         // In one step: of two requests with one token, one is its visit. The other has the seat.
@@ -414,6 +421,31 @@ impl Sessions {
         ended
     }
 
+    /// Ends the others of a mailbox as [`Self::end_all`] does. What this one has shown still counts,
+    /// for a request of its own that was under way as well: see [`Self::spared`].
+    pub fn end_others(&self, address: &Address, token: &str) {
+        let ended = self.end_all(address, Some(token));
+        let Some(name) = name_of(token) else {
+            return;
+        };
+        let mut state = self.state();
+        if let Some(kept) = state.sessions.kept.get_mut(&name)
+            && same_mailbox(&kept.value.address, address)
+        {
+            kept.value.spared = Some(ended);
+        }
+    }
+
+    /// A session as it was when it was spared last: what has ended it since ends it still. `None`
+    /// where it never was, or is no more.
+    pub fn spared(&self, token: &str, now: Timestamp) -> Option<Session> {
+        let name = name_of(token)?;
+        let mut state = self.state();
+        let mut session = state.sessions.touch(&name, now)?.value.clone();
+        session.proofs.seen = Some(session.spared?);
+        Some(session)
+    }
+
     /// A new challenge for a passkey, in the place of the one before; `None` where the token stands
     /// for nothing.
     pub fn challenge(&self, token: &str, now: Timestamp) -> Result<Option<Challenge>, ProofError> {
@@ -446,17 +478,15 @@ impl Sessions {
         taken.filter(|(_, until)| now < *until).map(|(it, _)| it)
     }
 
-    /// The token against forged requests that belongs to a token: to be put in every form.
+    /// The token against forged requests that belongs to a token: to be put in every form. For a
+    /// browser that has none (`""`) a new one each time.
     pub fn csrf(&self, token: &str) -> String {
-        URL_SAFE_NO_PAD.encode(hmac::sign(&self.csrf, &csrf_message(token)))
+        self.csrf.of(token)
     }
 
     /// Whether a form has the token that belongs to its session.
     pub fn csrf_is(&self, token: &str, given: &str) -> bool {
-        let Ok(given) = URL_SAFE_NO_PAD.decode(given.as_bytes()) else {
-            return false;
-        };
-        hmac::verify(&self.csrf, &csrf_message(token), &given).is_ok()
+        self.csrf.is(token, given)
     }
 }
 
@@ -477,14 +507,10 @@ impl Session {
             again: None,
             mailbox_shown: None,
             new_totp: None,
+            codes_wanted: 0,
+            spared: None,
         }
     }
-}
-
-fn csrf_message(token: &str) -> Vec<u8> {
-    let mut message = b"csrf\0".to_vec();
-    message.extend_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-    message
 }
 
 fn new_seat() -> Result<Seat, ProofError> {

@@ -19,7 +19,9 @@ use crate::mail::{Address, Language};
 use crate::portal::http::{Answer, Status};
 use crate::portal::proof::passwords::MIN_CHARS;
 use crate::portal::proof::totp::TotpSecret;
-use crate::portal::proof::{AccountError, Proof, ProofError, Removed, Step};
+use crate::portal::proof::{
+    AccountError, Proof, ProofError, RecoveryCodes, Removed, Session, Step,
+};
 
 /// Characters of a key that stand together.
 const GROUP: usize = 4;
@@ -211,7 +213,7 @@ async fn totp(visitor: &Visitor<'_>) -> Answer {
         };
         let (sessions, now) = (&visitor.portal.desk.sessions, visitor.portal.now());
         let kept = secret.clone();
-        let keep = move |session: &mut crate::portal::proof::Session| {
+        let keep = move |session: &mut Session| {
             session.new_totp = Some(kept);
         };
         sessions.change_session(visitor.token(), keep, now);
@@ -298,14 +300,19 @@ async fn recovery(visitor: &Visitor<'_>) -> Answer {
         danger: false,
         action: "/account/recovery".to_owned(),
     };
+    let (mut wanted, now) = (0, visitor.portal.now());
+    let want = |session: &mut Session| {
+        session.codes_wanted = session.codes_wanted.wrapping_add(1);
+        wanted = session.codes_wanted;
+    };
+    let sessions = &visitor.portal.desk.sessions;
+    sessions.change_session(visitor.token(), want, now);
     if let Err(answer) = again::shown(visitor, &deed).await {
         return *answer;
     }
-    let (desk, now) = (&visitor.portal.desk, visitor.portal.now());
-    let (address, proofs) = (&session.address, &session.proofs);
-    match desk.accounts.new_recovery_codes(address, proofs, now).await {
+    let made = recovery_codes(visitor, session, wanted).await;
+    match made {
         Ok(codes) => {
-            desk.sessions.end_all(address, Some(visitor.token()));
             let page = CodesPage {
                 s: visitor.shell(),
                 codes: codes.expose().map(str::to_owned).collect(),
@@ -314,6 +321,34 @@ async fn recovery(visitor: &Visitor<'_>) -> Answer {
         }
         Err(AccountError::NotAllowed) => visitor.stronger(),
         Err(error) => visitor.account_failed(&error),
+    }
+}
+
+/// Makes them, and ends other sessions. Where the button was pressed twice, the codes of the last
+/// press are those that are seen: it makes them in the place of those that nobody saw, and one that
+/// comes after it makes none.
+async fn recovery_codes(
+    visitor: &Visitor<'_>,
+    session: &Session,
+    wanted: u32,
+) -> Result<RecoveryCodes, AccountError> {
+    let (desk, now) = (&visitor.portal.desk, visitor.portal.now());
+    let (sessions, token) = (&desk.sessions, visitor.token());
+    let make = |proofs| {
+        let ending = || sessions.end_others(&session.address, token);
+        let accounts = &desk.accounts;
+        async move {
+            let made = accounts.new_recovery_codes(&session.address, &proofs, now, ending);
+            made.await
+        }
+    };
+    let made = make(session.proofs.clone()).await;
+    let Err(AccountError::Proof(ProofError::Ended)) = made else {
+        return made;
+    };
+    match sessions.spared(token, now) {
+        Some(spared) if spared.codes_wanted == wanted => make(spared.proofs).await,
+        _ => made,
     }
 }
 

@@ -137,7 +137,7 @@ fn send(visitor: &Visitor<'_>) -> Answer {
     };
     let portal = visitor.portal;
     let target = visitor.target();
-    let writes = visitor.visit().is_some_and(|visit| visit.writes);
+    let writes = visitor.writes();
     let asked = match target {
         Some(_) => Asked::ByReference,
         None if writes => Asked::ByWriting,
@@ -220,7 +220,7 @@ async fn code(visitor: &Visitor<'_>) -> Answer {
     let Some(typed) = digits(visitor.field("code")) else {
         return again("code.malformed");
     };
-    let writes = visitor.visit().is_some_and(|visit| visit.writes);
+    let writes = visitor.writes();
     let exists = writes || visitor.portal.knows(address);
     let desk = &visitor.portal.desk;
     let Some(caller) = visitor.caller(visitor.token()) else {

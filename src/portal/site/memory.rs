@@ -11,7 +11,6 @@ use super::sent::Sent;
 use super::threads::Threads;
 
 /// What is remembered.
-#[derive(Default)]
 pub struct Memory {
     /// How opened messages are tied together, as far as they were opened since the start.
     pub(super) threads: Mutex<Threads>,
@@ -21,4 +20,18 @@ pub struct Memory {
     pub(super) once: Once,
     /// What is being sent to clients.
     pub(super) sending: Sending,
+    /// Which of that are forms with what was typed, which must not be lost for want of room.
+    pub(super) forms: Sending,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            threads: Mutex::default(),
+            sent: Sent::default(),
+            once: Once::default(),
+            sending: Sending::new(),
+            forms: Sending::of_forms(),
+        }
+    }
 }

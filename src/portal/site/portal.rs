@@ -134,8 +134,9 @@ impl Portal {
             return visitor.error(Status::NOT_FOUND);
         };
         // Pages that anybody asks for without a cookie have forms too: where they come from was
-        // looked at before; what is bound to a browser is bound from the first cookie on.
-        if visitor.posts() && !visitor.is_ours() {
+        // looked at before; what is bound to a browser is bound from the first cookie on. Where
+        // nothing is lost by it, such a form is drawn again.
+        if visitor.posts() && !visitor.is_ours() && !draws_again(row.page) {
             return match (row.needs, &visitor.found) {
                 (Needs::Nothing, _) | (_, Some(_)) => visitor.error(Status::FORBIDDEN),
                 (_, None) => visitor.over(row),
@@ -195,6 +196,17 @@ impl Portal {
             },
         }
     }
+}
+
+/// Pages that know for themselves what to do with a form that is none of this browser's: they do
+/// nothing of what it says, draw it again with what was typed, or lead to where it stands. It is not
+/// always forged: a button that was pressed twice, and another tab in which somebody signed in, send
+/// such forms.
+const fn draws_again(page: Page) -> bool {
+    matches!(
+        page,
+        Page::Start | Page::Waits | Page::WaitsWay | Page::Write | Page::Reply
+    )
 }
 
 /// A mailbox's address as a sender or its owner wrote it: mail of ours goes there, and never to
@@ -274,6 +286,12 @@ impl Visitor<'_> {
     /// A page.
     pub fn page(&self, status: Status, page: impl Template) -> Answer {
         self.page_in(status, page, self.claim())
+    }
+
+    /// A form with what was typed into it: what is sent otherwise takes none of its room.
+    pub(super) fn form_page(&self, status: Status, page: impl Template) -> Answer {
+        let claim = self.portal.memory.forms.claim(self.head().client);
+        self.page_in(status, page, claim)
     }
 
     /// A page, in the room that was claimed for it.
@@ -361,14 +379,10 @@ impl Visitor<'_> {
             session.again = confirms.then_some(now).or(session.again);
         };
         sessions.change_session(token.expose(), change, now);
-        let writes = match &self.found {
-            Some(Found::Visit(visit)) => visit.writes,
-            _ => self.session().is_some_and(|session| session.writes),
-        };
         let on = match (onward, target) {
             (Some(onward), _) => self.on(onward.segments()),
             (None, Some(reference)) => self.on(&["box", &reference.to_string()]),
-            (None, None) if writes => self.on(&["write"]),
+            (None, None) if self.writes() => self.on(&["write"]),
             (None, None) => self.on(&["box"]),
         };
         on.cookie(COOKIE, token.expose())

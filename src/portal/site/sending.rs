@@ -1,5 +1,5 @@
 //! Memory for what is being sent: attachments, archives, frames and large pages that were made of
-//! a message.
+//! a message; and apart from these, forms that come back with what was typed.
 //!
 //! Apart from the memory for reading, so that a client that takes its download slowly keeps nobody
 //! from reading. Invariant: what one network holds is bounded too, by [`SHARE_OCTETS`]; whatever is
@@ -18,6 +18,10 @@ use crate::portal::http::{Counter, Slot, network};
 pub const SENDING_OCTETS: u64 = 512 * 1024 * 1024;
 /// Octets that the clients of one network are.
 pub const SHARE_OCTETS: u64 = 128 * 1024 * 1024;
+/// Octets of forms that all clients together are being sent.
+pub const FORMS_OCTETS: u64 = 64 * 1024 * 1024;
+/// Octets of forms that the clients of one network are.
+pub const FORMS_SHARE_OCTETS: u64 = 16 * 1024 * 1024;
 /// One unit of these.
 const UNIT: u64 = 64 * 1024;
 /// What is as small as an ordinary page needs no room: everybody gets it, whatever else is sent.
@@ -28,6 +32,8 @@ pub const SMALL_OCTETS: u64 = UNIT;
 pub struct Sending {
     all: Arc<Semaphore>,
     shares: Arc<Counter>,
+    /// Units of one network.
+    most: usize,
 }
 
 /// A claim on it, for what is being made for a client: nothing while that is small.
@@ -43,6 +49,7 @@ pub struct Claim {
 pub struct Room {
     units: OwnedSemaphorePermit,
     share: Slot,
+    most: usize,
 }
 
 /// Octets and the room that they take.
@@ -64,31 +71,42 @@ impl fmt::Debug for Sending {
 }
 
 /// Units that so many octets take; at least one, and no more than a network has.
-fn units(octets: u64) -> usize {
-    let most = SHARE_OCTETS / UNIT;
-    usize::try_from(octets.div_ceil(UNIT).clamp(1, most)).unwrap_or(usize::MAX)
+fn units(octets: u64, most: usize) -> usize {
+    let units = usize::try_from(octets.div_ceil(UNIT)).unwrap_or(usize::MAX);
+    units.clamp(1, most)
 }
 
 impl Sending {
     /// All of it.
     pub fn new() -> Self {
+        Self::bounded(SENDING_OCTETS, SHARE_OCTETS)
+    }
+
+    /// What is kept for forms.
+    pub fn of_forms() -> Self {
+        Self::bounded(FORMS_OCTETS, FORMS_SHARE_OCTETS)
+    }
+
+    fn bounded(all: u64, share: u64) -> Self {
         let count = |octets: u64| usize::try_from(octets / UNIT).unwrap_or(usize::MAX);
         Self {
-            all: Arc::new(Semaphore::new(count(SENDING_OCTETS))),
-            shares: Arc::new(Counter::new(count(SHARE_OCTETS))),
+            all: Arc::new(Semaphore::new(count(all))),
+            shares: Arc::new(Counter::new(count(share))),
+            most: count(share),
         }
     }
 
     /// Room for so many octets that go to a client; `None` where there is none now.
     pub fn reserve(&self, client: IpAddr, octets: u64) -> Option<Room> {
-        let wanted = units(octets);
+        let wanted = units(octets, self.most);
         let mut share = self.shares.take(network(client))?;
         if !(1..wanted).all(|_| share.grow()) {
             return None;
         }
         let many = u32::try_from(wanted).ok()?;
         let units = Arc::clone(&self.all).try_acquire_many_owned(many).ok()?;
-        Some(Room { units, share })
+        let most = self.most;
+        Some(Room { units, share, most })
     }
 
     /// A claim for a client, of nothing yet.
@@ -134,7 +152,7 @@ impl Default for Sending {
 
 impl Room {
     fn grow(&mut self, octets: u64) -> bool {
-        let more = units(octets).saturating_sub(self.units.num_permits());
+        let more = units(octets, self.most).saturating_sub(self.units.num_permits());
         let Ok(many) = u32::try_from(more) else {
             return false;
         };
@@ -153,7 +171,7 @@ impl Room {
 
     /// The octets, which keep as much of the room as they need until the last of them is sent.
     pub fn hold(mut self, octets: Bytes) -> Bytes {
-        let needed = units(octets.len() as u64);
+        let needed = units(octets.len() as u64, self.most);
         if let Some(rest) = self.units.num_permits().checked_sub(needed) {
             drop(self.units.split(rest));
             self.share.shrink(needed);

@@ -16,8 +16,8 @@ use crate::portal::http::{Answer, Status};
 use crate::portal::proof::passwords::MIN_CHARS;
 use crate::portal::proof::sessions::AGAIN;
 use crate::portal::proof::{
-    AccountError, Proof, ProofError, Step, Token, Tried, Typed, Verdict, Visit, WeakPassword,
-    judge, same_mailbox,
+    AccountError, Channel, Proof, ProofError, Step, Token, Tried, Typed, Verdict, Visit,
+    WeakPassword, judge, same_mailbox,
 };
 use crate::proto::link::{Access, Happening, PickupEvent};
 
@@ -59,10 +59,43 @@ impl Portal {
 
 impl Visitor<'_> {
     /// Begins a visit in the place of what was there, and goes on.
-    pub(super) fn begin(&self, visit: Visit, to: &[&str]) -> Answer {
+    fn begin(&self, visit: Visit, to: &[&str]) -> Answer {
         match self.begun(visit) {
             Ok(token) => self.on(to).cookie(COOKIE, token.expose()),
             Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Begins a visit of the address that was typed, and goes on. `draw` draws the form again.
+    pub(super) fn goes_by_address<'v>(
+        &'v self,
+        visit: Visit,
+        draw: impl FnOnce((Status, Shell<'v>), String) -> Answer,
+    ) -> Answer {
+        let typed = self.field("address");
+        let address = Address::parse(typed).ok();
+        let again: String = typed.chars().take(MAX_ADDRESS_CHARS).collect();
+        if !self.is_ours() {
+            // Sent twice: what it was to begin has begun.
+            let begun = self.visit().filter(|it| it.writes == visit.writes);
+            let begun = begun.filter(|it| it.reference.is_none() && it.address.is_some());
+            return match begun.is_some_and(|it| it.address == address) {
+                true => self.on(&["sign-in"]),
+                false => draw(self.outdated(), again),
+            };
+        }
+        match address {
+            Some(address) => {
+                let visit = Visit {
+                    address: Some(address),
+                    ..visit
+                };
+                self.begin(visit, &["sign-in"])
+            }
+            None => {
+                let shell = self.wrong("address", "start.problem");
+                draw((Status::UNPROCESSABLE_ENTITY, shell), again)
+            }
         }
     }
 
@@ -72,7 +105,8 @@ impl Visitor<'_> {
             ..visit
         };
         let sessions = &self.portal.desk.sessions;
-        sessions.begin_after(self.token(), visit, self.portal.now())
+        let form = self.request.field("csrf").unwrap_or_default();
+        sessions.begin_after((self.token(), form), visit, self.portal.now())
     }
 
     /// The page's surroundings with what went wrong.
@@ -208,21 +242,8 @@ fn start(visitor: &Visitor<'_>) -> Answer {
             None => visitor.page(Status::OK, forms::start(visitor.shell(), String::new())),
         };
     }
-    let typed = visitor.field("address");
-    match Address::parse(typed) {
-        Ok(address) => {
-            let visit = Visit {
-                address: Some(address),
-                ..Visit::default()
-            };
-            visitor.begin(visit, &["sign-in"])
-        }
-        Err(_) => {
-            let typed: String = typed.chars().take(MAX_ADDRESS_CHARS).collect();
-            let page = forms::start(visitor.wrong("address", "start.problem"), typed);
-            visitor.page(Status::UNPROCESSABLE_ENTITY, page)
-        }
-    }
+    let draw = |(status, shell), typed| visitor.page(status, forms::start(shell, typed));
+    visitor.goes_by_address(Visit::default(), draw)
 }
 
 /// A notice's link. GET changes nothing; what looks like a program is noted, in the background, so
@@ -231,6 +252,9 @@ fn waits(visitor: &Visitor<'_>) -> Answer {
     let Some(reference) = visitor.reference() else {
         return visitor.error(Status::NOT_FOUND);
     };
+    if visitor.posts() && !visitor.is_ours() {
+        return stale(visitor, reference);
+    }
     if visitor.posts() {
         return match visitor.begun(visitor.portal.visit_of(reference)) {
             Ok(token) => codes::mail(visitor, reference, &token),
@@ -271,7 +295,27 @@ fn way(visitor: &Visitor<'_>) -> Answer {
     else {
         return visitor.error(Status::NOT_FOUND);
     };
+    if !visitor.is_ours() {
+        return stale(visitor, reference);
+    }
     visitor.begin(visitor.portal.visit_of(reference), &["sign-in", way])
+}
+
+/// A notice's form that is not of this browser's pages any more, as after it was sent twice. Nothing
+/// is done for it: it goes on to where its code is asked for, if there is one, or to the page that
+/// the form stood on, as it is now.
+fn stale(visitor: &Visitor<'_>, reference: Reference) -> Answer {
+    let visit = visitor.visit().filter(|it| it.reference == Some(reference));
+    let waits = visit.and_then(|it| it.address.as_ref()).is_some_and(|it| {
+        let (channel, now) = (Channel::mailbox(it), visitor.portal.now());
+        let desk = &visitor.portal.desk;
+        let seat = desk.sessions.seat(visitor.token(), now);
+        seat.is_some_and(|seat| desk.codes.is_live(&channel, seat, now))
+    });
+    match waits {
+        true => visitor.on(&["sign-in", "code"]),
+        false => visitor.on(&["m", &reference.to_string()]),
+    }
 }
 
 fn choose(visitor: &Visitor<'_>) -> Answer {
@@ -491,6 +535,10 @@ async fn anew(visitor: &Visitor<'_>) -> Answer {
         Ok(()) => {
             let sessions = &visitor.portal.desk.sessions;
             sessions.end_all(address, Some(visitor.token()));
+            visitor.on(&["account", "password"])
+        }
+        // The button was pressed twice: the other press has done it, in this session, and leads on.
+        Err(AccountError::Proof(ProofError::Ended)) if visitor.is_signed_in_still() => {
             visitor.on(&["account", "password"])
         }
         Err(AccountError::NotAllowed) => visitor.stronger(),

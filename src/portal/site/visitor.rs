@@ -6,9 +6,9 @@ use super::again::Onward;
 use super::portal::Portal;
 use super::routes;
 use super::say::{Say, accepted};
-use super::shell::{Member, Shell};
+use super::shell::{Member, Problem, Shell};
 use crate::mail::{Address, Language, Reference};
-use crate::portal::http::{Answer, Head, Method, OwnPath, Request};
+use crate::portal::http::{Answer, Head, Method, OwnPath, Request, Status};
 use crate::portal::proof::sessions::Found;
 use crate::portal::proof::{AccountFacts, Moment, Session, Trying, Visit};
 
@@ -151,10 +151,38 @@ impl<'a> Visitor<'a> {
         self.member().map(facts).transpose()
     }
 
-    /// Whether a form has the token of this browser's pages.
+    /// It began where outsiders write: whoever's address that is, a code is mailed to it.
+    pub(super) fn writes(&self) -> bool {
+        match &self.found {
+            Some(Found::Visit(visit)) => visit.writes,
+            Some(Found::Session(session)) => session.writes,
+            None => false,
+        }
+    }
+
+    /// Whether there is a session behind the cookie now, however long the request has taken.
+    pub(super) fn is_signed_in_still(&self) -> bool {
+        let (sessions, now) = (&self.portal.desk.sessions, self.portal.now());
+        matches!(
+            sessions.find(self.token(), now),
+            Some(Found::Session(session)) if session.proofs.holds_address()
+        )
+    }
+
+    /// Whether a form has the token of this browser's pages; where its cookie stands for nothing,
+    /// also that of the pages of somebody without.
     pub fn is_ours(&self) -> bool {
         let given = self.request.field("csrf").unwrap_or_default();
-        self.portal.desk.sessions.csrf_is(self.token(), given)
+        let sessions = &self.portal.desk.sessions;
+        sessions.csrf_is(self.token(), given) || self.found.is_none() && sessions.csrf_is("", given)
+    }
+
+    /// The surroundings of a form that is drawn again because it was none of this browser's pages:
+    /// now it is one.
+    pub(super) fn outdated(&self) -> (Status, Shell<'a>) {
+        let shell = self.shell();
+        let problem = Some(Problem::page(shell.t("error.403_again")));
+        (Status::FORBIDDEN, Shell { problem, ..shell })
     }
 
     /// A field, without blanks around it; nothing where it is missing.
@@ -166,13 +194,18 @@ impl<'a> Visitor<'a> {
     pub fn shell(&self) -> Shell<'a> {
         let options = &self.portal.options;
         let path = routes::shown_at(&self.head().path);
-        let idle = self.portal.desk.sessions.bounds().idle;
+        let sessions = &self.portal.desk.sessions;
+        let idle = sessions.bounds().idle;
+        let csrf = match &self.found {
+            Some(_) => sessions.csrf(self.token()),
+            None => sessions.csrf(""),
+        };
         Shell {
             operator: &options.operator,
             say: self.say(),
             asked: self.asked,
             path,
-            csrf: self.portal.desk.sessions.csrf(self.token()),
+            csrf,
             member: self.member().map(|session| Member {
                 address: session.address.to_string(),
                 idle_minutes: idle.as_secs() / 60,

@@ -323,6 +323,15 @@ fn kept(
     }
 }
 
+/// The form is none of this browser's pages any more, as after signing in again in another tab.
+fn outdated(visitor: &Visitor<'_>) -> NotSent {
+    let (field, key) = match visitor.request.body.files() {
+        [] => ("text", "error.403_again"),
+        _ => ("files", "reply.outdated"),
+    };
+    NotSent::new(Status::FORBIDDEN, field, visitor.say().t(key))
+}
+
 fn surrounded<'v>(visitor: &'v Visitor<'_>, not_sent: NotSent) -> (Status, Shell<'v>) {
     let problem = Some(Problem::field(not_sent.field, not_sent.text));
     let shell = visitor.shell();
@@ -362,7 +371,7 @@ async fn reply(visitor: &Visitor<'_>) -> Answer {
     let draw = |(status, shell), typed| {
         let page = forms::reply(shell, &record.reference, people.clone(), typed, limit);
         let note = record.reference.to_string();
-        visitor.page(status, page).note(&note)
+        visitor.form_page(status, page).note(&note)
     };
     if !visitor.posts() {
         let store = &visitor.portal.store;
@@ -371,6 +380,9 @@ async fn reply(visitor: &Visitor<'_>) -> Answer {
         return draw((Status::OK, visitor.shell()), untyped(bare(&subject)));
     }
     let typed = typed(visitor);
+    if !visitor.is_ours() {
+        return draw(surrounded(visitor, outdated(visitor)), typed);
+    }
     match send_reply(visitor, record, &typed).await {
         Ok(answer) => answer.note(&record.reference.to_string()),
         Err(not_sent) => draw(surrounded(visitor, not_sent), typed),
@@ -457,12 +469,15 @@ async fn write(visitor: &Visitor<'_>) -> Answer {
     let limit = options.files.octets;
     let draw = |(status, shell), typed| {
         let page = forms::write(shell, &from, &to, typed, limit);
-        visitor.page(status, page)
+        visitor.form_page(status, page)
     };
     if !visitor.posts() {
         return draw((Status::OK, visitor.shell()), untyped(""));
     }
     let typed = typed(visitor);
+    if !visitor.is_ours() {
+        return draw(surrounded(visitor, outdated(visitor)), typed);
+    }
     let listed = options
         .write_to
         .iter()
@@ -503,22 +518,15 @@ fn first(visitor: &Visitor<'_>, to: &[String]) -> Answer {
         let page = forms::write_first(visitor.shell(), to, String::new());
         return visitor.page(Status::OK, page);
     }
-    let typed = visitor.field("address");
-    match Address::parse(typed) {
-        Ok(address) => {
-            let visit = Visit {
-                address: Some(address),
-                writes: true,
-                ..Visit::default()
-            };
-            visitor.begin(visit, &["sign-in"])
-        }
-        Err(_) => {
-            let shell = visitor.wrong("address", "start.problem");
-            let page = forms::write_first(shell, to, typed.chars().take(254).collect());
-            visitor.page(Status::UNPROCESSABLE_ENTITY, page)
-        }
-    }
+    let draw = |(status, shell), typed| {
+        let page = forms::write_first(shell, to, typed);
+        visitor.page(status, page)
+    };
+    let visit = Visit {
+        writes: true,
+        ..Visit::default()
+    };
+    visitor.goes_by_address(visit, draw)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex as AsyncMutex;
 
-use self::record::{Account, Password, Recovery, Stored, Totp};
+use self::record::{Account, Password, Stored, Totp};
 use super::ProofError;
 use super::ends::Ends;
 use super::passwords::{Passwords, WeakPassword, weakness};
@@ -278,6 +278,22 @@ impl Accounts {
         now: Timestamp,
         change: impl FnOnce(&mut Account) -> Result<T, AccountError>,
     ) -> Result<T, AccountError> {
+        let ending = || {
+            self.ends.end(address);
+        };
+        self.change_ending(address, proofs, now, change, ending)
+            .await
+    }
+
+    /// The same; `ending` ends what was shown before.
+    async fn change_ending<T>(
+        &self,
+        address: &Address,
+        proofs: &Proofs,
+        now: Timestamp,
+        change: impl FnOnce(&mut Account) -> Result<T, AccountError>,
+        ending: impl FnOnce(),
+    ) -> Result<T, AccountError> {
         let change = |account: &mut Account| {
             self.stands(address, proofs)?;
             if !proofs.may_change(&account.facts()) {
@@ -286,10 +302,7 @@ impl Accounts {
             account.used = now;
             change(account)
         };
-        let then = || {
-            self.ends.end(address);
-        };
-        self.change_and(address, now, change, then).await
+        self.change_and(address, now, change, ending).await
     }
 
     /// Sets or changes the password. Whoever had proved the old one keeps its age; else it counts
@@ -438,26 +451,6 @@ impl Accounts {
             Ok(account.ended_with_last(now))
         })
         .await
-    }
-
-    /// Makes recovery codes in the place of those before. Only beside another factor.
-    pub async fn new_recovery_codes(
-        &self,
-        address: &Address,
-        proofs: &Proofs,
-        now: Timestamp,
-    ) -> Result<RecoveryCodes, AccountError> {
-        let codes = RecoveryCodes::generate()?;
-        let hashes = codes.hashes(address);
-        self.change_by(address, proofs, now, |account| {
-            if account.facts().is_empty() {
-                return Err(AccountError::NotAllowed);
-            }
-            account.recovery = Some(Recovery { hashes, since: now });
-            Ok(())
-        })
-        .await?;
-        Ok(codes)
     }
 
     /// Checks a recovery code, which is used up.

@@ -1,11 +1,13 @@
-//! Recovery codes: ten of 80 bits, each good once, kept as hashes.
+//! Recovery codes: ten of 80 bits, each good once, kept as hashes. Making them.
 
 use ring::digest;
 use zeroize::Zeroizing;
 
+use super::record::{Account, Recovery};
+use super::{AccountError, Accounts};
 use crate::journal::crypt::random;
-use crate::mail::Address;
-use crate::portal::proof::ProofError;
+use crate::mail::{Address, Timestamp};
+use crate::portal::proof::{ProofError, Proofs};
 
 /// How many an account gets at a time.
 pub const RECOVERY_CODES: usize = 10;
@@ -36,6 +38,31 @@ impl RecoveryCodes {
 
     pub(super) fn hashes(&self, address: &Address) -> Vec<[u8; 32]> {
         self.0.iter().map(|code| hashed(code, address)).collect()
+    }
+}
+
+impl Accounts {
+    /// Makes recovery codes in the place of those before. Only beside another factor. `ending` ends
+    /// the sessions of the mailbox, before anybody else changes the account.
+    pub async fn new_recovery_codes(
+        &self,
+        address: &Address,
+        proofs: &Proofs,
+        now: Timestamp,
+        ending: impl FnOnce(),
+    ) -> Result<RecoveryCodes, AccountError> {
+        let codes = RecoveryCodes::generate()?;
+        let hashes = codes.hashes(address);
+        let change = |account: &mut Account| {
+            if account.facts().is_empty() {
+                return Err(AccountError::NotAllowed);
+            }
+            account.recovery = Some(Recovery { hashes, since: now });
+            Ok(())
+        };
+        self.change_ending(address, proofs, now, change, ending)
+            .await?;
+        Ok(codes)
     }
 }
 

@@ -64,7 +64,7 @@ async fn what_was_shown_before_a_change_changes_nothing_after_it() {
     let third = secret("white heron at dawn");
     let set = accounts.set_password(&jo, &other, &third, later).await;
     ended(set.map(|_| ()));
-    let made = accounts.new_recovery_codes(&jo, &other, later).await;
+    let made = accounts.new_recovery_codes(&jo, &other, later, || {}).await;
     ended(made.map(|_| ()));
     ended(accounts.begin_anew(&jo, &other, later).await);
     ended(accounts.remove(&jo, &other, later).await);
@@ -160,7 +160,7 @@ async fn the_mailbox_changes_no_account() {
                 .await
                 .map(drop),
             accounts
-                .new_recovery_codes(&jo(), &with, later)
+                .new_recovery_codes(&jo(), &with, later, || {})
                 .await
                 .map(drop),
             accounts.remove_totp(&jo(), &with, later).await.map(drop),
@@ -316,7 +316,10 @@ async fn recovery_codes_are_good_once_and_keep_the_generation() {
     let home = home();
     let accounts = accounts(&home);
     let own = registered(&accounts).await;
-    let codes = accounts.new_recovery_codes(&jo(), &own, NOW).await.unwrap();
+    let codes = accounts
+        .new_recovery_codes(&jo(), &own, NOW, || {})
+        .await
+        .unwrap();
     let codes: Vec<String> = codes.expose().map(str::to_owned).collect();
     let later = NOW + DAY;
     let proof = accounts
@@ -359,7 +362,10 @@ async fn a_recovery_by_the_mailbox_begins_anew() {
     {
         let accounts = accounts(&home);
         let own = registered(&accounts).await;
-        accounts.new_recovery_codes(&jo(), &own, NOW).await.unwrap();
+        accounts
+            .new_recovery_codes(&jo(), &own, NOW, || {})
+            .await
+            .unwrap();
         let refused = accounts.begin_anew(&jo(), &Proofs::default(), later).await;
         assert!(matches!(refused, Err(AccountError::NotAllowed)));
         accounts.begin_anew(&jo(), &mailbox(), later).await.unwrap();
@@ -423,7 +429,7 @@ async fn with_the_last_factor_goes_the_account() {
     };
     let added = accounts.add_passkey(&jo(), &own, made, "x", NOW).await;
     assert_eq!(added.unwrap().passkey, Some(NOW));
-    let made = accounts.new_recovery_codes(&jo(), &own, NOW).await;
+    let made = accounts.new_recovery_codes(&jo(), &own, NOW, || {}).await;
     assert_eq!(made.unwrap().expose().count(), RECOVERY_CODES);
     let removed = accounts.remove_totp(&jo(), &own, later).await;
     assert_eq!(removed.unwrap(), Removed::Factor);
@@ -476,7 +482,10 @@ async fn changes_that_come_together() {
     let home = home();
     let accounts = Arc::new(accounts(&home));
     let own = registered(&accounts).await;
-    let codes = accounts.new_recovery_codes(&jo(), &own, NOW).await.unwrap();
+    let codes = accounts
+        .new_recovery_codes(&jo(), &own, NOW, || {})
+        .await
+        .unwrap();
     let one = codes.expose().next().unwrap().to_owned();
     let tasks: Vec<_> = (0..20)
         .map(|_| {

@@ -271,10 +271,10 @@ fn a_flood_of_visits_ends_none_that_waits_for_a_code() {
     };
     assert!(found.code_asked);
     // The link once more, in the same browser: it waits as before, in one place.
-    let second = sessions.begin_after(first.expose(), visit(), later);
+    let second = sessions.begin_after((first.expose(), ""), visit(), later);
     let second = second.unwrap();
     assert!(sessions.find(first.expose(), later).is_none());
-    let again = sessions.begin_after(first.expose(), visit(), later);
+    let again = sessions.begin_after((first.expose(), ""), visit(), later);
     let again = again.unwrap();
     // It is the same browser, but only one of them waits.
     assert_eq!(sessions.seat(again.expose(), later), Some(seat));
@@ -287,7 +287,9 @@ fn a_flood_of_visits_ends_none_that_waits_for_a_code() {
         address: Some("kim@b.example".parse().unwrap()),
         ..Visit::default()
     };
-    let third = sessions.begin_after(second.expose(), other, later).unwrap();
+    let third = sessions
+        .begin_after((second.expose(), ""), other, later)
+        .unwrap();
     assert_eq!(sessions.seat(third.expose(), later), Some(seat));
     flood(60_001);
     assert!(sessions.find(third.expose(), later).is_none());
@@ -307,7 +309,7 @@ fn a_button_pressed_twice_is_one_browser_for_a_minute() {
     let seat = sessions.seat(first.expose(), NOW).unwrap();
     let begin = |seconds| {
         let now = NOW + Duration::from_secs(seconds);
-        let token = sessions.begin_after(first.expose(), Visit::default(), now);
+        let token = sessions.begin_after((first.expose(), ""), Visit::default(), now);
         sessions.seat(token.unwrap().expose(), now).unwrap()
     };
     assert_eq!([begin(1), begin(2), begin(60)], [seat; 3]);
@@ -321,14 +323,14 @@ fn tokens_of_a_moment_ago_are_bounded() {
         let now = NOW + Duration::from_millis(milli);
         let first = sessions.begin(Visit::default(), now).unwrap();
         let seat = sessions.seat(first.expose(), now).unwrap();
-        let next = sessions.begin_after(first.expose(), Visit::default(), now);
+        let next = sessions.begin_after((first.expose(), ""), Visit::default(), now);
         drop(next.unwrap());
         (first, seat)
     };
     let made: Vec<_> = (0..10_001).map(replaced).collect();
     let later = NOW + Duration::from_millis(10_001);
     let known = |at: usize| {
-        let token = sessions.begin_after(made[at].0.expose(), Visit::default(), later);
+        let token = sessions.begin_after((made[at].0.expose(), ""), Visit::default(), later);
         sessions.seat(token.unwrap().expose(), later) == Some(made[at].1)
     };
     assert!(known(10_000));
@@ -348,6 +350,51 @@ fn forged_requests() {
         assert!(!sessions.csrf_is(one.expose(), forged));
     }
     assert!(!csrf.contains(one.expose()));
+}
+
+/// A form that is sent twice before there is a cookie comes from one browser; other forms do not,
+/// nor what was made up.
+#[test]
+fn who_has_no_token_is_known_by_the_form() {
+    let sessions = sessions();
+    let (form, other) = (sessions.csrf(""), sessions.csrf(""));
+    let own = signed_in(&sessions, NOW);
+    assert!(sessions.csrf_is("", &form) && sessions.csrf_is("", &other));
+    assert!(!sessions.csrf_is(own.expose(), &form));
+    assert!(!sessions.csrf_is("", &sessions.csrf(own.expose())));
+    let seat = |before: &str, form: &str| {
+        let token = sessions.begin_after((before, form), Visit::default(), NOW);
+        sessions.seat(token.unwrap().expose(), NOW).unwrap()
+    };
+    let first = seat("", &form);
+    assert_eq!(seat("", &form), first);
+    assert_ne!(seat("", &other), first);
+    for forged in ["", "x", &format!("{form}A"), &form[4..], &"A".repeat(64)] {
+        assert!(!sessions.csrf_is("", forged), "{forged}");
+        assert_ne!(seat("", forged), seat("", forged), "{forged}");
+    }
+    // A browser that is known stays the one that it is.
+    let before = sessions.seat(own.expose(), NOW).unwrap();
+    assert_eq!(seat(own.expose(), &form), before);
+}
+
+#[test]
+fn a_session_that_was_spared_counts_from_then_and_no_longer_than_to_the_next_end() {
+    let sessions = sessions();
+    let (one, two) = (signed_in(&sessions, NOW), signed_in(&sessions, NOW));
+    assert!(sessions.spared(one.expose(), NOW).is_none());
+    sessions.end_others(&jo(), one.expose());
+    assert!(sessions.spared(two.expose(), NOW).is_none());
+    let seen = |token: &Token| {
+        let spared = sessions.spared(token.expose(), NOW).unwrap();
+        spared.proofs.seen.unwrap()
+    };
+    assert!(!sessions.ends().ended(&jo(), seen(&one)));
+    // Somebody else's change, after which its sessions are about to be ended.
+    sessions.ends().end(&jo());
+    assert!(sessions.ends().ended(&jo(), seen(&one)));
+    sessions.end_all(&jo(), None);
+    assert!(sessions.spared(one.expose(), NOW).is_none());
 }
 
 #[test]

@@ -238,3 +238,34 @@ async fn what_was_under_way_when_sessions_were_ended_changes_nothing() {
     let page = browser.get("/account/password").await;
     assert_eq!(page.path, "/ended");
 }
+
+/// Somebody whom nobody knows, and who came to write, gets a code for a first factor too.
+#[tokio::test]
+async fn an_outsider_gets_a_fresh_code() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let typed = [("address", "out@elsewhere.example")];
+    let page = browser.post("/write", &typed).await;
+    assert_eq!(page.path, "/sign-in");
+    let page = browser.post("/sign-in/send", &[]).await;
+    settle().await;
+    let page = browser.post(&page.path, &[("code", &world.code())]).await;
+    assert_eq!((page.status, page.path.as_str()), (Status::OK, "/write"));
+    seconds(&world, 600).await;
+    assert_eq!(browser.get("/write").await.path, "/write");
+    seconds(&world, 301).await;
+    let page = browser.get("/account/password").await;
+    assert_eq!(page.status, Status::FORBIDDEN);
+    let send = "/sign-in/send?to=password";
+    assert!(page.text().contains(send));
+    let page = browser.post(send, &[]).await;
+    settle().await;
+    assert_eq!(world.line.count(), 2);
+    let (ask, _) = world.newest();
+    assert_eq!(ask.recipient, address("out@elsewhere.example"));
+    let page = browser.post(&page.path, &[("code", &world.code())]).await;
+    assert_eq!(
+        (page.status, page.path.as_str()),
+        (Status::OK, "/account/password")
+    );
+}

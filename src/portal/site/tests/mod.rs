@@ -6,6 +6,7 @@ mod enumeration;
 mod languages;
 mod limits;
 mod matrix;
+mod presses;
 mod scanner;
 mod sending;
 mod size;

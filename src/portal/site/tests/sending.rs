@@ -3,7 +3,7 @@
 use super::support::*;
 use crate::mail::{Level, PickupWishes};
 use crate::portal::http::{Body, BodyLimit, Method, Over, Payload, Problem, Site, Status, Upload};
-use crate::portal::site::sending::SHARE_OCTETS;
+use crate::portal::site::sending::{FORMS_SHARE_OCTETS, SHARE_OCTETS};
 
 const KIM: &str = "kim@patient.example";
 const LARGE_OCTETS: usize = 90 * 1024 * 1024;
@@ -113,15 +113,47 @@ async fn held_pages_keep_nobody_from_reading() {
     ] {
         assert_eq!(browser.get(&path).await.status, Status::OK, "{path}");
     }
-    // What was typed and is shown again is held too.
-    let path = format!("/box/{small}/reply");
+    drop(held);
+    assert_eq!(browser.get(&views[0]).await.status, Status::OK);
+}
+
+#[tokio::test]
+async fn what_was_typed_comes_back_whatever_else_is_sent() {
+    let world = World::new().await;
+    let message = world.leave(1, KIM, Level::Protected).await;
+    let mut browser = world.signed_in(KIM).await;
+    let sending = &world.portal.memory.sending;
+    let downloads = sending.reserve(browser.client, SHARE_OCTETS).unwrap();
+    let path = format!("/box/{message}/reply");
+    let typed = "x".repeat(90_000);
+    let files: [(&str, &[u8]); 1] = [("a.exe", b"MZ")];
+    let fields = [("text", typed.as_str())];
+    let page = browser.upload(&path, &fields, &files).await;
+    assert_eq!(page.status, Status::UNPROCESSABLE_ENTITY);
+    assert!(page.text().contains(&typed));
+    drop(downloads);
+    // They have their bound too, and keep nothing else from being sent.
     let typed = "'".repeat(200_000);
-    let page = browser.post(&path, &[("text", &typed)]).await;
-    assert_eq!(page.status, Status::SERVICE_UNAVAILABLE);
+    let (mut held, mut octets) = (Vec::new(), 0);
+    let refused = loop {
+        let form = browser.form(&[("text", &typed)]);
+        let answer = browser.ask(Method::Post, &path, form).await;
+        if answer.status() != Status::UNPROCESSABLE_ENTITY {
+            break answer.status();
+        }
+        let Payload::Whole(page) = answer.into_payload() else {
+            panic!("no page");
+        };
+        octets += page.len() as u64;
+        held.push(page);
+        assert!(octets <= FORMS_SHARE_OCTETS);
+    };
+    assert_eq!(refused, Status::SERVICE_UNAVAILABLE);
+    assert!(octets > FORMS_SHARE_OCTETS / 2, "{octets}");
+    assert!(sending.reserve(browser.client, SHARE_OCTETS).is_some());
     drop(held);
     let page = browser.post(&path, &[("text", &typed)]).await;
     assert_eq!(page.status, Status::UNPROCESSABLE_ENTITY);
-    assert_eq!(browser.get(&views[0]).await.status, Status::OK);
 }
 
 #[tokio::test]
