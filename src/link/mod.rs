@@ -37,7 +37,7 @@ pub type LinkError = SocketError;
 pub struct LinkOptions {
     /// Our name, in trace fields.
     pub hostname: Domain,
-    /// Octets of a reply.
+    /// Octets of a reply. A larger one waits: it may be another number tomorrow.
     pub reply_octets: u64,
     /// Whether an address belongs to those whom this system sends for: replies go to nobody else.
     pub ours: Ours,

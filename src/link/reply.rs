@@ -31,14 +31,20 @@ const ONCE: [&str; 7] = [
     "Message-ID",
     "Content-Type",
 ];
+/// Octets of the largest reply that any configuration takes: the most that `limits.message_size`
+/// may be.
+const MAX_REPLY_OCTETS: u64 = 1 << 30;
 /// Longest Message-ID that is taken.
 const MAX_MESSAGE_ID_OCTETS: usize = 998;
 
 /// Why a reply is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
+    /// Over every bound that there may be.
+    #[error("the reply is larger than any message may be")]
+    Huge,
     /// Over the bound.
-    #[error("the reply is too large")]
+    #[error("the reply is larger than limits.message_size")]
     TooLarge,
     /// Replies go to those whom we send for.
     #[error("the reply goes to nobody whom this system sends for")]
@@ -87,12 +93,13 @@ impl From<Gone> for Failed {
 }
 
 impl Refused {
-    /// Whether it would be the same another time. Who is ours, and by which address, is a matter of
-    /// configuration: a reply that waited while that changed is not to be lost by it.
+    /// Whether it would be the same another time. Who is ours, by which address, and how large a
+    /// message may be, is a matter of configuration: a reply that waited while that changed is not to
+    /// be lost by it.
     const fn code(&self) -> Code {
         match self {
-            Self::NotOurs | Self::NotFromUs => Code::Temporary,
-            Self::TooLarge
+            Self::NotOurs | Self::NotFromUs | Self::TooLarge => Code::Temporary,
+            Self::Huge
             | Self::Header(_)
             | Self::Mime(_)
             | Self::EightBitHeader
@@ -128,13 +135,18 @@ pub(super) async fn take(
     resources: &Resources,
 ) -> Result<MessageId, Failed> {
     let (options, services) = (&resources.options, &resources.services);
-    if reply.octets > options.reply_octets {
-        return Err(Refused::TooLarge.into());
+    if reply.octets > MAX_REPLY_OCTETS {
+        return Err(Refused::Huge.into());
     }
     let flow = &services.flow;
     flow.admits()
         .map_err(|reason| Failed::Refused(Refusal::new(not_now(reason), reason.to_string())))?;
     let turn = services.tickets.turn(reply.ticket).await;
+    let too_large = reply.octets > options.reply_octets;
+    if too_large && !services.tickets.has(&turn) {
+        // It was not taken in before, whatever stands in it: that need not be read.
+        return Err(Refused::TooLarge.into());
+    }
     let (id, writer) = flow.begin();
     let received = flow.now();
     let trace = format!(
@@ -163,6 +175,9 @@ pub(super) async fn take(
         return Ok(known);
     }
     // After that: what was taken in before stays so, whatever is configured now.
+    if too_large {
+        return Err(Refused::TooLarge.into());
+    }
     if !options.ours.has(&reply.to) {
         return Err(Refused::NotOurs.into());
     }

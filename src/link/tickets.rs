@@ -95,6 +95,12 @@ impl Tickets {
         }
     }
 
+    /// Whether any reply was taken in under this ticket.
+    pub(super) fn has(&self, turn: &Turn) -> bool {
+        let row = self.table.get(&turn.ticket.to_be_bytes());
+        row.is_ok_and(|row| row.is_some())
+    }
+
     /// What the very same reply was taken in as before.
     pub(super) fn known(&self, turn: &Turn, digest: &[u8; 32]) -> Option<MessageId> {
         let row = self.table.get(&turn.ticket.to_be_bytes()).ok().flatten()?;

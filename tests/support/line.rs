@@ -227,6 +227,11 @@ impl Line {
         Tickets::open(&self.tables).unwrap()
     }
 
+    /// What lies in the portal behind its plans.
+    pub fn withdrawals(&self) -> Withdrawals {
+        Withdrawals::open(&self.tables).unwrap()
+    }
+
     /// Waits for a line of the delivery log that `wanted` likes.
     pub async fn event(&self, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
         let found = eventually(|| self.events().into_iter().find(|line| wanted(line))).await;

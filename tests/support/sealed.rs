@@ -1,7 +1,7 @@
 //! Recipients with certificates of their own, what is sealed to them, and how they open it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine as _;
@@ -13,6 +13,7 @@ use sealpost::mail::{
     RecipientCertificate, Sealed, Shape, Timestamp,
 };
 use sealpost::proto::cms::{Beginning, RecipientKey, begin, decrypt, measure};
+use tokio::sync::{RwLock, RwLockWriteGuard};
 
 use super::made_certificates::{Authority, Kind, Made, SIGN_AND_AGREE, Subject};
 
@@ -109,6 +110,10 @@ pub fn inside(content: &[u8]) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub struct FakeCertificates {
     known: Mutex<Known>,
+    /// Whoever has it keeps those waiting who ask whether a certificate still stands.
+    answers: RwLock<()>,
+    /// How many have asked that.
+    checks: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -159,6 +164,16 @@ impl FakeCertificates {
     /// From now on there is something wrong with it.
     pub fn fell(&self, certificate: Fingerprint, problem: CertificateProblem) {
         self.known().fallen.insert(certificate, problem);
+    }
+
+    /// Nobody hears whether a certificate still stands while this lasts.
+    pub async fn hang(&self) -> RwLockWriteGuard<'_, ()> {
+        self.answers.write().await
+    }
+
+    /// How many have asked whether one still stands.
+    pub fn checks(&self) -> usize {
+        self.checks.load(Ordering::SeqCst)
     }
 
     pub fn asked(&self) -> Vec<String> {
@@ -223,6 +238,8 @@ impl KnowsCertificates for FakeCertificates {
         now: Timestamp,
     ) -> Answer<'a, Result<(), CertificateProblem>> {
         Box::pin(async move {
+            self.checks.fetch_add(1, Ordering::SeqCst);
+            drop(self.answers.read().await);
             let found = self.known().looked_up(address, now);
             match found.certificate {
                 Some(found) if found.fingerprint == *certificate => Ok(()),

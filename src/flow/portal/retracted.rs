@@ -5,11 +5,12 @@
 //! the truth. So the recipient is cancelled, as `queue cancel` does it, as soon as the line hears of
 //! it: the portal tells it ([`Handle::retracted`]), or refuses the same deposit, or its withdrawal.
 //! And before content goes by another method to somebody for whom something was left, the portal is
-//! asked ([`look`]), for what it tells may come late; while it cannot be asked the content waits.
+//! asked ([`look`]), for what it tells may come late; while it cannot be asked the content waits,
+//! also where none is configured any more.
 
 use crate::flow::Handle;
 use crate::mail::{Address, MessageId, Method, Outcome, RecipientOutcome};
-use crate::queue::{Attempt, Operation, Order, QueueFilter, Selection};
+use crate::queue::{Attempt, Operation, Order, QueueFilter, Selection, Tally};
 
 use super::super::line::{Line, Machinery};
 use super::deposit::{BUSY, deferred, not_left, turn};
@@ -17,6 +18,9 @@ use super::{Portal, address};
 
 /// What the log says of the order.
 pub(super) const RETRACTED: &str = "retracted in the portal";
+/// Why what was left in a portal waits where there is none any more.
+const NO_PORTAL: &str = "it was left in the portal, and without [portal] in the configuration \
+    nobody can say whether it was retracted there";
 /// Who orders it where nobody is named.
 const NOBODY: &str = "portal";
 
@@ -31,8 +35,10 @@ pub struct By {
 
 impl Handle {
     /// A message was retracted in the portal: what this line still has of it for that recipient is
-    /// cancelled, durable when this returns. Only what the line has left there: over the rest the
-    /// portal has no say. `false` once the line has ended.
+    /// cancelled. That is durable when this returns, unless somebody is busy with the recipient:
+    /// then it is done as soon as that ends, and after a crash whoever is about to send asks the
+    /// portal. Only what the line has left there: over the rest the portal has no say. `false` once
+    /// the line has ended.
     pub async fn retracted(&self, id: MessageId, recipient: &Address, by: &By) -> bool {
         let Some(detail) = self.detail(id).await else {
             return false;
@@ -47,17 +53,18 @@ impl Handle {
         if !noticed && !self.line.withdrawals.knows(id, recipient) {
             return true;
         }
-        cancel(&self.line, id, recipient, Some(by)).await
+        let tally = cancel(&self.line, id, recipient, Some(by)).await;
+        tally.is_some()
     }
 }
 
-/// Cancels a recipient, whichever way its local part is written. Whether the line still runs.
+/// Cancels a recipient, whichever way its local part is written. `None` once the line has ended.
 pub(in crate::flow) async fn cancel(
     line: &Line,
     id: MessageId,
     recipient: &Address,
     by: Option<&By>,
-) -> bool {
+) -> Option<Tally> {
     let selection = Selection {
         id: Some(id),
         filter: QueueFilter {
@@ -76,13 +83,11 @@ pub(in crate::flow) async fn cancel(
         actor: actor.unwrap_or_else(|| NOBODY.to_owned()),
         reason,
     };
-    let Some(tally) = line.operate(selection, order).await else {
-        return false;
-    };
-    if tally.changed + tally.later > 0 {
+    let tally = line.operate(selection, order).await?;
+    if tally.changed > 0 {
         tracing::info!(queue_id = %id, "a message was retracted in the portal and is not sent any more");
     }
-    true
+    Some(tally)
 }
 
 /// Asks the portal of those for whom something was left there before their content goes another
@@ -92,9 +97,6 @@ pub(in crate::flow) async fn look(
     machinery: &Machinery,
     attempt: &mut Attempt,
 ) -> Vec<RecipientOutcome> {
-    let Some(portal) = &machinery.portal else {
-        return Vec::new();
-    };
     let (id, envelope) = (attempt.id, &attempt.envelope);
     let is_left =
         |at: &u32| address(envelope, *at).is_some_and(|it| line.withdrawals.knows(id, it));
@@ -102,14 +104,22 @@ pub(in crate::flow) async fn look(
         .into_iter()
         .partition(is_left);
     let mut outcomes = Vec::new();
-    let turn = match left.is_empty() {
+    let portal = match left.is_empty() {
         true => None,
-        false => turn(line).await,
+        false => machinery.portal.as_ref(),
+    };
+    let turn = match portal {
+        Some(_) => turn(line).await,
+        None => None,
     };
     for recipient in left {
-        let outcome = match (&turn, address(envelope, recipient)) {
-            (Some(_), Some(to)) => may_go(line, portal, id, to).await,
-            (None, _) | (_, None) => Err(deferred(BUSY)),
+        let outcome = match (portal, &turn, address(envelope, recipient)) {
+            (Some(portal), Some(_), Some(to)) => may_go(line, portal, id, to).await,
+            (None, _, _) => {
+                tracing::warn!(queue_id = %id, "whether a message was retracted in the portal is not known without [portal]: it does not go another way");
+                Err(deferred(NO_PORTAL))
+            }
+            (Some(_), None, _) | (Some(_), _, None) => Err(deferred(BUSY)),
         };
         match outcome {
             Ok(()) => go.push(recipient),

@@ -7,6 +7,10 @@
 //! withdrawal that has begun and holds one that has not. That is called off once the new deposit is
 //! there, before its notice goes: where none comes about, the old one must still go.
 //!
+//! An attempt asks whether something was retracted only for whom there is a row. So the row of what
+//! was retracted goes only when the recipient has ended: an attempt under way would not ask, and
+//! after a crash nobody would know.
+//!
 //! A recipient whose mail server falls short by the turn goes to and fro between methods under one
 //! policy. That alone makes no deposit stale: its row waits (and keeps its reference) until the
 //! recipient ends. Another policy does: what it asks for may be more.
@@ -28,6 +32,17 @@ use crate::tables::{Table, TableError, Tables};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// What a round has left to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Left {
+    /// Nothing that is due.
+    Nothing,
+    /// Rows of what was retracted, whose recipients somebody is busy with.
+    Busy,
+    /// What the portal, or the table, did not take.
+    Failed,
+}
 
 /// A deposit that its plan has left behind.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -183,11 +198,11 @@ impl Withdrawals {
         }
     }
 
-    /// Tells the portal of everything that is due. Whether nothing is left.
-    async fn work_off(&self, line: &Line) -> bool {
+    /// Tells the portal of everything that is due.
+    async fn work_off(&self, line: &Line) -> Left {
         let machinery = line.machinery();
         let Some(portal) = &machinery.portal else {
-            return true; // Whoever configures one again says so.
+            return Left::Nothing; // Whoever configures one again says so.
         };
         let rows = match self.table.rows() {
             Ok(rows) => rows,
@@ -196,10 +211,10 @@ impl Withdrawals {
                     error = &error as &dyn std::error::Error,
                     "the list of deposits to be taken back cannot be read"
                 );
-                return true;
+                return Left::Nothing;
             }
         };
-        let mut all = true;
+        let mut left = Left::Nothing;
         for (key, row) in rows.into_iter().filter(|(_, row)| row.due) {
             let claim = self.hold(key).await;
             let (id, recipient) = (row.queue_id, row.recipient);
@@ -208,28 +223,34 @@ impl Withdrawals {
             }
             let taken_back = match portal.client.withdraw(id, &recipient).await {
                 Err(PickupError::Retracted) => {
-                    if !retracted::cancel(line, id, &recipient, None).await {
-                        return false;
+                    match retracted::cancel(line, id, &recipient, None).await {
+                        None => return Left::Failed, // The line has ended.
+                        Some(tally) if tally.later > 0 => {
+                            tracing::debug!(queue_id = %id, "a message was retracted in the portal while somebody is busy with it; that is looked at again");
+                            left = left.max(Left::Busy);
+                            continue;
+                        }
+                        Some(_) => Ok(()),
                     }
-                    Ok(())
                 }
                 taken_back => taken_back,
             };
             if let Err(error) = taken_back {
                 tracing::warn!(queue_id = %id, %error, "what lies in the portal could not be taken back yet");
+                left = Left::Failed;
                 if matches!(error, PickupError::Unavailable(_)) {
-                    return false;
+                    return left;
                 }
-                all = false; // Others need not wait for this one.
+                // Others need not wait for this one.
                 continue;
             }
             if let Err(error) = self.table.delete(&claim.key).await {
                 tracing::error!(queue_id = %id, error = &error as &dyn std::error::Error, "that a deposit was taken back could not be noted: it is done again");
-                return false;
+                return Left::Failed;
             }
             tracing::info!(queue_id = %id, "what lay in the portal was taken back");
         }
-        all
+        left
     }
 }
 
@@ -238,14 +259,19 @@ pub(in crate::flow) async fn run(line: Arc<Line>) {
     let withdrawals = line.withdrawals.clone();
     let mut pause = FIRST_PAUSE;
     loop {
-        if withdrawals.work_off(&line).await {
+        let left = withdrawals.work_off(&line).await;
+        if left == Left::Nothing {
             pause = FIRST_PAUSE;
             withdrawals.shared.news.notified().await;
-        } else {
-            let next = line.clock.now() + pause;
-            line.clock.sleep_until(next).await;
-            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+            continue;
         }
+        let next = line.clock.now() + pause;
+        tokio::select! {
+            () = line.clock.sleep_until(next) => {}
+            // Whoever was busy may be done; and others need not wait for that.
+            () = withdrawals.shared.news.notified(), if left == Left::Busy => {}
+        }
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
 }
 

@@ -1,7 +1,12 @@
 //! What the portal tells: a retraction, which ends what the line still has; and all of it on disk
 //! before it is answered.
 
+use sealpost::flow::{Machinery, Smime};
+use sealpost::mail::CertificateFact;
+use sealpost::seal::Sealer;
+
 use super::*;
+use crate::support::sealed::{FakeCertificates, Owner};
 
 /// As the portal tells it.
 fn retracted(id: MessageId, recipient: &str) -> Value {
@@ -164,28 +169,118 @@ async fn the_portal_says_that_it_was_retracted_where_nobody_told_it() {
 }
 
 #[tokio::test]
+async fn what_is_retracted_while_a_directory_is_asked_is_not_sent() {
+    for crash in [false, true] {
+        let scene = Scene::slow(&[Method::Portal], LONG);
+        let (portal, _mx) = (scene.portal(), scene.at(At::Greylisting));
+        let line = scene.start();
+        let id = line.submit(&["r@b.example"], CONTENT).await;
+        line.event(is("deferred")).await;
+        portal.retract("r@b.example");
+        // Its withdrawal fails until the attempt has begun.
+        portal.be(Mood::Busy);
+        let certificates = Arc::new(FakeCertificates::default());
+        let owner = Owner::new("r@b.example").trusted(CertificateFact::Directory);
+        certificates.import("r@b.example", owner);
+        let sealing = || Machinery {
+            smime: Some(Smime {
+                certificates: Arc::clone(&certificates) as _,
+                sealer: Arc::new(Sealer::new(Vec::new())),
+            }),
+            ..scene.machinery(PolicySource {
+                methods: vec![Method::Smime],
+                smime: true,
+                ..scene.source.clone()
+            })
+        };
+        let good = scene.good();
+        let hanging = certificates.hang().await;
+        line.handle.reload(sealing());
+        retry(&line, id).await;
+        let begun = eventually(|| (certificates.checks() > 0).then_some(())).await;
+        assert!(begun.is_some(), "{:#?}", line.events());
+        let before = portal.requests().len();
+        portal.be(Mood::Good);
+        // It is not done with: nothing durable says yet that this recipient gets nothing.
+        let again = || {
+            let requests = portal.requests();
+            let after = requests.iter().skip(before);
+            (after.filter(|it| it.starts_with("withdraw")).count() > 1).then_some(())
+        };
+        let again = eventually(again).await;
+        assert!(again.is_some(), "{:?}", portal.requests());
+        assert_eq!(line.withdrawals().len(), 1);
+        let line = if crash {
+            line.kill().await;
+            drop(hanging);
+            // What was under way holds what it began with until it has ended.
+            let ended = || (Arc::strong_count(&certificates) == 1).then_some(());
+            assert!(eventually(ended).await.is_some());
+            let directory = scene.directory.path();
+            Line::start_with(&scene.world, directory, scene.retry.clone(), sealing())
+        } else {
+            drop(hanging);
+            line
+        };
+        assert_eq!(line.event(is("cancelled")).await["actor"], "portal");
+        let gone = eventually(|| line.withdrawals().is_empty().then_some(())).await;
+        assert!(gone.is_some());
+        line.stop().await;
+        assert_eq!(good.heard().connections, 0, "crash: {crash}");
+        assert!(scene.senders_mx.heard().taken.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn what_was_left_in_a_portal_that_cannot_be_asked_waits() {
-    let scene = Scene::slow(&[Method::Portal], LONG);
-    let (portal, _mx) = (scene.portal(), scene.at(At::Greylisting));
-    let line = scene.start();
-    let id = line.submit(&["r@b.example"], CONTENT).await;
-    line.event(is("deferred")).await;
-    portal.be(Mood::Busy);
-    let good = scene.good();
-    let tls = PolicySource {
-        methods: vec![Method::Tls],
-        ..scene.source.clone()
-    };
-    line.handle.reload(scene.machinery(tls));
-    retry(&line, id).await;
-    line.event(|it| it["event"] == "deferred" && it["method"] == "tls")
-        .await;
-    assert_eq!(good.heard().connections, 0);
-    portal.be(Mood::Good);
-    retry(&line, id).await;
-    line.event(is("delivered")).await;
-    assert_eq!(good.heard().taken.len(), 1);
-    line.stop().await;
+    for configured in [true, false] {
+        let scene = Scene::slow(&[Method::Portal], LONG);
+        let (portal, _mx) = (scene.portal(), scene.at(At::Greylisting));
+        let line = scene.start();
+        let id = line.submit(&["r@b.example", "s@b.example"], CONTENT).await;
+        for recipient in ["r@b.example", "s@b.example"] {
+            line.event(|it| it["event"] == "deferred" && it["recipient"] == recipient)
+                .await;
+        }
+        let good = scene.good();
+        let tls = || {
+            scene.machinery(PolicySource {
+                methods: vec![Method::Tls],
+                ..scene.source.clone()
+            })
+        };
+        match configured {
+            true => {
+                portal.be(Mood::Busy);
+                line.handle.reload(tls());
+            }
+            false => line.handle.reload(Machinery {
+                portal: None,
+                ..tls()
+            }),
+        }
+        portal.retract("s@b.example");
+        retry(&line, id).await;
+        for recipient in ["r@b.example", "s@b.example"] {
+            let waits = |it: &Value| {
+                it["event"] == "deferred" && it["method"] == "tls" && it["recipient"] == recipient
+            };
+            let waits = line.event(waits).await.to_string();
+            assert_eq!(waits.contains("without [portal]"), !configured, "{waits}");
+        }
+        assert_eq!(good.heard().connections, 0);
+        portal.be(Mood::Good);
+        line.handle.reload(tls());
+        retry(&line, id).await;
+        let delivered = line.event(is("delivered")).await;
+        assert_eq!(delivered["recipient"], "r@b.example");
+        let cancelled = line.event(is("cancelled")).await;
+        assert_eq!(cancelled["recipient"], "s@b.example");
+        let heard = good.heard();
+        assert_eq!(heard.taken.len(), 1);
+        assert!(!heard.everything().contains("s@b.example"));
+        line.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -265,9 +360,28 @@ async fn a_reply_waits_while_the_configuration_is_another_one() {
         assert_eq!(asker.ask(request(), REPLY).await, first);
     }
     line.handle.reload(scene.machinery(scene.source.clone()));
+    // Messages may not be so large any more.
+    let log = line.log.clone();
+    let (smaller, path) = door_taking(&scene, &line, log, REPLY.len() as u64 - 1);
+    let other = reply(2, "a@clinic.example", "protected", REPLY);
+    let answer = connect(&path).await.ask(other, REPLY).await;
+    assert_eq!(answer["error"]["code"], "temporary", "{answer}");
+    let mut narrow = connect(&path).await;
+    assert_eq!(narrow.ask(request(), REPLY).await, first);
+    // Another one under its number is none that was taken in.
+    let other = [REPLY, b"more\r\n"].concat();
+    let same = reply(1, "a@clinic.example", "protected", &other);
+    let answer = narrow.ask(same, &other).await;
+    assert_eq!(answer["error"]["code"], "temporary", "{answer}");
+    drop(smaller);
     let other = reply(2, "a@clinic.example", "protected", REPLY);
     let answer = asker.ask(other, REPLY).await;
     assert!(answer["ok"]["queue_id"].is_u64(), "{answer}");
+    // What no configuration takes is not tried again.
+    let mut huge = reply(3, "a@clinic.example", "protected", b"");
+    huge["octets"] = ((1_u64 << 30) + 1).into();
+    let answer = asker.ask(huge, b"").await;
+    assert_eq!(answer["error"]["code"], "refused", "{answer}");
     drop(server);
     line.stop().await;
 }
