@@ -142,8 +142,7 @@ pub(super) async fn take(
     flow.admits()
         .map_err(|reason| Failed::Refused(Refusal::new(not_now(reason), reason.to_string())))?;
     let turn = services.tickets.turn(reply.ticket).await;
-    let too_large = reply.octets > options.reply_octets;
-    if too_large && !services.tickets.has(&turn) {
+    if reply.octets > options.reply_octets && !services.tickets.has(&turn) {
         // It was not taken in before, whatever stands in it: that need not be read.
         return Err(Refused::TooLarge.into());
     }
@@ -175,16 +174,7 @@ pub(super) async fn take(
         return Ok(known);
     }
     // After that: what was taken in before stays so, whatever is configured now.
-    if too_large {
-        return Err(Refused::TooLarge.into());
-    }
-    if !options.ours.has(&reply.to) {
-        return Err(Refused::NotOurs.into());
-    }
-    let ours = flow.replies_from(&reply.to).ok_or(Refused::NotOurs)?;
-    if taken.head.author != ours {
-        return Err(Refused::NotFromUs.into());
-    }
+    admitted(reply, &taken.head.author, resources)?;
     let size = taken.writer.written();
     let body = taken.writer.finish().await?;
     let envelope = Envelope {
@@ -217,6 +207,22 @@ pub(super) async fn take(
         tracing::error!(queue_id = %id, error = &error as &dyn std::error::Error, "that a reply was taken in could not be noted: it may come again");
     }
     Ok(id)
+}
+
+/// What hangs on the configuration: its size, who is ours, and by which address.
+fn admitted(reply: &Reply, author: &Address, resources: &Resources) -> Result<(), Refused> {
+    let (options, flow) = (&resources.options, &resources.services.flow);
+    if reply.octets > options.reply_octets {
+        return Err(Refused::TooLarge);
+    }
+    if !options.ours.has(&reply.to) {
+        return Err(Refused::NotOurs);
+    }
+    let ours = flow.replies_from(&reply.to).ok_or(Refused::NotOurs)?;
+    match *author == ours {
+        true => Ok(()),
+        false => Err(Refused::NotFromUs),
+    }
 }
 
 /// What the header says.
