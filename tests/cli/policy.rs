@@ -468,6 +468,26 @@ fn a_changed_record_is_named_by_file_and_line() {
     assert!(ran.err.contains("not whole"), "{ran:?}");
 }
 
+/// Who is root and has the key can write a chain anew that is whole in itself. A head that was kept
+/// elsewhere is not in it.
+#[test]
+fn records_that_were_written_anew_lack_the_head_that_was_noted() {
+    let scratch = scene("");
+    record(scratch.path(), 2, &["a@partner.example"]);
+    let (_, verdict) = json(scratch.path(), &["records", "verify"]);
+    let head = verdict["head"].as_str().unwrap().to_owned();
+    let with_head = ["records", "verify", "--noted", &head];
+    let (code, verdict) = json(scratch.path(), &with_head);
+    assert_eq!((code, &verdict["noted"]), (Some(0), &Value::Bool(true)));
+    std::fs::remove_dir_all(scratch.path().join("data/decisions")).unwrap();
+    record(scratch.path(), 2, &["z@partner.example"]);
+    let ran = policy(scratch.path(), &["records", "verify"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ran = policy(scratch.path(), &with_head);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.out.contains("not in the chain"), "{ran:?}");
+}
+
 #[test]
 fn what_keeps_records_from_being_read_is_said_with_the_mend() {
     let scratch = scene("");

@@ -63,6 +63,10 @@ pub struct Verify {
     /// Without the master key: the chain alone. A changed newest line is then not seen
     #[arg(long)]
     chain_only: bool,
+    /// A head that this command printed before and that was kept elsewhere: exit 1 unless it is
+    /// still in the chain
+    #[arg(long, value_name = "HASH")]
+    noted: Option<String>,
     /// Stable machine output
     #[arg(long)]
     json: bool,
@@ -232,6 +236,12 @@ struct Verdict {
     first: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<String>,
+    /// The hash of the newest line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<String>,
+    /// Whether a head that was noted before is still there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    noted: Option<bool>,
     broken_places: u64,
     broken: Vec<Place>,
 }
@@ -284,12 +294,19 @@ impl Verify {
         let reader = open_records(config, key, None, None)?;
         let mut verdict = Verdict {
             files: reader.files_left(),
+            noted: self.noted.as_ref().map(|_| false),
             ..Verdict::default()
         };
         let mut policies = BTreeMap::new();
         for placed in reader {
             match placed {
-                Ok(placed) => verdict.count(&placed, &mut policies),
+                Ok(placed) => {
+                    verdict.count(&placed, &mut policies);
+                    if self.noted.as_ref() == Some(&placed.hash) {
+                        verdict.noted = Some(true);
+                    }
+                    verdict.head = Some(placed.hash);
+                }
                 Err(broken) if is_wrong_key(&broken) => {
                     return Err(Failure::new(Exit::Failed, broken.to_string()));
                 }
@@ -297,7 +314,7 @@ impl Verify {
             }
         }
         verdict.policies = policies.len();
-        verdict.ok = verdict.broken_places == 0;
+        verdict.ok = verdict.broken_places == 0 && verdict.noted != Some(false);
         if self.json {
             output::json(&verdict)?;
         } else {
@@ -317,6 +334,11 @@ impl Verify {
         if unlisted > 0 {
             output::say(&format!("and {unlisted} more broken places"))?;
         }
+        if verdict.noted == Some(false) {
+            output::say(
+                "the head that was noted is not in the chain: either its day is past the retention, or the records were written anew",
+            )?;
+        }
         let state = match (verdict.ok, self.chain_only) {
             (true, false) => "whole",
             (true, true) => "whole as far as the chain tells without the key",
@@ -335,6 +357,9 @@ impl Verify {
             verdict.policies,
             verdict.files,
         ))?;
+        if let Some(head) = &verdict.head {
+            output::say(&format!("head {head}"))?;
+        }
         if verdict.cuts > 0 {
             output::say(&format!(
                 "{} torn ends were cut off at a start; they are kept in quarantine/",

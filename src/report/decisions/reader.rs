@@ -111,6 +111,8 @@ pub struct Placed {
     pub line: u64,
     /// What it says.
     pub entry: Entry,
+    /// Its hash in lower-case hex, which the next line names.
+    pub hash: String,
 }
 
 /// Reads all files of a directory.
@@ -315,6 +317,8 @@ impl Iterator for Reader {
                         file: file.clone(),
                         line,
                         entry,
+                        // Where the chain stands behind a line that was read.
+                        hash: line::hex(&self.expected.unwrap_or_default().last),
                     };
                     let Some(why) = misplaced else {
                         return Some(Ok(placed));
