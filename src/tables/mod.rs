@@ -366,4 +366,4 @@ impl<V: Serialize + DeserializeOwned> Table<V> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

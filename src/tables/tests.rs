@@ -27,7 +27,8 @@ fn options(directory: &Path) -> Options {
     }
 }
 
-fn open(directory: &Path) -> (Journal, Tables) {
+/// A journal of rows alone, for tests of what is kept in tables.
+pub(crate) fn open(directory: &Path) -> (Journal, Tables) {
     let options = options(directory);
     let opened = Journal::open(options, &mut |_, _| {}).unwrap();
     assert_eq!(opened.report.quarantined, []);

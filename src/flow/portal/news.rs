@@ -193,10 +193,7 @@ fn key(id: MessageId) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::disk::OsDisk;
-    use crate::journal::{Journal, MIN_SEGMENT_OCTETS, MasterKey, Options};
     use crate::mail::Final;
-    use crate::world::clock::Clock;
 
     fn ended(id: u64, ended: Final) -> Travelled {
         Travelled {
@@ -210,20 +207,8 @@ mod tests {
     #[tokio::test]
     async fn the_last_word_counts_and_the_oldest_goes_first() {
         let directory = tempfile::tempdir().unwrap();
-        let key = MasterKey::generate().unwrap();
-        let opened = Journal::open(
-            Options {
-                directory: directory.path().join("journal"),
-                master_key: MasterKey::from_base64(&key).unwrap(),
-                segment_octets: MIN_SEGMENT_OCTETS,
-                disk: Arc::new(OsDisk),
-                clock: Clock::system(),
-                on_failure: Arc::new(|_| {}),
-            },
-            &mut |_, _| {},
-        )
-        .unwrap();
-        let news = News::open(&Tables::open(&opened.journal).unwrap()).unwrap();
+        let (_journal, tables) = crate::tables::tests::open(directory.path());
+        let news = News::open(&tables).unwrap();
         let rows = || -> Vec<Travelled> {
             let rows = news.table.rows().unwrap().into_iter();
             rows.map(|(_, row)| row).collect()

@@ -286,27 +286,12 @@ fn key(id: MessageId, recipient: &Address) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::disk::OsDisk;
-    use crate::journal::{Journal, MIN_SEGMENT_OCTETS, MasterKey, Options};
-    use crate::world::clock::Clock;
 
     #[tokio::test]
     async fn what_is_to_be_taken_back_lends_no_reference() {
         let directory = tempfile::tempdir().unwrap();
-        let key = MasterKey::generate().unwrap();
-        let opened = Journal::open(
-            Options {
-                directory: directory.path().join("journal"),
-                master_key: MasterKey::from_base64(&key).unwrap(),
-                segment_octets: MIN_SEGMENT_OCTETS,
-                disk: Arc::new(OsDisk),
-                clock: Clock::system(),
-                on_failure: Arc::new(|_| {}),
-            },
-            &mut |_, _| {},
-        )
-        .unwrap();
-        let withdrawals = Withdrawals::open(&Tables::open(&opened.journal).unwrap()).unwrap();
+        let (_journal, tables) = crate::tables::tests::open(directory.path());
+        let withdrawals = Withdrawals::open(&tables).unwrap();
         let (id, called) = (MessageId::new(1), Reference::new([7; 10]));
         let kim = Address::parse("kim@there.example").unwrap();
         let other = Address::parse("Kim@there.example").unwrap();
